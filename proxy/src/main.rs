@@ -1,0 +1,2 @@
+//! pdw-proxy: a tiered proxy server for the Redis protocol.
+fn main() {}

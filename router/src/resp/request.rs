@@ -1,0 +1,45 @@
+//! A request's head: where its arguments lie.
+
+/// Half-open byte range of one argument, relative to the start of its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Span {
+    /// First byte.
+    pub start: u32,
+    /// One past the last byte.
+    pub end: u32,
+}
+
+/// One whole request as it lies in a buffer: its bytes and where its arguments are.
+///
+/// Argument 0 is the command's name. There is always at least one argument.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The request's bytes, as a RESP array of bulk strings.
+    pub bytes: &'a [u8],
+    /// Where each argument lies in `bytes`.
+    pub spans: &'a [Span],
+}
+
+impl<'a> Request<'a> {
+    /// Number of arguments, the command's name included.
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there is no argument at all, which a scanner never hands out.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Argument `index`; empty where there is none.
+    pub fn arg(&self, index: usize) -> &'a [u8] {
+        let Some(span) = self.spans.get(index) else { return &[] };
+        &self.bytes[span.start as usize..span.end as usize]
+    }
+
+    /// The arguments from `first` on.
+    pub fn args(&self, first: usize) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let bytes = self.bytes;
+        self.spans.iter().skip(first).map(move |span| &bytes[span.start as usize..span.end as usize])
+    }
+}
