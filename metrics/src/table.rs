@@ -1,0 +1,419 @@
+//! The table of all metrics: names, kinds, units, labels and what they mean.
+//!
+//! Names follow the naming rules of the Prometheus documentation (base units, unit as suffix, `_total` on
+//! counters). The `process_` rows are the ones that every Prometheus client library exports under these names.
+
+use crate::histogram::Scale;
+
+/// What kind of metric a row is, in the words of Prometheus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows, from 0 at the start of the process.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts values by size.
+    Histogram,
+}
+
+impl Kind {
+    /// The kind's name, as in a `# TYPE` line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        }
+    }
+}
+
+/// What the numbers of a row are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// A number of things, named by the metric.
+    Number,
+    /// Seconds. Histograms take microseconds and show seconds.
+    Seconds,
+    /// Bytes.
+    Bytes,
+}
+
+impl Unit {
+    /// The unit's name in the reference.
+    pub fn name(self) -> &'static str {
+        match self {
+            Unit::Number => "number",
+            Unit::Seconds => "seconds",
+            Unit::Bytes => "bytes",
+        }
+    }
+}
+
+/// How the numbers of several workers become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Join {
+    /// They are added.
+    Sum,
+    /// The largest holds.
+    Max,
+}
+
+impl Join {
+    /// What `one` and `two` become.
+    pub(crate) fn of(self, one: u64, two: u64) -> u64 {
+        match self {
+            Join::Sum => one.saturating_add(two),
+            Join::Max => one.max(two),
+        }
+    }
+}
+
+/// One metric.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// Its name in the Prometheus text.
+    pub name: &'static str,
+    /// Its kind.
+    pub kind: Kind,
+    /// Its unit.
+    pub unit: Unit,
+    /// Its labels, in the order in which a cell's index counts them: the last one varies fastest.
+    pub labels: &'static [Label],
+    /// How workers' numbers are joined.
+    pub join: Join,
+    /// What it says, in one sentence.
+    pub help: &'static str,
+}
+
+/// Declares an enum of label values in the order of their indices.
+macro_rules! values {
+    ($(#[$meta:meta])* $list:ident { $($(#[$doc:meta])* $value:ident = $text:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $list { $($(#[$doc])* $value,)+ }
+
+        impl $list {
+            /// The label's values; a variant's discriminant is its value's index.
+            pub const VALUES: &'static [&'static str] = &[$($text,)+];
+        }
+    };
+}
+
+values! {
+    /// The two sides of the proxy.
+    Side {
+        /// Sessions.
+        Client = "client",
+        /// Links.
+        Upstream = "upstream",
+    }
+}
+
+values! {
+    /// What a link is used for.
+    Lane {
+        /// Small requests of many sessions.
+        Shared = "shared",
+        /// One large value at a time.
+        Bulk = "bulk",
+        /// One session owns the link.
+        Pinned = "pinned",
+        /// The proxy's own requests.
+        Control = "control",
+    }
+}
+
+values! {
+    /// Where a link is in its life.
+    LinkState {
+        /// Not connected, waits for its next attempt.
+        Waiting = "waiting",
+        /// The connection is being made.
+        Connecting = "connecting",
+        /// Connected; its first requests, which show what it may do, are not answered yet.
+        Proving = "proving",
+        /// Takes requests.
+        Ready = "ready",
+        /// Takes no new requests, waits for its last replies.
+        Retiring = "retiring",
+    }
+}
+
+values! {
+    /// What buffered bytes wait for.
+    Buffer {
+        /// For the rest of a request.
+        Request = "request",
+        /// For the EXEC of their transaction.
+        Transaction = "transaction",
+        /// For the next write of a link.
+        Batch = "batch",
+        /// For the reply after which a request need not be repeated any more.
+        Retained = "retained",
+        /// For a client that reads its replies.
+        Reply = "reply",
+    }
+}
+
+/// A label: its name, and where its values come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Label {
+    /// [`Side`].
+    Side,
+    /// [`Lane`].
+    Lane,
+    /// [`LinkState`].
+    LinkState,
+    /// [`Buffer`].
+    Buffer,
+    /// Commands: [`Names::commands`](crate::Names::commands).
+    Command,
+    /// Configured upstreams: [`Names::upstreams`](crate::Names::upstreams).
+    Upstream,
+    /// Kinds of refusals: [`Names::refusals`](crate::Names::refusals).
+    Refusal,
+    /// Kinds of upstreams' error replies: [`Names::errors`](crate::Names::errors).
+    Error,
+    /// Reasons to close a session: [`Names::closes`](crate::Names::closes).
+    Close,
+    /// The program's version.
+    Version,
+}
+
+impl Label {
+    /// The label's name in the Prometheus text.
+    pub fn name(self) -> &'static str {
+        match self {
+            Label::Side => "side",
+            Label::Lane => "lane",
+            Label::LinkState => "state",
+            Label::Buffer => "buffer",
+            Label::Command => "command",
+            Label::Upstream => "upstream",
+            Label::Refusal | Label::Error => "kind",
+            Label::Close => "reason",
+            Label::Version => "version",
+        }
+    }
+
+    /// The label's values, where they are the same in every process.
+    pub fn fixed(self) -> Option<&'static [&'static str]> {
+        match self {
+            Label::Side => Some(Side::VALUES),
+            Label::Lane => Some(Lane::VALUES),
+            Label::LinkState => Some(LinkState::VALUES),
+            Label::Buffer => Some(Buffer::VALUES),
+            _ => None,
+        }
+    }
+}
+
+/// Declares an enum of metrics and their rows together, so that neither can be without the other.
+macro_rules! metrics {
+    ($(#[$meta:meta])* $list:ident {
+        $($metric:ident: $name:literal, $kind:ident, $unit:ident, [$($label:ident),*], $join:ident, $help:literal;)+
+    }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $list { $(#[doc = $help] $metric,)+ }
+
+        impl $list {
+            /// All of them, in the order of their discriminants.
+            pub const ALL: &'static [$list] = &[$($list::$metric,)+];
+
+            /// Their rows, in the same order.
+            pub const ROWS: &'static [Row] = &[$(Row {
+                name: $name,
+                kind: Kind::$kind,
+                unit: Unit::$unit,
+                labels: &[$(Label::$label,)*],
+                join: Join::$join,
+                help: $help,
+            },)+];
+
+            /// The metric's row.
+            pub fn row(self) -> &'static Row {
+                &Self::ROWS[self as usize]
+            }
+        }
+    };
+}
+
+metrics! {
+    /// Counters without labels.
+    Counter {
+        SessionsOpened: "pdw_sessions_opened_total", Counter, Number, [], Sum,
+            "Client connections accepted.";
+        SessionsTurnedAway: "pdw_sessions_turned_away_total", Counter, Number, [], Sum,
+            "Client connections closed at once because a limit was reached.";
+        Replies: "pdw_replies_total", Counter, Number, [], Sum,
+            "Replies given to clients, refusals included.";
+        RepliesDiscarded: "pdw_replies_discarded_total", Counter, Number, [], Sum,
+            "Upstream replies that nobody waited for any more: their session was closed, or their deadline had passed.";
+        LinkWrites: "pdw_link_writes_total", Counter, Number, [], Sum,
+            "Writes to links.";
+        Turns: "pdw_turns_total", Counter, Number, [], Sum,
+            "Passes of the workers' event loops.";
+        ScrapesIncomplete: "pdw_scrape_incomplete_total", Counter, Number, [], Sum,
+            "Scrapes answered without the numbers of a worker that did not answer in time.";
+    }
+}
+
+metrics! {
+    /// Gauges without labels.
+    Gauge {
+        Workers: "pdw_workers", Gauge, Number, [], Sum,
+            "Workers whose numbers this scrape contains.";
+        Sessions: "pdw_sessions", Gauge, Number, [], Sum,
+            "Sessions open now.";
+        SessionsLimit: "pdw_sessions_limit", Gauge, Number, [], Sum,
+            "Sessions that may be open at once.";
+        RequestsInFlight: "pdw_requests_in_flight", Gauge, Number, [], Sum,
+            "Client requests read and not answered yet.";
+    }
+}
+
+metrics! {
+    /// Counters and gauges with labels: every combination of the labels' values is a cell.
+    Family {
+        SessionsClosed: "pdw_sessions_closed_total", Counter, Number, [Close], Sum,
+            "Sessions closed, by reason.";
+        Requests: "pdw_requests_total", Counter, Number, [Command], Sum,
+            "Requests read from clients, by command; a command appears with its first request.";
+        Refusals: "pdw_refusals_total", Counter, Number, [Refusal], Sum,
+            "Error replies that the proxy itself gave, by kind.";
+        Errors: "pdw_upstream_errors_total", Counter, Number, [Error], Sum,
+            "Error replies received from upstreams, by their first word.";
+        ReceivedBytes: "pdw_received_bytes_total", Counter, Bytes, [Side], Sum,
+            "Bytes read from sockets: from clients (requests) and from upstreams (replies).";
+        SentBytes: "pdw_sent_bytes_total", Counter, Bytes, [Side], Sum,
+            "Bytes written to sockets: to clients (replies) and to upstreams (requests).";
+        Links: "pdw_links", Gauge, Number, [Lane, LinkState], Sum,
+            "Links, by lane and state.";
+        LinkReconnects: "pdw_link_reconnects_total", Counter, Number, [Upstream], Sum,
+            "Attempts to replace a lost link, by upstream.";
+        UpstreamUp: "pdw_upstream_up", Gauge, Number, [Upstream], Max,
+            "Whether a worker has a link that takes requests for this upstream: 1 or 0.";
+        BufferBytes: "pdw_buffer_bytes", Gauge, Bytes, [Buffer], Sum,
+            "Bytes held in buffers, by what they wait for.";
+        BufferLimitBytes: "pdw_buffer_limit_bytes", Gauge, Bytes, [Buffer], Sum,
+            "Bytes that these buffers may hold.";
+    }
+}
+
+metrics! {
+    /// Histograms.
+    Histogram {
+        RequestDuration: "pdw_request_duration_seconds", Histogram, Seconds, [], Sum,
+            "Time from the read that completed a request to the reply's being handed to the client's socket.";
+        LinkWriteRequests: "pdw_link_write_requests", Histogram, Number, [], Sum,
+            "Requests that one write to a link carries.";
+    }
+}
+
+metrics! {
+    /// Numbers of the process as a whole.
+    ProcessNumber {
+        BuildInfo: "pdw_build_info", Gauge, Number, [Version], Max,
+            "Always 1; the label is the program's version.";
+        MemoryLimitBytes: "pdw_memory_limit_bytes", Gauge, Bytes, [], Max,
+            "Resident memory under which the process keeps itself.";
+        StartTimeSeconds: "process_start_time_seconds", Gauge, Seconds, [], Max,
+            "Start of the process, in seconds since 1970-01-01 UTC.";
+        CpuSeconds: "process_cpu_seconds_total", Counter, Seconds, [], Max,
+            "User and system time that the process has used.";
+        ResidentMemoryBytes: "process_resident_memory_bytes", Gauge, Bytes, [], Max,
+            "Resident memory.";
+        OpenFds: "process_open_fds", Gauge, Number, [], Max,
+            "Open file descriptors.";
+        MaxFds: "process_max_fds", Gauge, Number, [], Max,
+            "File descriptors that the process may have open.";
+    }
+}
+
+impl Histogram {
+    /// Where the histogram's buckets end, in the unit in which it takes values: microseconds where it shows seconds.
+    pub const fn scale(self) -> Scale {
+        match self {
+            Histogram::RequestDuration => Scale::LATENCY,
+            Histogram::LinkWriteRequests => Scale::NUMBER,
+        }
+    }
+}
+
+impl Lane {
+    /// Index of the cell of [`Family::Links`] for links of this lane in `state`.
+    pub const fn cell(self, state: LinkState) -> usize {
+        self as usize * LinkState::VALUES.len() + state as usize
+    }
+}
+
+/// All rows, in the order of the reference and of a scrape.
+pub fn rows() -> impl Iterator<Item = &'static Row> {
+    [Counter::ROWS, Gauge::ROWS, Family::ROWS, Histogram::ROWS, ProcessNumber::ROWS].into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique() {
+        let mut seen = HashSet::new();
+        for row in rows() {
+            assert!(seen.insert(row.name), "{} is there twice", row.name);
+        }
+    }
+
+    #[test]
+    fn names_are_lower_case_words_with_a_known_prefix() {
+        for row in rows() {
+            let words: Vec<&str> = row.name.split('_').collect();
+            assert!(["pdw", "process"].contains(&words[0]), "{}", row.name);
+            let well_formed = |word: &&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
+            assert!(words.iter().all(well_formed), "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn only_counters_end_in_total() {
+        for row in rows() {
+            assert_eq!(row.name.ends_with("_total"), row.kind == Kind::Counter, "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn a_name_ends_with_its_unit() {
+        for row in rows() {
+            let name = row.name.trim_end_matches("_total");
+            assert_eq!(name.ends_with("_bytes"), row.unit == Unit::Bytes, "{}", row.name);
+            assert_eq!(name.ends_with("_seconds"), row.unit == Unit::Seconds, "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn each_list_holds_its_kinds_only() {
+        assert!(Counter::ROWS.iter().all(|row| row.kind == Kind::Counter && row.labels.is_empty()));
+        assert!(Gauge::ROWS.iter().all(|row| row.kind == Kind::Gauge && row.labels.is_empty()));
+        assert!(Histogram::ROWS.iter().all(|row| row.kind == Kind::Histogram && row.labels.is_empty()));
+        assert!(Family::ROWS.iter().all(|row| row.kind != Kind::Histogram && !row.labels.is_empty()));
+    }
+
+    #[test]
+    fn help_is_a_sentence() {
+        for row in rows() {
+            assert!(row.help.ends_with('.') && row.help.starts_with(char::is_uppercase), "{}", row.name);
+        }
+    }
+
+    /// Re-indexing a set for other names relies on it.
+    #[test]
+    fn a_label_whose_values_vary_is_its_familys_only_one() {
+        for row in Family::ROWS {
+            let varies = row.labels.iter().any(|label| label.fixed().is_none());
+            assert!(!varies || row.labels.len() == 1, "{}", row.name);
+        }
+    }
+}
