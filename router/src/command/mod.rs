@@ -1,1 +1,32 @@
 //! Commands are a table, not code: generated from what real servers publish, plus one hand-written state table.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `spec`, `flags` | the columns: flags, key specs, policies, with the names Redis publishes |
+//! | `table`, `row` | the rows, written by `cargo run -p pdw-tests --bin command_table` |
+//! | `state` | by hand: what may travel on a Shared link, each row with its why |
+//! | `reason` | what a client is told when its command is refused |
+//! | `lookup` | [`Table`]: from a request to its row, and what is learned at run time |
+//! | `keys` | which arguments of a request are keys |
+//! | `info` | reading a server's `COMMAND` and `COMMAND INFO` replies |
+
+mod flags;
+pub mod info;
+mod keys;
+mod lookup;
+mod reason;
+mod row;
+mod spec;
+mod state;
+#[rustfmt::skip]
+mod table;
+
+pub use flags::{Categories, Flags, Hints, KeyFlags};
+pub use keys::{KeyError, first_key, key_positions};
+pub use lookup::{LEARNED_MAX, LearnError, Table, Unknown};
+pub use reason::Reason;
+pub use spec::{
+    BeginSearch, CommandId, CommandSpec, Condition, FindKeys, Gathered, KeySpec, Local, RequestPolicy, ResponsePolicy,
+    Transaction, Treatment,
+};
+pub use state::{needs_row, state_names};
