@@ -13,7 +13,7 @@ mod set;
 pub mod table;
 mod text;
 
-pub use histogram::{BOUNDS, LogHistogram, Scale, bucket_of};
+pub use histogram::{BOUNDS, BUCKETS, LogHistogram, bucket_of};
 pub use names::Names;
 pub use process::Process;
 pub use reference::reference;

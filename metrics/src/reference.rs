@@ -2,8 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::histogram::BOUNDS;
-use crate::table::{Kind, Label, Row, rows};
+use crate::table::{Histogram, Label, Row, rows};
 
 const OPENING: &str = "\
 # Metrics
@@ -77,17 +76,11 @@ fn listed(values: &[&str]) -> String {
 
 fn histograms() -> String {
     let mut text = String::new();
-    for row in rows().filter(|row| row.kind == Kind::Histogram) {
-        let _ = writeln!(text, "- `{}` has the series `_bucket`, `_sum` and `_count`.", row.name);
+    for &histogram in Histogram::ALL {
+        let bounds: Vec<String> = histogram.shown().map(|index| histogram.upper_bound(index).to_string()).collect();
+        let _ = writeln!(text, "The buckets of `{}` end at {}.\n", histogram.row().name, bounds.join(", "));
     }
-    let seconds = |micros: Option<&u64>| micros.copied().unwrap_or_default() as f64 / 1e6;
-    let _ = writeln!(
-        text,
-        "\nBuckets of durations end at {} s and go up to {} s, two to a doubling (factors 1.5 and 1.33). Buckets of\n\
-         numbers end at the powers of two up to 4096.",
-        seconds(BOUNDS.first()),
-        seconds(BOUNDS.last())
-    );
+    text.truncate(text.trim_end().len() + 1);
     text
 }
 

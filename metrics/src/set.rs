@@ -48,7 +48,7 @@ impl WorkerSet {
             counters: [0; Counter::ALL.len()],
             gauges: [0; Gauge::ALL.len()],
             families: std::array::from_fn(|index| Cells::new(Family::ALL[index], &names)),
-            histograms: std::array::from_fn(|index| LogHistogram::new(Histogram::ALL[index].scale())),
+            histograms: std::array::from_fn(|_| LogHistogram::default()),
             names,
         }
     }

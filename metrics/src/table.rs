@@ -3,7 +3,9 @@
 //! Names follow the naming rules of the Prometheus documentation (base units, unit as suffix, `_total` on
 //! counters). The `process_` rows are the ones that every Prometheus client library exports under these names.
 
-use crate::histogram::Scale;
+use std::ops::RangeInclusive;
+
+use crate::histogram::BOUNDS;
 
 /// What kind of metric a row is, in the words of Prometheus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -246,10 +248,14 @@ metrics! {
             "Client connections accepted.";
         SessionsTurnedAway: "pdw_sessions_turned_away_total", Counter, Number, [], Sum,
             "Client connections closed at once because a limit was reached.";
+        ProtocolErrors: "pdw_protocol_errors_total", Counter, Number, [], Sum,
+            "Sessions closed because what they sent is not the Redis protocol.";
         Replies: "pdw_replies_total", Counter, Number, [], Sum,
             "Replies given to clients, refusals included.";
         RepliesDiscarded: "pdw_replies_discarded_total", Counter, Number, [], Sum,
             "Upstream replies that nobody waited for any more: their session was closed, or their deadline had passed.";
+        LinksLost: "pdw_links_lost_total", Counter, Number, [], Sum,
+            "Links that broke or were given up.";
         LinkWrites: "pdw_link_writes_total", Counter, Number, [], Sum,
             "Writes to links.";
         Turns: "pdw_turns_total", Counter, Number, [], Sum,
@@ -270,6 +276,8 @@ metrics! {
             "Sessions that may be open at once.";
         RequestsInFlight: "pdw_requests_in_flight", Gauge, Number, [], Sum,
             "Client requests read and not answered yet.";
+        LinkRequestsInFlight: "pdw_link_requests_in_flight", Gauge, Number, [], Sum,
+            "Requests sent to upstreams and not answered yet, the proxy's own included.";
     }
 }
 
@@ -332,11 +340,24 @@ metrics! {
 }
 
 impl Histogram {
-    /// Where the histogram's buckets end, in the unit in which it takes values: microseconds where it shows seconds.
-    pub const fn scale(self) -> Scale {
+    /// Which of the [`BOUNDS`](crate::BOUNDS) are shown; values below the first are counted there.
+    pub const fn shown(self) -> RangeInclusive<usize> {
         match self {
-            Histogram::RequestDuration => Scale::LATENCY,
-            Histogram::LinkWriteRequests => Scale::NUMBER,
+            // 32 us to 67 s: from below a round trip on one machine to past the longest patience by default.
+            Histogram::RequestDuration => 9..=51,
+            // 1 to 4095 requests.
+            Histogram::LinkWriteRequests => 1..=23,
+        }
+    }
+
+    /// The bound number `index` as the label `le` says it.
+    ///
+    /// Durations are counted in whole microseconds, rounded down, so those below a bound are exactly those of lower
+    /// buckets. Of numbers, the largest below the bound is the largest in the bucket.
+    pub fn upper_bound(self, index: usize) -> f64 {
+        match self.row().unit {
+            Unit::Seconds => BOUNDS[index] as f64 / 1e6,
+            Unit::Number | Unit::Bytes => (BOUNDS[index] - 1) as f64,
         }
     }
 }
@@ -399,6 +420,16 @@ mod tests {
         assert!(Gauge::ROWS.iter().all(|row| row.kind == Kind::Gauge && row.labels.is_empty()));
         assert!(Histogram::ROWS.iter().all(|row| row.kind == Kind::Histogram && row.labels.is_empty()));
         assert!(Family::ROWS.iter().all(|row| row.kind != Kind::Histogram && !row.labels.is_empty()));
+    }
+
+    #[test]
+    fn histograms_show_bounds_between_their_ends() {
+        let ends = |histogram: Histogram| {
+            let shown = histogram.shown();
+            (histogram.upper_bound(*shown.start()), histogram.upper_bound(*shown.end()))
+        };
+        assert_eq!(ends(Histogram::RequestDuration), (0.000032, 67.108864));
+        assert_eq!(ends(Histogram::LinkWriteRequests), (1.0, 4095.0));
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub fn text(set: &WorkerSet, process: &Process) -> Result<String, TextError> {
     let counters = Counter::ALL.iter().map(|&counter| plain(counter.row(), set.counter(counter) as f64));
     let gauges = Gauge::ALL.iter().map(|&gauge| plain(gauge.row(), set.gauge(gauge) as f64));
     let families = Family::ALL.iter().map(|&family| labelled(family, set));
-    let histograms = Histogram::ALL.iter().map(|&histogram| buckets(histogram.row(), set.histogram(histogram)));
+    let histograms = Histogram::ALL.iter().map(|&histogram| buckets(histogram, set.histogram(histogram)));
     let numbers = ProcessNumber::ALL.iter().map(|&number| process_number(number, process));
     let all = counters.chain(gauges).chain(families).chain(histograms).chain(numbers);
     // The encoder takes a family without a series for a mistake.
@@ -106,24 +106,21 @@ fn pair(label: Label, value: &str) -> LabelPair {
     pair
 }
 
-fn buckets(row: &Row, counted: &LogHistogram) -> MetricFamily {
-    let shown = |value: u64| if row.unit == Unit::Seconds { value as f64 / 1e6 } else { value as f64 };
-    let scale = counted.scale();
-    let mut cumulative = 0;
-    let buckets = counted.counts()[..scale.bounds].iter().enumerate().map(|(index, count)| {
-        cumulative += count;
+fn buckets(which: Histogram, counted: &LogHistogram) -> MetricFamily {
+    let bucket = |index: usize| {
         let mut bucket = proto::Bucket::default();
-        bucket.set_upper_bound(shown(scale.bound(index)));
-        bucket.set_cumulative_count(cumulative);
+        bucket.set_upper_bound(which.upper_bound(index));
+        bucket.set_cumulative_count(counted.counts()[..=index].iter().sum());
         bucket
-    });
+    };
+    let in_microseconds = which.row().unit == Unit::Seconds;
     let mut histogram = proto::Histogram::default();
-    histogram.set_bucket(buckets.collect());
+    histogram.set_bucket(which.shown().map(bucket).collect());
     histogram.set_sample_count(counted.count());
-    histogram.set_sample_sum(shown(counted.sum()));
+    histogram.set_sample_sum(counted.sum() as f64 / if in_microseconds { 1e6 } else { 1.0 });
     let mut metric = Metric::default();
     metric.set_histogram(histogram);
-    family_of(row, vec![metric])
+    family_of(which.row(), vec![metric])
 }
 
 fn process_number(number: ProcessNumber, process: &Process) -> MetricFamily {
@@ -205,15 +202,26 @@ mod tests {
     #[test]
     fn histograms_of_durations_take_microseconds_and_show_seconds() {
         let mut set = set();
-        for micros in [40, 48, 1_000_000, 100_000_000] {
+        for micros in [31, 47, 48, 1_000_000, 100_000_000] {
             set.observe(Histogram::RequestDuration, micros);
         }
-        assert!(has(&set, "pdw_request_duration_seconds_bucket{le=\"0.000032\"} 0"));
+        assert!(has(&set, "pdw_request_duration_seconds_bucket{le=\"0.000032\"} 1"));
         assert!(has(&set, "pdw_request_duration_seconds_bucket{le=\"0.000048\"} 2"));
-        assert!(has(&set, "pdw_request_duration_seconds_bucket{le=\"67.108864\"} 3"));
-        assert!(has(&set, "pdw_request_duration_seconds_bucket{le=\"+Inf\"} 4"));
-        assert!(has(&set, "pdw_request_duration_seconds_sum 101.000088"));
-        assert!(has(&set, "pdw_request_duration_seconds_count 4"));
+        assert!(has(&set, "pdw_request_duration_seconds_bucket{le=\"67.108864\"} 4"));
+        assert!(has(&set, "pdw_request_duration_seconds_bucket{le=\"+Inf\"} 5"));
+        assert!(has(&set, "pdw_request_duration_seconds_sum 101.000126"));
+        assert!(has(&set, "pdw_request_duration_seconds_count 5"));
+    }
+
+    #[test]
+    fn a_number_is_counted_under_its_own_bound() {
+        let mut set = set();
+        for requests in [1, 2, 3] {
+            set.observe(Histogram::LinkWriteRequests, requests);
+        }
+        for (bound, below) in [("1", 1), ("2", 2), ("3", 3), ("5", 3)] {
+            assert!(has(&set, &format!("pdw_link_write_requests_bucket{{le=\"{bound}\"}} {below}")), "{bound}");
+        }
     }
 
     #[test]
