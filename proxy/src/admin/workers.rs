@@ -1,0 +1,97 @@
+//! Asks the workers for their numbers and sums them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pdw_metrics::{Counter, Family, Gauge, Names, WorkerSet};
+use tokio::sync::{Mutex, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use super::{Snapshot, Source, UpstreamState};
+
+/// How long a scrape waits for a worker.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A snapshot younger than this serves again, so that nobody can keep the workers busy with scrapes.
+const FRESH: Duration = Duration::from_millis(100);
+
+/// Where a worker sends a copy of its numbers. Any thread may use it; it never waits.
+pub(crate) type Answer = oneshot::Sender<WorkerSet>;
+
+/// Passes the question on to one worker: puts the [`Answer`] into the worker's channel and wakes it. Dropping the
+/// answer says that the worker is gone.
+type Ask = Box<dyn Fn(Answer) + Send + Sync>;
+
+/// The workers, as a [`Source`].
+pub(crate) struct Workers {
+    asks: Vec<Ask>,
+    patience: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    incomplete: u64,
+    latest: Option<(Instant, Snapshot)>,
+}
+
+impl Workers {
+    /// The workers that `asks` reach, one each.
+    pub(crate) fn new(asks: Vec<Ask>) -> Workers {
+        Workers { asks, patience: PATIENCE, state: Mutex::default() }
+    }
+
+    #[cfg(test)]
+    pub(super) fn with_patience(self, patience: Duration) -> Workers {
+        Workers { patience, ..self }
+    }
+
+    /// The numbers of those workers that answer in time, and how many they are.
+    async fn gather(&self) -> (WorkerSet, usize) {
+        let deadline = Instant::now() + self.patience;
+        // All are asked before the first is waited for.
+        let answers: Vec<_> = self.asks.iter().map(put_question).collect();
+        let (mut sum, mut answered) = (None::<WorkerSet>, 0);
+        for answer in answers {
+            let Ok(Ok(set)) = timeout_at(deadline, answer).await else { continue };
+            answered += 1;
+            match &mut sum {
+                Some(sum) => sum.merge(&set),
+                None => sum = Some(set),
+            }
+        }
+        (sum.unwrap_or_else(|| WorkerSet::new(Arc::new(Names::default()))), answered)
+    }
+}
+
+impl Source for Workers {
+    async fn snapshot(&self) -> Snapshot {
+        // Held while the workers are asked: whoever comes meanwhile gets the same answer.
+        let mut state = self.state.lock().await;
+        if let Some((taken, snapshot)) = &state.latest
+            && taken.elapsed() < FRESH
+        {
+            return snapshot.clone();
+        }
+        let (mut metrics, answered) = self.gather().await;
+        state.incomplete += u64::from(answered < self.asks.len());
+        metrics.set(Gauge::Workers, answered as u64);
+        metrics.set_counter(Counter::ScrapesIncomplete, state.incomplete);
+        let snapshot = Snapshot { upstreams: readiness(&metrics), metrics };
+        state.latest = Some((Instant::now(), snapshot.clone()));
+        snapshot
+    }
+}
+
+fn put_question(ask: &Ask) -> oneshot::Receiver<WorkerSet> {
+    let (answer, receiver) = oneshot::channel();
+    ask(answer);
+    receiver
+}
+
+/// An upstream is ready if a worker has a link that takes requests for it.
+fn readiness(metrics: &WorkerSet) -> Vec<UpstreamState> {
+    let names = metrics.names().upstreams.iter();
+    let states = names.zip(metrics.family(Family::UpstreamUp));
+    states.map(|(name, &up)| UpstreamState { name: name.clone(), ready: up > 0 }).collect()
+}
