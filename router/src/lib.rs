@@ -3,8 +3,34 @@
 //! Buffers come in, orders go out; time is an argument. Nothing here knows a socket, a clock, a
 //! thread or a source of entropy, so a simulation owns as many routers as it likes.
 //!
-//! The map of the crate is in `ARCHITECTURE.md`; the door is [`Router`](crate::router::Router).
+//! The map of the crate is in `ARCHITECTURE.md`; the door is [`Router`].
 
 pub mod command;
+mod dispatch;
+pub mod frame;
+mod gather;
+pub mod limits;
+mod link;
+mod local;
+pub mod mutant;
+mod order;
+mod pending;
 pub mod place;
+mod plan;
+mod pool;
+mod refusal;
 pub mod resp;
+mod router;
+mod session;
+mod split;
+mod spread;
+pub mod stats;
+mod time;
+mod transaction;
+mod upstream;
+
+pub use link::Lane;
+pub use order::{End, Input, LinkKey, LossReason, Notice, Order, Output, SessionKey};
+pub use refusal::{REFUSAL_KINDS, Refusal};
+pub use router::{Profile, Router, Setup};
+pub use time::Time;

@@ -121,9 +121,9 @@ impl RequestScan {
         Request { bytes, spans: &self.spans }
     }
 
-    /// The arguments of the unfinished request that are already known.
-    pub fn known(&self) -> &[Span] {
-        &self.spans
+    /// Whether what is missing of the unfinished request is the rest of its last argument.
+    pub fn is_last_argument(&self) -> bool {
+        matches!(self.expect, Expect::Argument(_)) && self.missing == 1
     }
 
     /// Forgets the request, keeping the memory.
@@ -134,11 +134,6 @@ impl RequestScan {
         self.odd = false;
         self.spans.clear();
         self.rewritten.clear();
-    }
-
-    /// Whether the scanner stands between two requests.
-    pub fn is_fresh(&self) -> bool {
-        self.expect == Expect::Start
     }
 
     fn count(&mut self, bytes: &[u8]) -> Result<Option<Scanned>, ProtocolError> {

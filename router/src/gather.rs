@@ -1,0 +1,283 @@
+//! How the replies of a split request are joined: pure functions over whole replies.
+
+use std::collections::HashSet;
+
+use crate::refusal::Refusal;
+use crate::resp::{self, write};
+
+/// How the replies of the parts become one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Join {
+    /// The first error, else the first reply (`all_succeeded`).
+    #[default]
+    AllSucceeded,
+    /// The first reply that is no error, else the first error (`one_succeeded`).
+    OneSucceeded,
+    /// Sum of integers (`agg_sum`).
+    Sum,
+    /// Smallest integer (`agg_min`).
+    Min,
+    /// Largest integer (`agg_max`).
+    Max,
+    /// Logical AND, of integers or element by element of arrays (`agg_logical_and`).
+    And,
+    /// Logical OR, likewise (`agg_logical_or`).
+    Or,
+    /// All elements, each once, in any order: no response policy, no keys.
+    Union,
+    /// One element for every key or member, in the request's order: no response policy, keys.
+    Interleave,
+    /// Integers: the parts of one spread key count as the largest of them, and these are added up.
+    Count,
+    /// The cursor and elements of one shard, with a cursor that names the shard.
+    Cursor(u16),
+    /// Some reply that is not null.
+    NotNil,
+    /// The first status that is not `none` (TYPE of a spread key).
+    NotNone,
+}
+
+/// A request whose parts are being answered.
+#[derive(Debug, Default)]
+pub(crate) struct Gather {
+    join: Join,
+    shards: u64,
+    missing: usize,
+    bytes: Vec<u8>,
+    replies: Vec<(u32, u32)>,
+    /// `Interleave`: which part answers each key. `Count`: which spread key each part is about, 0 for none.
+    pub(crate) order: Vec<u16>,
+}
+
+impl Gather {
+    /// Begins to wait for `parts` replies.
+    pub(crate) fn start(&mut self, join: Join, parts: usize, shards: usize) {
+        self.join = join;
+        self.shards = shards as u64;
+        self.missing = parts;
+        self.bytes.clear();
+        self.replies.clear();
+        self.replies.resize(parts, (0, 0));
+    }
+
+    /// Takes the reply of one part; whether it was the last that was missing.
+    pub(crate) fn accept(&mut self, part: u16, reply: &[u8]) -> bool {
+        let start = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(reply);
+        self.replies[usize::from(part)] = (start, self.bytes.len() as u32);
+        self.missing -= 1;
+        self.missing == 0
+    }
+
+    fn reply(&self, part: usize) -> &[u8] {
+        let (start, end) = self.replies[part];
+        &self.bytes[start as usize..end as usize]
+    }
+
+    fn all(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.replies.len()).map(|part| self.reply(part))
+    }
+
+    /// Writes the joined reply.
+    ///
+    /// # Errors
+    /// The replies do not fit together.
+    pub(crate) fn finish(&self, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        let error = self.all().find(|reply| resp::is_error(reply));
+        if let (Some(error), false) = (error, self.join == Join::OneSucceeded) {
+            out.extend_from_slice(error);
+            return Ok(());
+        }
+        self.join(out).ok_or(Refusal::Disagreement)
+    }
+
+    fn join(&self, out: &mut Vec<u8>) -> Option<()> {
+        match self.join {
+            Join::AllSucceeded => out.extend_from_slice(self.all().next()?),
+            Join::OneSucceeded => {
+                let good = self.all().find(|reply| !resp::is_error(reply));
+                out.extend_from_slice(good.or_else(|| self.all().next())?);
+            }
+            Join::NotNil => self.pick(out, |reply| !resp::is_nil(reply))?,
+            Join::NotNone => self.pick(out, |reply| reply != b"+none\r\n")?,
+            Join::Sum => self.fold(out, |a, b| a + b)?,
+            Join::Min => self.fold(out, i64::min)?,
+            Join::Max => self.fold(out, i64::max)?,
+            Join::And => self.fold_each(out, |a, b| i64::from(a != 0 && b != 0))?,
+            Join::Or => self.fold_each(out, |a, b| i64::from(a != 0 || b != 0))?,
+            Join::Union => self.union(out),
+            Join::Interleave => self.interleave(out)?,
+            Join::Count => write::integer(out, self.count()?),
+            Join::Cursor(shard) => self.cursor(out, u64::from(shard))?,
+        }
+        Some(())
+    }
+
+    fn pick(&self, out: &mut Vec<u8>, wanted: impl Fn(&[u8]) -> bool) -> Option<()> {
+        let found = self.all().find(|reply| wanted(reply));
+        out.extend_from_slice(found.or_else(|| self.all().next())?);
+        Some(())
+    }
+
+    fn fold(&self, out: &mut Vec<u8>, both: impl Fn(i64, i64) -> i64) -> Option<()> {
+        let mut value = None;
+        for reply in self.all() {
+            let next = resp::integer(reply)?;
+            value = Some(value.map_or(next, |value| both(value, next)));
+        }
+        write::integer(out, value?);
+        Some(())
+    }
+
+    /// `SCRIPT EXISTS` returns an array, so "logical AND" has to be taken element by element.
+    fn fold_each(&self, out: &mut Vec<u8>, both: impl Fn(i64, i64) -> i64) -> Option<()> {
+        if self.reply(0).first() != Some(&b'*') {
+            return self.fold(out, both);
+        }
+        let mut values: Vec<i64> = resp::elements(self.reply(0)).map(resp::integer).collect::<Option<_>>()?;
+        for reply in self.all().skip(1) {
+            for (value, element) in values.iter_mut().zip(resp::elements(reply)) {
+                *value = both(*value, resp::integer(element)?);
+            }
+        }
+        write::array(out, values.len());
+        values.iter().for_each(|value| write::integer(out, *value));
+        Some(())
+    }
+
+    fn union(&self, out: &mut Vec<u8>) {
+        let mut seen = HashSet::new();
+        let distinct: Vec<&[u8]> =
+            self.all().flat_map(resp::elements).filter(|element| seen.insert(*element)).collect();
+        write::array(out, distinct.len());
+        distinct.iter().for_each(|element| out.extend_from_slice(element));
+    }
+
+    fn interleave(&self, out: &mut Vec<u8>) -> Option<()> {
+        let mut parts: Vec<_> = self.all().map(resp::elements).collect();
+        write::array(out, self.order.len());
+        for part in &self.order {
+            out.extend_from_slice(parts[usize::from(*part)].next()?);
+        }
+        Some(())
+    }
+
+    fn count(&self) -> Option<i64> {
+        let mut spread: Vec<i64> = Vec::new();
+        let mut sum = 0;
+        for (reply, key) in self.all().zip(&self.order) {
+            let value = resp::integer(reply)?;
+            let key = usize::from(*key);
+            spread.resize(spread.len().max(key), 0);
+            match key {
+                0 => sum += value,
+                _ => spread[key - 1] = spread[key - 1].max(value),
+            }
+        }
+        Some(sum + spread.iter().sum::<i64>())
+    }
+
+    fn cursor(&self, out: &mut Vec<u8>, shard: u64) -> Option<()> {
+        let mut parts = resp::elements(self.reply(0));
+        let (cursor, found) = (parts.next()?, parts.next()?);
+        let inner: u64 = std::str::from_utf8(bulk_text(cursor)?).ok()?.parse().ok()?;
+        write::array(out, 2);
+        write::bulk(out, outer_cursor(inner, shard, self.shards)?.to_string().as_bytes());
+        out.extend_from_slice(found);
+        Some(())
+    }
+}
+
+/// The text of a bulk string reply.
+pub(crate) fn bulk_text(reply: &[u8]) -> Option<&[u8]> {
+    let start = resp::line(reply).len() + 3;
+    (reply.first() == Some(&b'$')).then(|| reply.get(start..reply.len() - 2)).flatten()
+}
+
+/// A cursor over all shards: the shard's own cursor and the shard in one number. A shard that is
+/// through hands over to the next; after the last one the cursor is 0, as at the start.
+///
+/// `None`: the shard's cursor is too large to carry the shard's number.
+fn outer_cursor(inner: u64, shard: u64, shards: u64) -> Option<u64> {
+    match (inner, shard + 1 == shards) {
+        (0, true) => Some(0),
+        (0, false) => Some(shard + 1),
+        _ => inner.checked_mul(shards)?.checked_add(shard),
+    }
+}
+
+/// The shard and the shard's own cursor of a cursor over all shards.
+pub(crate) fn inner_cursor(outer: u64, shards: usize) -> (u16, u64) {
+    ((outer % shards as u64) as u16, outer / shards as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn joined(join: Join, order: &[u16], replies: &[&str]) -> Result<String, Refusal> {
+        let mut gather = Gather { order: order.to_vec(), ..Gather::default() };
+        gather.start(join, replies.len(), replies.len());
+        // The last part first: arrival order must not matter.
+        for (part, reply) in replies.iter().enumerate().rev() {
+            assert_eq!(gather.accept(part as u16, reply.as_bytes()), part == 0);
+        }
+        let mut out = Vec::new();
+        gather.finish(&mut out).map(|()| String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn integers_by_policy() {
+        let replies = [":3\r\n", ":1\r\n", ":0\r\n"];
+        assert_eq!(joined(Join::Sum, &[], &replies).unwrap(), ":4\r\n");
+        assert_eq!(joined(Join::Min, &[], &replies).unwrap(), ":0\r\n");
+        assert_eq!(joined(Join::Max, &[], &replies).unwrap(), ":3\r\n");
+        assert_eq!(joined(Join::And, &[], &replies).unwrap(), ":0\r\n");
+        assert_eq!(joined(Join::Or, &[], &replies).unwrap(), ":1\r\n");
+        assert_eq!(joined(Join::Sum, &[], &[":1\r\n", "+OK\r\n"]), Err(Refusal::Disagreement));
+    }
+
+    #[test]
+    fn errors_win_except_where_one_success_is_enough() {
+        let replies = ["+OK\r\n", "-ERR no\r\n"];
+        assert_eq!(joined(Join::AllSucceeded, &[], &replies).unwrap(), "-ERR no\r\n");
+        assert_eq!(joined(Join::OneSucceeded, &[], &["-ERR no\r\n", "+OK\r\n"]).unwrap(), "+OK\r\n");
+        assert_eq!(joined(Join::Sum, &[], &[":1\r\n", "-OOM\r\n"]).unwrap(), "-OOM\r\n");
+    }
+
+    #[test]
+    fn arrays_element_by_element() {
+        let replies = ["*2\r\n:1\r\n:1\r\n", "*2\r\n:1\r\n:0\r\n"];
+        assert_eq!(joined(Join::And, &[], &replies).unwrap(), "*2\r\n:1\r\n:0\r\n");
+    }
+
+    #[test]
+    fn keys_come_back_in_the_order_asked() {
+        let replies = ["*2\r\n$1\r\na\r\n$-1\r\n", "*1\r\n$1\r\nb\r\n"];
+        let all = joined(Join::Interleave, &[0, 1, 0], &replies).unwrap();
+        assert_eq!(all, "*3\r\n$1\r\na\r\n$1\r\nb\r\n$-1\r\n");
+    }
+
+    #[test]
+    fn a_union_has_each_element_once() {
+        let replies = ["*2\r\n$1\r\na\r\n$1\r\nb\r\n", "*1\r\n$1\r\na\r\n", "*0\r\n"];
+        assert_eq!(joined(Join::Union, &[], &replies).unwrap(), "*2\r\n$1\r\na\r\n$1\r\nb\r\n");
+    }
+
+    #[test]
+    fn a_spread_key_counts_once() {
+        let replies = [":1\r\n", ":1\r\n", ":0\r\n", ":2\r\n"];
+        assert_eq!(joined(Join::Count, &[1, 1, 2, 0], &replies).unwrap(), ":3\r\n");
+    }
+
+    #[test]
+    fn cursors_walk_through_all_shards() {
+        for (inner, shard) in [(0, 0), (17, 0), (0, 1), (17, 2)] {
+            let outer = outer_cursor(inner, shard, 3).unwrap();
+            let expected = if inner == 0 { ((shard + 1) as u16, 0) } else { (shard as u16, inner) };
+            assert_eq!(inner_cursor(outer, 3), expected);
+        }
+        assert_eq!(outer_cursor(0, 2, 3), Some(0));
+        assert_eq!(outer_cursor(u64::MAX, 2, 3), None);
+    }
+}

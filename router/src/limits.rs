@@ -1,0 +1,98 @@
+//! Every limit of the core, in one place, with the relations between them.
+//!
+//! What happens at each limit is told in `docs/configuration.md`.
+
+use std::time::Duration;
+
+/// Bounds of one worker's core. Sizes are bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest key. A request with a longer one is refused.
+    pub key_max: usize,
+    /// Longest request that has to be split over shards. A longer one is refused.
+    pub request_buffer_max: usize,
+    /// Longest request at all. Of a longer one the rest is skipped and it is refused.
+    pub request_max: usize,
+    /// Most arguments of a request.
+    pub args_max: usize,
+    /// Most bytes that a transaction may hold before its EXEC.
+    pub multi_max: usize,
+    /// Unanswered requests of a session past which it is not read.
+    pub session_pending_max: usize,
+    /// Unwritten reply bytes of a session past which it is not read.
+    pub session_output_max: usize,
+    /// Unsent request bytes of a link past which sessions that address it are not read.
+    pub link_output_max: usize,
+    /// Sessions of a worker past which new ones are refused.
+    pub sessions_max: usize,
+    /// How long a request may be kept before its client is answered with a refusal.
+    pub patience: Duration,
+    /// First pause before a lost link is opened again; doubles up to `reconnect_max`.
+    pub reconnect_min: Duration,
+    /// Longest pause before a lost link is opened again.
+    pub reconnect_max: Duration,
+    /// How long a link may take to be connected and proven.
+    pub connect_timeout: Duration,
+    /// After this long without a request, a link is tried with a PING.
+    pub ping_interval: Duration,
+    /// With requests unanswered and nothing arriving for this long, a link is given up.
+    pub link_dead: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            key_max: 64 << 10,
+            request_buffer_max: 1 << 20,
+            request_max: 512 << 20,
+            args_max: 1 << 20,
+            multi_max: 512 << 20,
+            session_pending_max: 1024,
+            session_output_max: 1 << 20,
+            link_output_max: 8 << 20,
+            sessions_max: 100_000,
+            patience: Duration::from_secs(60),
+            reconnect_min: Duration::from_millis(50),
+            reconnect_max: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(5),
+            ping_interval: Duration::from_secs(30),
+            link_dead: Duration::from_secs(120),
+        }
+    }
+}
+
+impl Limits {
+    /// The relations between limits that do not hold, each as a sentence that names the remedy.
+    pub fn contradictions(&self) -> Vec<&'static str> {
+        let rules = [
+            (self.key_max <= self.request_buffer_max, "limits.key_max must be at most limits.request_buffer_max"),
+            (
+                self.request_buffer_max <= self.request_max,
+                "limits.request_buffer_max must be at most limits.request_max",
+            ),
+            (self.multi_max <= self.request_max, "limits.multi_max must be at most limits.request_max"),
+            // Positions in a request are kept as 32-bit numbers.
+            (self.request_max <= 1 << 31, "limits.request_max must be at most 2GiB"),
+            (self.session_pending_max >= 1, "limits.session_pending_max must be at least 1"),
+            (self.reconnect_min <= self.reconnect_max, "reconnect_min must be at most reconnect_max"),
+            (self.ping_interval < self.link_dead, "ping_interval must be below link_dead"),
+        ];
+        rules.iter().filter(|(holds, _)| !holds).map(|(_, sentence)| *sentence).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Limits;
+
+    #[test]
+    fn the_defaults_do_not_contradict_each_other() {
+        assert_eq!(Limits::default().contradictions(), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn a_contradiction_is_named() {
+        let limits = Limits { key_max: 2 << 20, ..Limits::default() };
+        assert_eq!(limits.contradictions(), ["limits.key_max must be at most limits.request_buffer_max"]);
+    }
+}

@@ -1,0 +1,95 @@
+//! `INFO` and `CONFIG GET`: enough for clients and tools to start, about the proxy itself.
+
+use super::hello::VERSION;
+use crate::limits::Limits;
+use crate::resp::{Request, write};
+use crate::router::Traffic;
+
+/// `INFO [section ...]`
+pub(super) fn info(traffic: &Traffic, request: &Request<'_>) -> Vec<u8> {
+    let wanted = |section: &str| {
+        let named = |arg: &[u8]| {
+            [section, "all", "everything", "default"].iter().any(|name| arg.eq_ignore_ascii_case(name.as_bytes()))
+        };
+        request.len() == 1 || request.args(1).any(named)
+    };
+    let stats = &traffic.stats;
+    let requests: u64 = stats.requests.iter().sum();
+    let sections = [
+        (
+            "server",
+            format!(
+                "redis_version:{VERSION}\r\nredis_mode:standalone\r\npdw_proxy_version:{}\r\n",
+                env!("CARGO_PKG_VERSION")
+            ),
+        ),
+        ("clients", format!("connected_clients:{}\r\n", traffic.sessions.len())),
+        ("persistence", "loading:0\r\n".to_owned()),
+        (
+            "stats",
+            format!("total_connections_received:{}\r\ntotal_commands_processed:{requests}\r\n", stats.sessions_opened),
+        ),
+        ("replication", "role:master\r\nconnected_slaves:0\r\n".to_owned()),
+        ("cluster", "cluster_enabled:0\r\n".to_owned()),
+    ];
+    let shown = sections.iter().filter(|(name, _)| wanted(name));
+    let text: Vec<String> = shown.map(|(name, lines)| format!("# {}\r\n{lines}", title(name))).collect();
+    let mut out = Vec::new();
+    write::bulk(&mut out, text.join("\r\n").as_bytes());
+    out
+}
+
+fn title(section: &str) -> String {
+    let (first, rest) = section.split_at(1);
+    first.to_uppercase() + rest
+}
+
+/// `CONFIG GET pattern ...`: what tools ask for at their start.
+pub(super) fn config_get(limits: &Limits, request: &Request<'_>) -> Vec<u8> {
+    let sessions_max = limits.sessions_max.to_string();
+    let known = [
+        ("appendonly", "no"),
+        ("cluster-enabled", "no"),
+        ("databases", "1"),
+        ("maxclients", &sessions_max),
+        ("maxmemory", "0"),
+        ("maxmemory-policy", "noeviction"),
+        ("notify-keyspace-events", ""),
+        ("proto-max-bulk-len", "536870912"),
+        ("save", ""),
+        ("timeout", "0"),
+    ];
+    let asked = |name: &str| request.args(2).any(|pattern| matches(&pattern.to_ascii_lowercase(), name.as_bytes()));
+    let found: Vec<_> = known.iter().filter(|(name, _)| asked(name)).collect();
+    let mut out = Vec::new();
+    write::array(&mut out, 2 * found.len());
+    for (name, value) in found {
+        write::bulk(&mut out, name.as_bytes());
+        write::bulk(&mut out, value.as_bytes());
+    }
+    out
+}
+
+/// Glob patterns as far as parameter names need them: `*` and `?`.
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    match (pattern, name) {
+        ([], []) => true,
+        ([b'*', rest @ ..], _) => (0..=name.len()).any(|skip| matches(rest, &name[skip..])),
+        ([b'?', pattern @ ..], [_, name @ ..]) => matches(pattern, name),
+        ([wanted, pattern @ ..], [byte, name @ ..]) => wanted == byte && matches(pattern, name),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn globs() {
+        assert!(matches(b"*", b"save"));
+        assert!(matches(b"max*y", b"maxmemory"));
+        assert!(matches(b"s?ve", b"save"));
+        assert!(!matches(b"max", b"maxmemory"));
+    }
+}

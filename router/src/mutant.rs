@@ -1,0 +1,91 @@
+//! Deliberate faults, which tests must find.
+//!
+//! Compiled in only with feature `mutants`; without it every question is answered `false` at
+//! compile time and nothing of this remains in the program.
+
+use std::str::FromStr;
+
+/// One deliberate fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutant {
+    /// A reply is thrown away.
+    LostReply,
+    /// Two neighbouring replies on a link go to each other's session.
+    SwappedReplies,
+    /// Now and then a request takes another path than the one before it.
+    ReorderOverPaths,
+    /// A request goes out twice.
+    DoubleSend,
+    /// Another session's request gets between the commands of a transaction.
+    SplitMulti,
+    /// An answered request is never forgotten.
+    LeakedSlot,
+    /// Elements of a gathered reply come in the order of shards, not of keys.
+    WrongGatherOrder,
+    /// A request is sent though its deadline has passed.
+    StaleDeadline,
+    /// A skipped tail is miscounted by one.
+    MiscountedSkip,
+    /// PDWFS.md section 5: every key is hashed on its own.
+    HashEachKey,
+    /// PDWFS.md section 5: a transaction goes to its last key's home, SMEMBERS asks one shard.
+    LastKeyHome,
+    /// PDWFS.md section 5: a whole file on one shard.
+    WholeFile,
+    /// PDWFS.md section 5: each queued command goes to its own home.
+    EachQueuedHome,
+}
+
+const NAMES: [(&str, Mutant); 13] = [
+    ("lost-reply", Mutant::LostReply),
+    ("swapped-replies", Mutant::SwappedReplies),
+    ("reorder-over-paths", Mutant::ReorderOverPaths),
+    ("double-send", Mutant::DoubleSend),
+    ("split-multi", Mutant::SplitMulti),
+    ("leaked-slot", Mutant::LeakedSlot),
+    ("wrong-gather-order", Mutant::WrongGatherOrder),
+    ("stale-deadline", Mutant::StaleDeadline),
+    ("miscounted-skip", Mutant::MiscountedSkip),
+    ("hash-each-key", Mutant::HashEachKey),
+    ("last-key-home", Mutant::LastKeyHome),
+    ("whole-file", Mutant::WholeFile),
+    ("each-queued-home", Mutant::EachQueuedHome),
+];
+
+impl Mutant {
+    /// Every fault with its name.
+    pub fn all() -> &'static [(&'static str, Self)] {
+        &NAMES
+    }
+}
+
+impl FromStr for Mutant {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<Self, ()> {
+        NAMES.iter().find(|(known, _)| *known == name).map(|(_, mutant)| *mutant).ok_or(())
+    }
+}
+
+/// Which fault is switched on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mutation(#[cfg(feature = "mutants")] Option<Mutant>);
+
+impl Mutation {
+    /// Switches a fault on; without feature `mutants` it does nothing.
+    pub fn of(_mutant: Option<Mutant>) -> Self {
+        Self(
+            #[cfg(feature = "mutants")]
+            _mutant,
+        )
+    }
+
+    /// Whether this fault is switched on.
+    #[inline(always)]
+    pub fn is(self, _mutant: Mutant) -> bool {
+        #[cfg(feature = "mutants")]
+        return self.0 == Some(_mutant);
+        #[cfg(not(feature = "mutants"))]
+        false
+    }
+}

@@ -1,0 +1,121 @@
+//! What the driver tells the core, and what the core orders the driver to do.
+
+use std::fmt;
+
+slotmap::new_key_type! {
+    /// Names a session for as long as it lives; never used again afterwards.
+    pub struct SessionKey;
+    /// Names a link for as long as it lives; never used again afterwards.
+    pub struct LinkKey;
+}
+
+/// What happened outside.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// A client sent these bytes.
+    SessionBytes(SessionKey, &'a [u8]),
+    /// So many bytes of [`session_output`](crate::Router::session_output) were written.
+    SessionWritten(SessionKey, usize),
+    /// The client will send nothing more; it may still read.
+    SessionEnded(SessionKey),
+    /// The client's connection is gone.
+    SessionLost(SessionKey),
+    /// A connection that [`Output::Connect`] asked for is there.
+    LinkConnected(LinkKey),
+    /// An upstream sent these bytes.
+    LinkBytes(LinkKey, &'a [u8]),
+    /// So many bytes of [`link_output`](crate::Router::link_output) were written.
+    LinkWritten(LinkKey, usize),
+    /// The connection is gone, or could not be made.
+    LinkLost(LinkKey, LossReason),
+    /// The time that [`poll_timeout`](crate::Router::poll_timeout) named has come.
+    Timeout,
+}
+
+/// Why a link was lost, as the driver saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LossReason {
+    /// The connection was refused or could not be made.
+    Unreachable,
+    /// The upstream closed the connection.
+    Closed,
+    /// Reading or writing failed.
+    Failed,
+}
+
+/// One end of a relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// A client.
+    Session(SessionKey),
+    /// An upstream.
+    Link(LinkKey),
+}
+
+/// What the driver has to do with an end's bytes before the core sees any more of them.
+///
+/// Large payloads never enter the core: it sees a request's or a reply's head and orders what is
+/// to become of the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Move the next `bytes` to the other end, through a bounded buffer or through the kernel.
+    Relay {
+        /// Where they go.
+        to: End,
+        /// How many.
+        bytes: u64,
+    },
+    /// Read the next `bytes` and forget them.
+    Skip {
+        /// How many.
+        bytes: u64,
+    },
+    /// Write what the core holds for this end before anything that is relayed to it.
+    Inject,
+}
+
+/// What the core wants done. Drain with [`poll_output`](crate::Router::poll_output) after every turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Open this link to the upstream of this index.
+    Connect(LinkKey, usize),
+    /// What happens to the next bytes of this end.
+    Order(End, Order),
+    /// The session may be read again.
+    Read(SessionKey),
+    /// Close the session's connection; its output has been written.
+    CloseSession(SessionKey),
+    /// Close the link's connection. The core has forgotten it.
+    CloseLink(LinkKey),
+    /// Something that the operator may want to know.
+    Notice(Notice),
+}
+
+/// What the operator may want to know of an upstream, by its index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The upstream answers.
+    UpstreamReady(usize),
+    /// The upstream cannot be used for now; another attempt follows.
+    UpstreamDown(usize, String),
+    /// The upstream does not let this proxy's user run MULTI: transactions are refused.
+    TransactionsForbidden(usize),
+    /// The upstream is this very proxy.
+    UpstreamIsSelf(usize),
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UpstreamReady(index) => write!(f, "upstream {index} is ready"),
+            Self::UpstreamDown(index, why) => write!(f, "upstream {index} is down: {why}"),
+            Self::TransactionsForbidden(index) => write!(
+                f,
+                "upstream {index} forbids MULTI to this user, so transactions are refused: allow it with 'ACL SETUSER <user> +multi +exec +discard'"
+            ),
+            Self::UpstreamIsSelf(index) => {
+                write!(f, "upstream {index} is this proxy itself: correct the address in 'upstreams'")
+            }
+        }
+    }
+}

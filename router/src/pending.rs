@@ -1,0 +1,182 @@
+//! A request between its arrival and the moment its reply is handed over; replies in request order.
+//!
+//! ```text
+//!                one reply, asked for earlier requests first
+//!   Awaited ────────────────────────────────────────────────► handed over
+//!      │  reply came before its turn                            ▲   ▲
+//!      ├────────────────────────► Ready ────────────────────────┘   │
+//!      │                            ▲                               │
+//!   Gathering ── last part came ────┴───────────────────────────────┘
+//! ```
+
+use crate::gather::{Gather, Join};
+use crate::mutant::Mutant;
+use crate::order::{End, Order, Output, SessionKey};
+use crate::refusal::Refusal;
+use crate::resp::write;
+use crate::router::{Setup, Traffic};
+use crate::time::Time;
+
+slotmap::new_key_type! {
+    /// Names a request that is not answered yet.
+    pub(crate) struct PendingKey;
+}
+
+/// A request that is not answered yet.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    session: SessionKey,
+    /// The session's next request.
+    next: Option<PendingKey>,
+    arrived: Time,
+    answer: Answer,
+}
+
+#[derive(Debug)]
+enum Answer {
+    Awaited,
+    Gathering(Box<Gather>),
+    Ready(Vec<u8>),
+}
+
+impl Traffic {
+    /// Puts a request at the end of its session's order.
+    pub(crate) fn push_pending(&mut self, session_key: SessionKey) -> PendingKey {
+        let pending = Pending { session: session_key, next: None, arrived: self.now, answer: Answer::Awaited };
+        let key = self.pendings.insert(pending);
+        let Some(session) = self.sessions.get_mut(session_key) else { return key };
+        let before = session.last.replace(key);
+        session.pending += 1;
+        match before.and_then(|before| self.pendings.get_mut(before)) {
+            Some(before) => before.next = Some(key),
+            None => session.first = Some(key),
+        }
+        key
+    }
+
+    /// Makes a request wait for several replies that become one.
+    pub(crate) fn gather(&mut self, key: PendingKey, join: Join, parts: usize, order: &[u16]) {
+        let mut gather = self.gathers.pop().unwrap_or_default();
+        gather.order.clear();
+        gather.order.extend_from_slice(order);
+        gather.start(join, parts, self.upstreams.len());
+        if let Some(pending) = self.pendings.get_mut(key) {
+            pending.answer = Answer::Gathering(gather);
+        }
+    }
+
+    /// Takes an upstream's reply, or a refusal in its place, for one part of a request.
+    pub(crate) fn deliver(&mut self, setup: &Setup, key: PendingKey, part: u16, reply: &[u8]) {
+        let Some(pending) = self.pendings.get_mut(key) else {
+            self.stats.discarded_replies += 1;
+            return;
+        };
+        match &mut pending.answer {
+            Answer::Awaited => self.answer(setup, key, |out| out.extend_from_slice(reply)),
+            Answer::Gathering(gather) => {
+                if gather.accept(part, reply) {
+                    self.finish_gather(setup, key);
+                }
+            }
+            Answer::Ready(_) => self.stats.discarded_replies += 1,
+        }
+    }
+
+    fn finish_gather(&mut self, setup: &Setup, key: PendingKey) {
+        let Some(pending) = self.pendings.get_mut(key) else { return };
+        let Answer::Gathering(mut gather) = std::mem::replace(&mut pending.answer, Answer::Awaited) else { return };
+        if setup.mutation.is(Mutant::WrongGatherOrder) {
+            gather.order.sort_unstable();
+        }
+        let mut refusal = None;
+        self.answer(setup, key, |out| {
+            if let Err(why) = gather.finish(out) {
+                write::error(out, &why.text());
+                refusal = Some(why);
+            }
+        });
+        if let Some(why) = refusal {
+            self.stats.refusals[why.kind()] += 1;
+        }
+        if self.gathers.len() < 64 {
+            self.gathers.push(gather);
+        }
+    }
+
+    /// Answers a request: at once if it is its turn, else when those before it are answered.
+    pub(crate) fn answer(&mut self, setup: &Setup, key: PendingKey, reply: impl FnOnce(&mut Vec<u8>)) {
+        let Some(pending) = self.pendings.get_mut(key) else { return };
+        let session_key = pending.session;
+        let Some(session) = self.sessions.get_mut(session_key) else { return };
+        if session.first == Some(key) {
+            self.buffers.provide(&mut session.out);
+            reply(&mut session.out);
+            self.retire(setup, session_key, key);
+            self.hand_over_ready(setup, session_key);
+            self.replied(setup, session_key);
+        } else {
+            let mut text = self.buffers.take();
+            reply(&mut text);
+            pending.answer = Answer::Ready(text);
+        }
+    }
+
+    /// Answers a session's newest request without anyone else.
+    pub(crate) fn answer_new(&mut self, setup: &Setup, session_key: SessionKey, reply: impl FnOnce(&mut Vec<u8>)) {
+        let key = self.push_pending(session_key);
+        self.answer(setup, key, reply);
+    }
+
+    /// Answers a session's newest request with a refusal.
+    pub(crate) fn refuse(&mut self, setup: &Setup, session: SessionKey, why: &Refusal) {
+        self.stats.refusals[why.kind()] += 1;
+        self.answer_new(setup, session, |out| write::error(out, &why.text()));
+    }
+
+    fn hand_over_ready(&mut self, setup: &Setup, session_key: SessionKey) {
+        while let Some(session) = self.sessions.get_mut(session_key) {
+            let Some(first) = session.first else { return };
+            let Some(Answer::Ready(text)) = self.pendings.get_mut(first).map(|pending| &mut pending.answer) else {
+                return;
+            };
+            session.out.extend_from_slice(text);
+            let text = std::mem::take(text);
+            self.buffers.give_back(text);
+            self.retire(setup, session_key, first);
+        }
+    }
+
+    /// Takes the session's first request out of the order.
+    fn retire(&mut self, setup: &Setup, session_key: SessionKey, key: PendingKey) {
+        let (Some(pending), Some(session)) = (self.pendings.get(key), self.sessions.get_mut(session_key)) else {
+            return;
+        };
+        self.stats.count_latency(self.now.since(pending.arrived));
+        session.pending -= 1;
+        session.first = pending.next;
+        if session.first.is_none() {
+            session.last = None;
+        }
+        if !setup.mutation.is(Mutant::LeakedSlot) {
+            self.pendings.remove(key);
+        }
+    }
+
+    /// The session's output has grown.
+    fn replied(&mut self, setup: &Setup, session_key: SessionKey) {
+        let Some(session) = self.sessions.get_mut(session_key) else { return };
+        if !session.dirty {
+            session.dirty = true;
+            self.outputs.push_back(Output::Order(End::Session(session_key), Order::Inject));
+        }
+        self.resume_if_relieved(setup, session_key);
+    }
+
+    /// Forgets all requests of a session that is gone; their replies are discarded when they come.
+    pub(crate) fn forget_pending(&mut self, first: Option<PendingKey>) {
+        let mut next = first;
+        while let Some(pending) = next.and_then(|key| self.pendings.remove(key)) {
+            next = pending.next;
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Error replies that the proxy itself utters, and what they say.
+
+use std::borrow::Cow;
+
+/// Why the proxy answers with an error of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Redis would have said the same; the text is Redis's.
+    AsRedis(Cow<'static, str>),
+    /// The keys of one request live on different shards.
+    CrossShard(Vec<u8>, Vec<u8>),
+    /// A command that cannot be used on a spread set.
+    SpreadSet(String, Vec<u8>),
+    /// A command that the proxy does not pass on; the text says what to do instead.
+    Unsupported(String),
+    /// A key above the limit.
+    KeyTooLong(usize),
+    /// A request above the limit.
+    RequestTooLong(usize),
+    /// A request that has to be split is above the limit.
+    SplitTooLong(usize),
+    /// A transaction above the limit.
+    TransactionTooLong(usize),
+    /// The upstream does not let the proxy run MULTI.
+    TransactionsForbidden,
+    /// The request was not sent: the upstream was not there in time.
+    NotSent,
+    /// The request was sent and no answer came: it may have been carried out, or not.
+    OutcomeUnknown,
+    /// The upstreams' answers do not fit together.
+    Disagreement,
+    /// This proxy is its own upstream.
+    Loop,
+    /// Too many sessions.
+    TooManySessions,
+}
+
+/// Refusals as metrics count them.
+pub const REFUSAL_KINDS: [&str; 14] = [
+    "as_redis",
+    "cross_shard",
+    "spread_set",
+    "unsupported",
+    "key_too_long",
+    "request_too_long",
+    "split_too_long",
+    "transaction_too_long",
+    "transactions_forbidden",
+    "not_sent",
+    "outcome_unknown",
+    "disagreement",
+    "loop",
+    "too_many_sessions",
+];
+
+impl Refusal {
+    /// Index in [`REFUSAL_KINDS`].
+    pub fn kind(&self) -> usize {
+        match self {
+            Self::AsRedis(_) => 0,
+            Self::CrossShard(..) => 1,
+            Self::SpreadSet(..) => 2,
+            Self::Unsupported(_) => 3,
+            Self::KeyTooLong(_) => 4,
+            Self::RequestTooLong(_) => 5,
+            Self::SplitTooLong(_) => 6,
+            Self::TransactionTooLong(_) => 7,
+            Self::TransactionsForbidden => 8,
+            Self::NotSent => 9,
+            Self::OutcomeUnknown => 10,
+            Self::Disagreement => 11,
+            Self::Loop => 12,
+            Self::TooManySessions => 13,
+        }
+    }
+
+    /// The error reply's text, without `-` and line end.
+    pub fn text(&self) -> Vec<u8> {
+        match self {
+            Self::AsRedis(text) => text.as_bytes().to_vec(),
+            Self::CrossShard(first, second) => cross_shard(first, second),
+            Self::SpreadSet(command, key) => [
+                format!("ERR '{command}' cannot be used on the spread set '").as_bytes(),
+                shown(key),
+                b"': its members live on several shards; use SADD, SREM, SISMEMBER, SMISMEMBER, SMEMBERS, SCARD, SSCAN, DEL, UNLINK, EXISTS, TYPE or EXPIRE",
+            ]
+            .concat(),
+            Self::Unsupported(text) => text.clone().into_bytes(),
+            Self::KeyTooLong(max) => format!("ERR key is longer than limits.key_max ({max} bytes)").into_bytes(),
+            Self::RequestTooLong(max) => format!("ERR request is longer than limits.request_max ({max} bytes)").into_bytes(),
+            Self::SplitTooLong(max) => format!(
+                "ERR request has keys on several shards and is longer than limits.request_buffer_max ({max} bytes); send it in smaller parts"
+            )
+            .into_bytes(),
+            Self::TransactionTooLong(max) => format!("ERR transaction is longer than limits.multi_max ({max} bytes)").into_bytes(),
+            Self::TransactionsForbidden => {
+                b"NOPERM the upstream does not let pdw-proxy run MULTI, so transactions are refused".to_vec()
+            }
+            Self::NotSent => b"ERR upstream is not available; the request was not sent".to_vec(),
+            Self::OutcomeUnknown => {
+                b"ERR upstream was lost before it answered; the request may or may not have been carried out".to_vec()
+            }
+            Self::Disagreement => b"ERR the shards gave answers that do not fit together; ask each instance directly".to_vec(),
+            Self::Loop => b"ERR LOOP this proxy is its own upstream; correct its list of upstreams".to_vec(),
+            Self::TooManySessions => b"ERR max number of clients reached".to_vec(),
+        }
+    }
+}
+
+fn cross_shard(first: &[u8], second: &[u8]) -> Vec<u8> {
+    [
+        b"CROSSSLOT Keys in request don't hash to the same shard: '",
+        shown(first),
+        b"' and '",
+        shown(second),
+        b"'; give them one hash tag, or send one request per shard",
+    ]
+    .concat()
+}
+
+/// As much of a key as fits in an error's line.
+fn shown(key: &[u8]) -> &[u8] {
+    &key[..key.len().min(64)]
+}

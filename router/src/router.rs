@@ -1,0 +1,273 @@
+//! The door of the core.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use slotmap::SlotMap;
+
+use crate::command::Table;
+use crate::gather::Gather;
+use crate::limits::Limits;
+use crate::link::Link;
+use crate::mutant::Mutation;
+use crate::order::End;
+use crate::order::{Input, LinkKey, Order, Output, SessionKey};
+use crate::pending::{Pending, PendingKey};
+use crate::place::Homes;
+use crate::plan::Scratch;
+use crate::pool::Pool;
+use crate::resp::ScanLimits;
+use crate::session::{Partial, Session};
+use crate::stats::{Holding, Stats};
+use crate::time::Time;
+use crate::upstream::{self, Upstream};
+
+/// A named set of habits, chosen for whose traffic it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// The client aborts on an error: hold requests as long as patience lasts.
+    #[default]
+    Pdwfs,
+    /// The client handles errors: fail fast.
+    Redis,
+}
+
+/// What a router is told once, at its start.
+#[derive(Debug)]
+pub struct Setup {
+    /// Where keys live. Its shards are the upstreams, in this order.
+    pub homes: Homes,
+    /// The command table; it learns what it lacks.
+    pub table: Table,
+    /// The bounds.
+    pub limits: Limits,
+    /// Whose traffic it is.
+    pub profile: Profile,
+    /// How links name themselves at instances; the same in all workers of a process, different in
+    /// every process. It tells a proxy that it talks to itself.
+    pub name: String,
+    /// Start of the router's own random numbers, which spread reconnections.
+    pub seed: u64,
+    /// A deliberate fault, in tests.
+    pub mutation: Mutation,
+}
+
+impl Setup {
+    /// The scanner's bounds.
+    pub(crate) fn scan_limits(&self) -> ScanLimits {
+        ScanLimits { args: self.limits.args_max, ..ScanLimits::default() }
+    }
+}
+
+/// One worker's protocol: all its sessions, its links, and what is on its way between them.
+///
+/// The contract with its driver:
+///
+/// 1. Give every event to [`handle`](Self::handle), with the time at which it was seen. Many
+///    events may be given before the next step; that is what makes batches large.
+/// 2. Drain [`poll_output`](Self::poll_output) until it is empty, and do what it says. Writing
+///    means: write as much of [`session_output`](Self::session_output) or
+///    [`link_output`](Self::link_output) as the socket takes and report it with
+///    [`Input::SessionWritten`] or [`Input::LinkWritten`]; if the socket took less than all, again
+///    when it takes more.
+/// 3. Wait for the next event, but not beyond [`poll_timeout`](Self::poll_timeout); then
+///    [`Input::Timeout`].
+///
+/// Before reading a session, ask [`wants_bytes`](Self::wants_bytes). Keys of sessions and links that
+/// are gone may be used freely; nothing happens.
+#[derive(Debug)]
+pub struct Router {
+    setup: Setup,
+    traffic: Traffic,
+}
+
+/// Everything in a router that changes.
+#[derive(Debug)]
+pub(crate) struct Traffic {
+    pub(crate) now: Time,
+    pub(crate) sessions: SlotMap<SessionKey, Session>,
+    pub(crate) pendings: SlotMap<PendingKey, Pending>,
+    pub(crate) links: SlotMap<LinkKey, Link>,
+    pub(crate) upstreams: Vec<Upstream>,
+    pub(crate) outputs: VecDeque<Output>,
+    /// Sessions that may be read again.
+    pub(crate) resumable: Vec<SessionKey>,
+    pub(crate) buffers: Pool,
+    #[allow(clippy::vec_box, reason = "a request that waits for no parts shall not carry a gather's size")]
+    pub(crate) gathers: Vec<Box<Gather>>,
+    #[allow(clippy::vec_box, reason = "an idle session shall not carry a scanner's size")]
+    pub(crate) partials: Vec<Box<Partial>>,
+    pub(crate) scratch: Scratch,
+    /// Commands that the table lacks and no upstream knows.
+    pub(crate) unknown: HashSet<Vec<u8>>,
+    /// Questions to an upstream about such commands, and the sessions that wait for the answer.
+    pub(crate) lookups: HashMap<u64, (Vec<u8>, Vec<SessionKey>)>,
+    /// COMMAND INFO replies that the table has yet to learn from.
+    pub(crate) learned: Vec<(Vec<u8>, Vec<u8>)>,
+    /// What every new link has to answer first.
+    pub(crate) probe: Vec<u8>,
+    pub(crate) random: Random,
+    pub(crate) last_id: u64,
+    pub(crate) stats: Stats,
+}
+
+impl Router {
+    /// A router at time `now`. It orders its links at once.
+    pub fn new(setup: Setup, now: Time) -> Self {
+        let mut traffic = Traffic::new(&setup, now);
+        traffic.tick(&setup);
+        Self { setup, traffic }
+    }
+
+    /// A client has connected.
+    pub fn open_session(&mut self, now: Time) -> SessionKey {
+        self.traffic.now = now;
+        self.traffic.open_session(&self.setup)
+    }
+
+    /// Something happened.
+    pub fn handle(&mut self, now: Time, input: Input<'_>) {
+        let (setup, traffic) = (&self.setup, &mut self.traffic);
+        traffic.now = now;
+        match input {
+            Input::SessionBytes(key, bytes) => traffic.session_bytes(setup, key, bytes),
+            Input::SessionWritten(key, bytes) => traffic.session_written(setup, key, bytes),
+            Input::SessionEnded(key) => traffic.session_ended(key),
+            Input::SessionLost(key) => traffic.session_lost(key),
+            Input::LinkConnected(key) => traffic.link_connected(setup, key),
+            Input::LinkBytes(key, bytes) => traffic.link_bytes(setup, key, bytes),
+            Input::LinkWritten(key, bytes) => traffic.link_written(setup, key, bytes),
+            Input::LinkLost(key, why) => traffic.link_lost(setup, key, why.into()),
+            Input::Timeout => traffic.tick(setup),
+        }
+        self.settle();
+    }
+
+    /// Does what handling an event has left to do: learn commands, read on in sessions.
+    fn settle(&mut self) {
+        while !self.traffic.learned.is_empty() || !self.traffic.resumable.is_empty() {
+            for (name, reply) in std::mem::take(&mut self.traffic.learned) {
+                if !self.setup.learn(&name, &reply) {
+                    self.traffic.note_unknown(name);
+                }
+            }
+            while let Some(key) = self.traffic.resumable.pop() {
+                self.traffic.resume(&self.setup, key);
+            }
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        let output = self.traffic.outputs.pop_front()?;
+        match output {
+            Output::Order(End::Session(key), Order::Inject) => {
+                if let Some(session) = self.traffic.sessions.get_mut(key) {
+                    session.dirty = false;
+                }
+            }
+            Output::Order(End::Link(key), Order::Inject) => {
+                if let Some(link) = self.traffic.links.get_mut(key) {
+                    link.dirty = false;
+                }
+            }
+            _ => {}
+        }
+        Some(output)
+    }
+
+    /// When [`Input::Timeout`] is due, if nothing else happens before.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.traffic.next_timeout(&self.setup)
+    }
+
+    /// Whether a session's bytes may be handed in now.
+    pub fn wants_bytes(&self, key: SessionKey) -> bool {
+        self.traffic.sessions.get(key).is_some_and(|session| session.paused.is_none())
+    }
+
+    /// Reply bytes that wait to be written to a session.
+    pub fn session_output(&self, key: SessionKey) -> &[u8] {
+        self.traffic.session_output(key)
+    }
+
+    /// Request bytes that wait to be written to a link. What is past its deadline at `now` is
+    /// taken out first, so `now` must be read in the same turn as the write.
+    pub fn link_output(&mut self, now: Time, key: LinkKey) -> &[u8] {
+        self.traffic.now = now;
+        self.traffic.link_output(&self.setup, key)
+    }
+
+    /// Whether each upstream, in order, has a link that is ready.
+    pub fn readiness(&self) -> impl Iterator<Item = bool> + '_ {
+        self.traffic.upstreams.iter().map(|upstream| self.traffic.is_ready(upstream))
+    }
+
+    /// What has been counted.
+    pub fn stats(&self) -> &Stats {
+        &self.traffic.stats
+    }
+
+    /// What is held right now.
+    pub fn holding(&self) -> Holding {
+        self.traffic.holding()
+    }
+
+    /// The command table.
+    pub fn table(&self) -> &Table {
+        &self.setup.table
+    }
+}
+
+impl Traffic {
+    fn new(setup: &Setup, now: Time) -> Self {
+        let mut traffic = Self {
+            now,
+            sessions: SlotMap::with_key(),
+            pendings: SlotMap::with_key(),
+            links: SlotMap::with_key(),
+            upstreams: Vec::new(),
+            outputs: VecDeque::new(),
+            resumable: Vec::new(),
+            buffers: Pool::default(),
+            gathers: Vec::new(),
+            partials: Vec::new(),
+            scratch: Scratch::default(),
+            unknown: HashSet::new(),
+            lookups: HashMap::new(),
+            learned: Vec::new(),
+            probe: upstream::probe(&setup.name),
+            random: Random(setup.seed | 1),
+            last_id: 0,
+            stats: Stats::default(),
+        };
+        for index in 0..setup.homes.shards() {
+            traffic.add_upstream(index);
+        }
+        traffic
+    }
+
+    fn holding(&self) -> Holding {
+        let ready = self.links.values().filter(|link| link.is_ready()).count();
+        Holding {
+            sessions: self.sessions.len(),
+            pending: self.pendings.len(),
+            in_flight: self.links.values().map(Link::in_flight).sum(),
+            links_ready: ready,
+            links_opening: self.links.len() - ready,
+        }
+    }
+}
+
+/// A small generator (xorshift64*): it spreads reconnections and picks shards, nothing that needs secrecy.
+#[derive(Debug)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    /// A number below `bound`, which must not be 0.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 16) % bound
+    }
+}

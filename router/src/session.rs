@@ -1,0 +1,289 @@
+//! A client's connection: reading its requests, writing its replies, its end.
+//!
+//! ```text
+//!         FIN, QUIT, protocol error             all answered and written
+//!   Open ───────────────────────────► Finishing ────────────────────────► gone
+//!     └───────────────────── connection lost ────────────────────────────►
+//! ```
+//!
+//! An open session may be *paused*: it is not read, because something it wants is at its limit,
+//! or because its next request waits for a command to be looked up.
+
+use crate::local::Identity;
+use crate::mutant::Mutant;
+use crate::order::{End, Order, Output, SessionKey};
+use crate::pending::PendingKey;
+use crate::refusal::Refusal;
+use crate::resp::{ProtocolError, RequestScan, Scanned, write};
+use crate::router::{Setup, Traffic};
+use crate::transaction::Held;
+
+/// Partial requests larger than this give their memory back once they are whole.
+const PARTIAL_KEEP: usize = 64 << 10;
+
+/// A client's connection and its protocol state.
+#[derive(Debug, Default)]
+pub(crate) struct Session {
+    /// What CLIENT ID says.
+    pub(crate) id: u64,
+    /// The client's stream has ended; there may be requests of it yet to read.
+    ended: bool,
+    /// Nothing more is read.
+    finishing: bool,
+    /// Why it is not read for now, if it is not.
+    pub(crate) paused: Option<Pause>,
+    /// An order to write is on its way to the driver.
+    pub(crate) dirty: bool,
+    /// Requests that are not answered yet.
+    pub(crate) pending: u32,
+    pub(crate) first: Option<PendingKey>,
+    pub(crate) last: Option<PendingKey>,
+    /// Replies in order, of which `written` bytes are gone.
+    pub(crate) out: Vec<u8>,
+    written: usize,
+    partial: Option<Box<Partial>>,
+    /// The transaction that waits for its EXEC.
+    pub(crate) held: Option<Box<Held>>,
+    /// What the client said of itself.
+    pub(crate) identity: Option<Box<Identity>>,
+}
+
+/// Bytes of requests that are not whole, or may not be looked at yet.
+#[derive(Debug, Default)]
+pub(crate) struct Partial {
+    bytes: Vec<u8>,
+    scan: RequestScan,
+}
+
+/// Why a session is not read for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pause {
+    /// It has too many unanswered requests, or too many replies that it does not read.
+    Limit,
+    /// Something outside of it: a batch that is full, a command that is being looked up.
+    Waiting,
+}
+
+/// What is to happen to a session after a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// Its next request is read.
+    Next,
+    /// It is paused, and the same request is looked at again later.
+    Again,
+}
+
+impl Session {
+    /// Whether its unanswered requests or unread replies reach one `part`-th of their limits.
+    fn is_above(&self, setup: &Setup, part: usize) -> bool {
+        self.pending as usize >= setup.limits.session_pending_max.div_ceil(part)
+            || self.out.len() - self.written >= setup.limits.session_output_max.div_ceil(part)
+    }
+}
+
+impl Traffic {
+    /// Takes in a new client.
+    pub(crate) fn open_session(&mut self, setup: &Setup) -> SessionKey {
+        self.stats.sessions_opened += 1;
+        let id = self.stats.sessions_opened;
+        let crowded = self.sessions.len() >= setup.limits.sessions_max;
+        let key = self.sessions.insert(Session { id, ..Session::default() });
+        if crowded {
+            self.refuse(setup, key, &Refusal::TooManySessions);
+            self.finish_session(key);
+        }
+        key
+    }
+
+    /// Reads what a client sent.
+    pub(crate) fn session_bytes(&mut self, setup: &Setup, key: SessionKey, bytes: &[u8]) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        self.stats.bytes.from_clients += bytes.len() as u64;
+        let mut partial =
+            session.partial.take().or_else(|| self.partials.pop()).unwrap_or_else(|| {
+                Box::new(Partial { bytes: Vec::new(), scan: RequestScan::new(setup.scan_limits()) })
+            });
+        if partial.bytes.is_empty() {
+            let used = self.read_requests(setup, key, &mut partial.scan, bytes);
+            partial.bytes.extend_from_slice(&bytes[used..]);
+        } else {
+            partial.bytes.extend_from_slice(bytes);
+            self.read_partial(setup, key, &mut partial);
+        }
+        self.keep_partial(key, partial);
+    }
+
+    /// Reads on where a session was paused.
+    pub(crate) fn resume(&mut self, setup: &Setup, key: SessionKey) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if session.paused.take().is_none() {
+            return;
+        }
+        if let Some(mut partial) = session.partial.take() {
+            self.read_partial(setup, key, &mut partial);
+            self.keep_partial(key, partial);
+        }
+        if self.sessions.get(key).is_some_and(|session| session.paused.is_none()) {
+            self.outputs.push_back(Output::Read(key));
+            self.close_if_done(key);
+        }
+    }
+
+    fn read_partial(&mut self, setup: &Setup, key: SessionKey, partial: &mut Partial) {
+        let bytes = std::mem::take(&mut partial.bytes);
+        let used = self.read_requests(setup, key, &mut partial.scan, &bytes);
+        partial.bytes = bytes;
+        partial.bytes.drain(..used);
+    }
+
+    fn keep_partial(&mut self, key: SessionKey, mut partial: Box<Partial>) {
+        if let (false, Some(session)) = (partial.bytes.is_empty(), self.sessions.get_mut(key)) {
+            session.partial = Some(partial);
+            return;
+        }
+        if partial.bytes.capacity() <= PARTIAL_KEEP && self.partials.len() < 64 {
+            partial.bytes.clear();
+            partial.scan.restart();
+            self.partials.push(partial);
+        }
+    }
+
+    /// Handles the whole requests at the start of `bytes`; how many bytes are done with.
+    fn read_requests(&mut self, setup: &Setup, key: SessionKey, scan: &mut RequestScan, bytes: &[u8]) -> usize {
+        let mut used = 0;
+        while self.may_read(setup, key) {
+            let rest = &bytes[used..];
+            match scan.scan(rest) {
+                Ok(Scanned::Request(len)) => {
+                    if self.request(setup, key, scan.request(&rest[..len])) == Flow::Again {
+                        scan.restart();
+                        self.pause(key);
+                        break;
+                    }
+                    used += len;
+                }
+                Ok(Scanned::Nothing(len)) => used += len,
+                Ok(Scanned::Incomplete(need)) if need <= setup.limits.request_max => break,
+                Ok(Scanned::Incomplete(need)) => {
+                    self.skip_request(setup, key, scan, need - rest.len());
+                    used = bytes.len();
+                }
+                Err(error) => {
+                    self.protocol_error(setup, key, error);
+                    used = bytes.len();
+                }
+            }
+            if used == bytes.len() {
+                break;
+            }
+        }
+        if used == bytes.len() {
+            self.answer_held(setup, key);
+        }
+        used
+    }
+
+    /// Whether the session's next request may be looked at; pauses it at a limit.
+    fn may_read(&mut self, setup: &Setup, key: SessionKey) -> bool {
+        let Some(mut session) = self.sessions.get_mut(key) else { return false };
+        if session.held.is_some() && session.is_above(setup, 1) {
+            // What is held is answered only here or at EXEC, which would then never be read.
+            self.answer_held(setup, key);
+            let Some(found) = self.sessions.get_mut(key) else { return false };
+            session = found;
+        }
+        if session.paused.is_none() && session.is_above(setup, 1) {
+            session.paused = Some(Pause::Limit);
+        }
+        session.paused.is_none() && !session.finishing
+    }
+
+    /// Stops reading a session until [`resume`](Self::resume).
+    pub(crate) fn pause(&mut self, key: SessionKey) {
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.paused = Some(Pause::Waiting);
+        }
+    }
+
+    /// Has a paused session read again once it is well below its limits.
+    pub(crate) fn resume_if_relieved(&mut self, setup: &Setup, key: SessionKey) {
+        let Some(session) = self.sessions.get(key) else { return };
+        if session.paused == Some(Pause::Limit) && !session.is_above(setup, 2) {
+            self.resumable.push(key);
+        }
+    }
+
+    /// Refuses a request above the limit without ever holding it.
+    fn skip_request(&mut self, setup: &Setup, key: SessionKey, scan: &mut RequestScan, missing: usize) {
+        let why = Refusal::RequestTooLong(setup.limits.request_max);
+        let last = scan.is_last_argument();
+        scan.restart();
+        self.doom_transaction(key);
+        self.refuse(setup, key, &why);
+        if last {
+            let bytes = missing as u64 + u64::from(setup.mutation.is(Mutant::MiscountedSkip));
+            self.outputs.push_back(Output::Order(End::Session(key), Order::Skip { bytes }));
+        } else {
+            self.finish_session(key);
+        }
+    }
+
+    fn protocol_error(&mut self, setup: &Setup, key: SessionKey, error: ProtocolError) {
+        self.stats.protocol_errors += 1;
+        self.answer_held(setup, key);
+        self.answer_new(setup, key, |out| write::error(out, format!("ERR {error}").as_bytes()));
+        self.finish_session(key);
+    }
+
+    /// Reads nothing more of a session and closes it when everything is answered and written.
+    pub(crate) fn finish_session(&mut self, key: SessionKey) {
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.finishing = true;
+        }
+        self.close_if_done(key);
+    }
+
+    /// The client sends nothing more. What it sent before is still carried out and answered.
+    pub(crate) fn session_ended(&mut self, key: SessionKey) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        session.ended = true;
+        self.close_if_done(key);
+    }
+
+    /// So many bytes of a session's output are written.
+    pub(crate) fn session_written(&mut self, setup: &Setup, key: SessionKey, bytes: usize) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        self.stats.bytes.to_clients += bytes as u64;
+        session.written += bytes;
+        if session.written >= session.out.len() {
+            session.written = 0;
+            self.buffers.give_back(std::mem::take(&mut session.out));
+            self.close_if_done(key);
+        } else if session.written > setup.limits.session_output_max {
+            session.out.drain(..std::mem::take(&mut session.written));
+        }
+        self.resume_if_relieved(setup, key);
+    }
+
+    /// What is to be written to a session.
+    pub(crate) fn session_output(&self, key: SessionKey) -> &[u8] {
+        self.sessions.get(key).map_or(&[], |session| &session.out[session.written..])
+    }
+
+    fn close_if_done(&mut self, key: SessionKey) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        session.finishing |= session.ended && session.paused.is_none();
+        if session.finishing && session.first.is_none() && session.out.is_empty() {
+            self.session_lost(key);
+            self.outputs.push_back(Output::CloseSession(key));
+        }
+    }
+
+    /// Forgets a session whose connection is gone.
+    pub(crate) fn session_lost(&mut self, key: SessionKey) {
+        let Some(session) = self.sessions.remove(key) else { return };
+        self.stats.sessions_closed += 1;
+        self.buffers.give_back(session.out);
+        self.forget_pending(session.first);
+    }
+}

@@ -1,0 +1,132 @@
+//! Plain numbers that a router counts; its driver copies them out when somebody asks.
+
+use std::time::Duration;
+
+use crate::refusal::REFUSAL_KINDS;
+
+/// Buckets of a [`Histogram`]: two per octave, the last one open.
+pub const BUCKETS: usize = 64;
+
+/// Counts of values in buckets of which an octave has two.
+///
+/// Bucket `2k` ends at 2^k * 1.5, bucket `2k + 1` at 2^(k + 1), both inclusive as Prometheus wants
+/// them; so a bucket is the two leading bits of the value before.
+#[derive(Clone, Debug)]
+pub struct Histogram {
+    /// How many values fell into each bucket.
+    pub counts: [u64; BUCKETS],
+    /// Sum of all values.
+    pub sum: u64,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self { counts: [0; BUCKETS], sum: 0 }
+    }
+}
+
+impl Histogram {
+    /// Counts one value.
+    pub fn observe(&mut self, value: u64) {
+        self.counts[Self::bucket(value)] += 1;
+        self.sum += value;
+    }
+
+    /// The bucket of a value; values 0 to 2 share the first.
+    pub fn bucket(value: u64) -> usize {
+        let value = value.saturating_sub(1).max(1);
+        let octave = value.ilog2() as usize;
+        let half = if octave == 0 { 0 } else { (value >> (octave - 1)) as usize & 1 };
+        (2 * octave + half).min(BUCKETS - 1)
+    }
+
+    /// The largest value of bucket `index`.
+    pub fn bound(index: usize) -> u64 {
+        let octave = index / 2;
+        if index.is_multiple_of(2) { ((3u64 << octave) / 2).max(2) } else { 2u64 << octave }
+    }
+}
+
+/// What one router has seen since it began.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    /// Requests by command, indexed like the command table.
+    pub requests: Vec<u64>,
+    /// Requests for commands that no table knows.
+    pub unknown_requests: u64,
+    /// Refusals by kind, indexed like [`REFUSAL_KINDS`].
+    pub refusals: [u64; REFUSAL_KINDS.len()],
+    /// Sessions that broke the protocol.
+    pub protocol_errors: u64,
+    /// Sessions accepted.
+    pub sessions_opened: u64,
+    /// Sessions that are over.
+    pub sessions_closed: u64,
+    /// Bytes from and to clients, from and to upstreams.
+    pub bytes: Bytes,
+    /// Replies that no one waited for any more.
+    pub discarded_replies: u64,
+    /// Links that were lost.
+    pub links_lost: u64,
+    /// From a request's arrival to the moment its reply was handed over, in microseconds.
+    pub latency: Histogram,
+    /// Requests per write to a link.
+    pub batch: Histogram,
+}
+
+/// Bytes moved, seen from the proxy.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bytes {
+    /// Read from clients.
+    pub from_clients: u64,
+    /// Written to clients.
+    pub to_clients: u64,
+    /// Read from upstreams.
+    pub from_upstreams: u64,
+    /// Written to upstreams.
+    pub to_upstreams: u64,
+}
+
+/// What one router holds right now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holding {
+    /// Sessions.
+    pub sessions: usize,
+    /// Requests that are not answered yet.
+    pub pending: usize,
+    /// Requests on links that are not answered yet, the proxy's own included.
+    pub in_flight: usize,
+    /// Links that are ready.
+    pub links_ready: usize,
+    /// Links that are being opened or wait to be.
+    pub links_opening: usize,
+}
+
+impl Stats {
+    pub(crate) fn count_request(&mut self, command: usize) {
+        if let Some(count) = self.requests.get_mut(command) {
+            *count += 1;
+        } else {
+            self.requests.resize(command + 1, 0);
+            self.requests[command] = 1;
+        }
+    }
+
+    pub(crate) fn count_latency(&mut self, latency: Duration) {
+        self.latency.observe(latency.as_micros() as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Histogram;
+
+    #[test]
+    fn every_value_lies_between_two_bounds() {
+        for value in (0..5_000).chain([1 << 20, (1 << 20) + (1 << 19), u64::from(u32::MAX) - 1]) {
+            let bucket = Histogram::bucket(value);
+            assert!(value <= Histogram::bound(bucket), "{value}");
+            assert!(bucket == 0 || value > Histogram::bound(bucket - 1), "{value}");
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Transactions: held until EXEC arrives, then sent in one piece.
+//!
+//! ```text
+//!          MULTI            EXEC: all with one home            sent uninterleaved on the Shared link
+//!   none ────────► held ──────────────────────────► unit ─────► the server's replies, verbatim
+//!                   │  a queueing error
+//!                   └────────► doomed ── EXEC ─► EXECABORT, nothing is sent
+//! ```
+//!
+//! While the client waits for each reply, `+OK` and `+QUEUED` are answered here and the server's
+//! own are dropped later; what arrived in one piece gets the server's own.
+
+use crate::command::{CommandId, Local, Transaction, Treatment};
+use crate::link::Target;
+use crate::mutant::Mutant;
+use crate::order::SessionKey;
+use crate::pending::PendingKey;
+use crate::place::Shard;
+use crate::plan::{self, Plan};
+use crate::refusal::Refusal;
+use crate::resp::Request;
+use crate::router::{Setup, Traffic};
+use crate::session::Flow;
+
+/// A transaction that waits for its EXEC.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    /// MULTI and the queued commands, whole.
+    bytes: Vec<u8>,
+    items: Vec<Item>,
+    /// Where its keys live, and one of them.
+    home: Option<(Shard, Vec<u8>)>,
+    doomed: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Item {
+    /// The request, if it is not answered yet.
+    pending: Option<PendingKey>,
+    /// Where its bytes end.
+    end: usize,
+}
+
+impl Held {
+    fn push(&mut self, pending: PendingKey, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        self.items.push(Item { pending: Some(pending), end: self.bytes.len() });
+    }
+}
+
+impl Traffic {
+    /// Whether a session is between MULTI and EXEC.
+    pub(crate) fn holds_transaction(&self, session: SessionKey) -> bool {
+        self.sessions.get(session).is_some_and(|session| session.held.is_some())
+    }
+
+    fn held(&mut self, session: SessionKey) -> Option<&mut Held> {
+        self.sessions.get_mut(session)?.held.as_deref_mut()
+    }
+
+    /// MULTI.
+    pub(crate) fn begin_transaction(&mut self, setup: &Setup, session: SessionKey, request: &Request<'_>) {
+        if self.upstreams.iter().any(|upstream| !upstream.multi) {
+            return self.refuse(setup, session, &Refusal::TransactionsForbidden);
+        }
+        let pending = self.push_pending(session);
+        let mut held = Box::<Held>::default();
+        held.push(pending, request.bytes);
+        if let Some(session) = self.sessions.get_mut(session) {
+            session.held = Some(held);
+        }
+    }
+
+    /// A request between MULTI and EXEC.
+    pub(crate) fn queue(&mut self, setup: &Setup, session: SessionKey, id: CommandId, request: &Request<'_>) -> Flow {
+        match self.treatment(setup, id, request) {
+            Treatment::Transaction(Transaction::Multi) => {
+                self.refuse_as_redis(setup, session, "ERR MULTI calls can not be nested");
+            }
+            Treatment::Transaction(Transaction::Discard) => self.discard(setup, session),
+            Treatment::Transaction(Transaction::Exec) => return self.execute(setup, session, request),
+            Treatment::Local(local @ (Local::Quit | Local::Reset)) => {
+                self.answer_held(setup, session);
+                self.answer_locally(setup, session, local, request);
+            }
+            Treatment::Local(Local::Ping | Local::Echo) | Treatment::Forward | Treatment::Gathered(_) => {
+                self.queue_forwarded(setup, session, id, request);
+            }
+            Treatment::Local(_) => {
+                let name = String::from_utf8_lossy(request.arg(0)).into_owned();
+                self.doom(setup, session, &Refusal::Unsupported(format!(
+                    "ERR '{name}' concerns the connection and is not possible inside a transaction; send it before MULTI"
+                )));
+            }
+            Treatment::Refused(_) => {
+                if !request.arg(0).eq_ignore_ascii_case(b"watch") {
+                    self.doom_transaction(session);
+                }
+                self.refuse_command(setup, session, id, request);
+            }
+        }
+        Flow::Next
+    }
+
+    fn queue_forwarded(&mut self, setup: &Setup, session: SessionKey, id: CommandId, request: &Request<'_>) {
+        if let Err(why) = self.settle_home(setup, session, id, request) {
+            return self.doom(setup, session, &why);
+        }
+        if setup.mutation.is(Mutant::EachQueuedHome) {
+            return self.mutant_each_queued_home(setup, session, request);
+        }
+        let pending = self.push_pending(session);
+        let max = setup.limits.multi_max;
+        let Some(held) = self.held(session) else { return };
+        if held.bytes.len() + request.bytes.len() > max {
+            held.doomed = true;
+            held.bytes = Vec::new();
+            let why = Refusal::TransactionTooLong(max);
+            self.stats.refusals[why.kind()] += 1;
+            return self.answer(setup, pending, |out| crate::resp::write::error(out, &why.text()));
+        }
+        held.push(pending, request.bytes);
+    }
+
+    /// Finds a queued command's home and holds it against the transaction's.
+    fn settle_home(
+        &mut self,
+        setup: &Setup,
+        session: SessionKey,
+        id: CommandId,
+        request: &Request<'_>,
+    ) -> Result<(), Refusal> {
+        let spec = setup.table.spec(id);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let any = self.any_shard(setup, session);
+        let planned = plan::plan(setup, spec, request, any, &mut scratch);
+        let position = plan::first_position(spec, request, &mut scratch);
+        self.scratch = scratch;
+        let (shard, key) = match (planned?, position) {
+            // Without keys it may run anywhere, so wherever the others do.
+            (Plan::One(_), None) => return Ok(()),
+            (Plan::One(shard), Some(position)) => (shard, request.arg(position)),
+            _ => return Err(several_shards(request)),
+        };
+        let Some(held) = self.held(session) else { return Ok(()) };
+        match &mut held.home {
+            Some((home, first)) if *home != shard && !wrong_home_allowed(setup) => {
+                Err(Refusal::CrossShard(first.clone(), key.to_vec()))
+            }
+            Some((home, _)) => {
+                *home = shard;
+                Ok(())
+            }
+            home => {
+                *home = Some((shard, key.to_vec()));
+                Ok(())
+            }
+        }
+    }
+
+    /// Answers a queued command with an error; EXEC will then carry nothing out.
+    fn doom(&mut self, setup: &Setup, session: SessionKey, why: &Refusal) {
+        self.doom_transaction(session);
+        self.refuse(setup, session, why);
+    }
+
+    /// Has EXEC answer EXECABORT, if the session is in a transaction.
+    pub(crate) fn doom_transaction(&mut self, session: SessionKey) {
+        if let Some(held) = self.held(session) {
+            held.doomed = true;
+        }
+    }
+
+    /// Answers what is held, for the client may be waiting for it.
+    pub(crate) fn answer_held(&mut self, setup: &Setup, session: SessionKey) {
+        let Some(held) = self.held(session) else { return };
+        let waiting: Vec<(usize, PendingKey)> =
+            held.items.iter_mut().enumerate().filter_map(|(at, item)| Some((at, item.pending.take()?))).collect();
+        for (at, pending) in waiting {
+            let text: &[u8] = if at == 0 { b"+OK\r\n" } else { b"+QUEUED\r\n" };
+            self.answer(setup, pending, |out| out.extend_from_slice(text));
+        }
+    }
+
+    fn discard(&mut self, setup: &Setup, session: SessionKey) {
+        self.answer_held(setup, session);
+        self.drop_transaction(session);
+        self.answer_new(setup, session, |out| out.extend_from_slice(b"+OK\r\n"));
+    }
+
+    /// Forgets a transaction.
+    pub(crate) fn drop_transaction(&mut self, session: SessionKey) {
+        if let Some(session) = self.sessions.get_mut(session) {
+            session.held = None;
+        }
+    }
+
+    fn execute(&mut self, setup: &Setup, session: SessionKey, request: &Request<'_>) -> Flow {
+        let any = self.any_shard(setup, session);
+        let Some(held) = self.held(session) else { return Flow::Next };
+        let shard = held.home.as_ref().map_or(any, |(shard, _)| *shard);
+        if !held.doomed && held.items.len() > 1 {
+            if self.is_full(setup, shard, session) {
+                return Flow::Again;
+            }
+            self.send_transaction(setup, session, shard, request);
+            return Flow::Next;
+        }
+        let doomed = held.doomed;
+        self.answer_held(setup, session);
+        self.drop_transaction(session);
+        if doomed {
+            let text = "EXECABORT Transaction discarded because of previous errors.";
+            self.refuse_as_redis(setup, session, text);
+        } else {
+            self.answer_new(setup, session, |out| out.extend_from_slice(b"*0\r\n"));
+        }
+        Flow::Next
+    }
+
+    /// Sends MULTI, what is held, and EXEC without anything in between.
+    fn send_transaction(&mut self, setup: &Setup, session: SessionKey, shard: Shard, request: &Request<'_>) {
+        let exec = self.push_pending(session);
+        let Some(held) = self.sessions.get_mut(session).and_then(|session| session.held.take()) else { return };
+        let mut start = 0;
+        for (at, item) in held.items.iter().enumerate() {
+            if at == 1 && setup.mutation.is(Mutant::SplitMulti) {
+                self.send(setup, shard, Target::Nobody, |out| out.extend_from_slice(b"*1\r\n$6\r\nDBSIZE\r\n"));
+            }
+            let target = item.pending.map_or(Target::Nobody, |pending| Target::Request(pending, 0));
+            self.send(setup, shard, target, |out| out.extend_from_slice(&held.bytes[start..item.end]));
+            start = item.end;
+        }
+        self.send(setup, shard, Target::Request(exec, 0), |out| out.extend_from_slice(request.bytes));
+        self.unite_newest(shard, held.items.len() + 1);
+    }
+
+    fn mutant_each_queued_home(&mut self, setup: &Setup, session: SessionKey, request: &Request<'_>) {
+        let Some((shard, _)) = self.held(session).and_then(|held| held.home.clone()) else { return };
+        self.send(setup, shard, Target::Nobody, |out| out.extend_from_slice(request.bytes));
+        self.answer_held(setup, session);
+        self.answer_new(setup, session, |out| out.extend_from_slice(b"+QUEUED\r\n"));
+    }
+}
+
+/// Two of the deliberately wrong rules send a transaction somewhere though its homes differ.
+fn wrong_home_allowed(setup: &Setup) -> bool {
+    setup.mutation.is(Mutant::LastKeyHome) || setup.mutation.is(Mutant::EachQueuedHome)
+}
+
+fn several_shards(request: &Request<'_>) -> Refusal {
+    let name = String::from_utf8_lossy(request.arg(0));
+    Refusal::Unsupported(format!(
+        "CROSSSLOT '{name}' concerns several shards, which a transaction cannot; send it outside of MULTI"
+    ))
+}

@@ -1,0 +1,394 @@
+//! Upstreams and their links: opening, proving, losing, and what is due when.
+
+use std::time::Duration;
+
+use crate::link::{Lane, Link, Part, Stage, Target};
+use crate::mutant::Mutant;
+use crate::order::{End, LinkKey, LossReason, Notice, Order, Output, SessionKey};
+use crate::place::Shard;
+use crate::refusal::Refusal;
+use crate::resp::{self, ReplyError, ReplyScan, write};
+use crate::router::{Profile, Setup, Traffic};
+use crate::time::Time;
+
+/// One configured target.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    /// The link for small requests of all sessions.
+    shared: LinkKey,
+    /// The link for the proxy's own questions, opened when there is one.
+    control: Option<LinkKey>,
+    /// Attempts since it was last usable.
+    failures: u32,
+    /// It lets us run MULTI, as far as we know.
+    pub(crate) multi: bool,
+    /// Sessions that are not read until the shared link's batch is shorter.
+    waiting: Vec<SessionKey>,
+}
+
+/// Why a link is given up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Loss {
+    Outside(LossReason),
+    NotResp(ReplyError),
+    UnaskedReply,
+    Unusable,
+    Silent,
+    TooLate,
+}
+
+impl From<LossReason> for Loss {
+    fn from(reason: LossReason) -> Self {
+        Self::Outside(reason)
+    }
+}
+
+impl Loss {
+    fn text(self) -> String {
+        match self {
+            Self::Outside(LossReason::Unreachable) => {
+                "no connection can be made; is it running at this address?".into()
+            }
+            Self::Outside(LossReason::Closed) => "it closed the connection".into(),
+            Self::Outside(LossReason::Failed) => "reading or writing failed".into(),
+            Self::NotResp(error) => error.to_string(),
+            Self::UnaskedReply => "it sent a reply to nothing".into(),
+            Self::Unusable => "it refuses PING (loading, or a password is needed)".into(),
+            Self::Silent => "nothing arrived for limits.link_dead".into(),
+            Self::TooLate => "it could not be connected and proven within limits.connect_timeout".into(),
+        }
+    }
+}
+
+impl Traffic {
+    /// Adds the upstream of the next index.
+    pub(crate) fn add_upstream(&mut self, index: usize) {
+        let shared = self.links.insert(Link::new(index, Lane::Shared, self.now));
+        self.upstreams.push(Upstream { shared, control: None, failures: 0, multi: true, waiting: Vec::new() });
+    }
+
+    /// Whether requests to an upstream travel at once.
+    pub(crate) fn is_ready(&self, upstream: &Upstream) -> bool {
+        self.links.get(upstream.shared).is_some_and(Link::is_ready)
+    }
+
+    /// Adds a request to the batch for a shard.
+    pub(crate) fn send(&mut self, setup: &Setup, shard: Shard, target: Target, bytes: impl FnOnce(&mut Vec<u8>)) {
+        let upstream = &self.upstreams[shard.index()];
+        let mut key = upstream.shared;
+        if setup.mutation.is(Mutant::ReorderOverPaths) && self.last_id.is_multiple_of(7) {
+            key = self.control_link(setup, shard.index());
+        }
+        self.send_on(setup, key, target, bytes);
+    }
+
+    /// Adds a request to the batch of a link.
+    pub(crate) fn send_on(&mut self, setup: &Setup, key: LinkKey, target: Target, bytes: impl FnOnce(&mut Vec<u8>)) {
+        self.last_id += 1;
+        let Some(link) = self.links.get_mut(key) else { return };
+        let failing = matches!(link.stage, Stage::Down(_)) && self.upstreams[link.upstream].failures > 0;
+        if failing && setup.profile == Profile::Redis {
+            return self.deliver_refusal(setup, target, &Refusal::NotSent);
+        }
+        link.append(self.last_id, target, self.now.after(setup.limits.patience), bytes);
+        if link.is_ready() && !link.dirty {
+            link.dirty = true;
+            self.outputs.push_back(Output::Order(End::Link(key), Order::Inject));
+        }
+    }
+
+    /// Ties the newest requests of a shard's batch together: all of them are sent, or none.
+    pub(crate) fn unite_newest(&mut self, shard: Shard, count: usize) {
+        if let Some(link) = self.links.get_mut(self.upstreams[shard.index()].shared) {
+            link.unite(count);
+        }
+    }
+
+    /// Whether a shard's batch is full; the session then waits until it is shorter.
+    pub(crate) fn is_full(&mut self, setup: &Setup, shard: Shard, session: SessionKey) -> bool {
+        let upstream = &mut self.upstreams[shard.index()];
+        let full = self.links.get(upstream.shared).is_some_and(|link| link.unsent() >= setup.limits.link_output_max);
+        if full {
+            upstream.waiting.push(session);
+        }
+        full
+    }
+
+    /// The link for the proxy's own questions to an upstream.
+    pub(crate) fn control_link(&mut self, setup: &Setup, upstream: usize) -> LinkKey {
+        if let Some(key) = self.upstreams[upstream].control {
+            return key;
+        }
+        let key = self.links.insert(Link::new(upstream, Lane::Control, self.now));
+        self.upstreams[upstream].control = Some(key);
+        self.connect_if_due(setup, key);
+        key
+    }
+
+    fn connect_if_due(&mut self, setup: &Setup, key: LinkKey) {
+        let Some(link) = self.links.get_mut(key) else { return };
+        if matches!(link.stage, Stage::Down(when) if when <= self.now) {
+            link.stage = Stage::Connecting(self.now.after(setup.limits.connect_timeout));
+            self.outputs.push_back(Output::Connect(key, link.upstream));
+        }
+    }
+
+    /// The connection is there: it is to prove itself before anything travels.
+    pub(crate) fn link_connected(&mut self, setup: &Setup, key: LinkKey) {
+        let Some(link) = self.links.get_mut(key) else { return };
+        link.stage = Stage::Proving(self.now.after(setup.limits.connect_timeout));
+        self.outputs.push_back(Output::Order(End::Link(key), Order::Inject));
+    }
+
+    /// What is to be written to a link.
+    pub(crate) fn link_output(&mut self, setup: &Setup, key: LinkKey) -> &[u8] {
+        if !setup.mutation.is(Mutant::StaleDeadline) {
+            self.expire(setup, key);
+        }
+        match self.links.get(key) {
+            Some(link) if link.is_ready() => link.batch(),
+            Some(link) if matches!(link.stage, Stage::Proving(_)) => &self.probe[link.proof.written..],
+            _ => &[],
+        }
+    }
+
+    /// So many bytes of a link's output are written.
+    pub(crate) fn link_written(&mut self, setup: &Setup, key: LinkKey, bytes: usize) {
+        let Some(link) = self.links.get_mut(key) else { return };
+        self.stats.bytes.to_upstreams += bytes as u64;
+        if !link.is_ready() {
+            link.proof.written += bytes;
+            return;
+        }
+        let requests = link.wrote(bytes, self.now);
+        if requests > 0 {
+            self.stats.batch.observe(requests);
+        }
+        if link.unsent() <= setup.limits.link_output_max / 2 {
+            let upstream = link.upstream;
+            self.resumable.append(&mut self.upstreams[upstream].waiting);
+        }
+    }
+
+    /// Reads what an upstream sent.
+    pub(crate) fn link_bytes(&mut self, setup: &Setup, key: LinkKey, bytes: &[u8]) {
+        let Some(link) = self.links.get_mut(key) else { return };
+        link.heard = self.now;
+        self.stats.bytes.from_upstreams += bytes.len() as u64;
+        let mut kept = link.take_reply();
+        let mut scan = std::mem::take(&mut link.scan);
+        let outcome = if kept.is_empty() {
+            let outcome = self.read_replies(setup, key, &mut scan, bytes);
+            outcome.map(|used| kept.extend_from_slice(&bytes[used..]))
+        } else {
+            kept.extend_from_slice(bytes);
+            let outcome = self.read_replies(setup, key, &mut scan, &kept);
+            outcome.map(|used| drop(kept.drain(..used)))
+        };
+        match (outcome, self.links.get_mut(key)) {
+            (Err(loss), _) => self.give_up(setup, key, loss),
+            (Ok(()), Some(link)) => {
+                link.keep_reply(kept);
+                link.scan = scan;
+            }
+            (Ok(()), None) => {}
+        }
+    }
+
+    fn read_replies(&mut self, setup: &Setup, key: LinkKey, scan: &mut ReplyScan, bytes: &[u8]) -> Result<usize, Loss> {
+        let mut used = 0;
+        while let Some(len) = scan.scan(&bytes[used..]).map_err(Loss::NotResp)? {
+            let reply = &bytes[used..used + len];
+            used += len;
+            let Some(link) = self.links.get_mut(key) else { break };
+            if matches!(link.stage, Stage::Proving(_)) {
+                self.prove(setup, key, reply)?;
+                continue;
+            }
+            let part = link.take_answered().ok_or(Loss::UnaskedReply)?;
+            self.answered(setup, key, part, reply);
+        }
+        Ok(used)
+    }
+
+    fn answered(&mut self, setup: &Setup, key: LinkKey, mut part: Part, reply: &[u8]) {
+        if setup.mutation.is(Mutant::LostReply) && part.id.is_multiple_of(31) {
+            return;
+        }
+        if setup.mutation.is(Mutant::SwappedReplies)
+            && part.id.is_multiple_of(13)
+            && let Some(next) = self.links.get_mut(key).and_then(Link::front_mut)
+        {
+            std::mem::swap(&mut next.target, &mut part.target);
+        }
+        match part.target {
+            Target::Request(pending, index) => self.deliver(setup, pending, index, reply),
+            Target::Nobody => self.stats.discarded_replies += 1,
+            Target::Table(lookup) => self.looked_up(lookup, reply),
+        }
+    }
+
+    /// Takes a reply to the probe: CLIENT SETNAME, MULTI, PING, EXEC.
+    fn prove(&mut self, setup: &Setup, key: LinkKey, reply: &[u8]) -> Result<(), Loss> {
+        let Some(link) = self.links.get_mut(key) else { return Ok(()) };
+        let index = link.upstream;
+        let step = link.proof.replies;
+        link.proof.replies += 1;
+        match step {
+            0 if reply.starts_with(b"-ERR LOOP") => {
+                self.outputs.push_back(Output::Notice(Notice::UpstreamIsSelf(index)))
+            }
+            0 => {}
+            1 => link.proof.multi = reply == b"+OK\r\n",
+            2 => link.proof.alive = !resp::is_error(reply),
+            _ if !link.proof.alive => return Err(Loss::Unusable),
+            _ => {
+                let multi = link.proof.multi && reply.first() == Some(&b'*');
+                self.proven(setup, key, index, multi);
+            }
+        }
+        Ok(())
+    }
+
+    fn proven(&mut self, _setup: &Setup, key: LinkKey, index: usize, multi: bool) {
+        let upstream = &mut self.upstreams[index];
+        upstream.failures = 0;
+        if upstream.multi && !multi {
+            self.outputs.push_back(Output::Notice(Notice::TransactionsForbidden(index)));
+        }
+        upstream.multi = multi;
+        // It may know commands that it could not be asked about before.
+        self.unknown.clear();
+        let Some(link) = self.links.get_mut(key) else { return };
+        link.stage = Stage::Ready;
+        link.dirty = true;
+        if link.lane == Lane::Shared {
+            self.outputs.push_back(Output::Notice(Notice::UpstreamReady(index)));
+        }
+        self.outputs.push_back(Output::Order(End::Link(key), Order::Inject));
+    }
+
+    /// Closes a link that the driver believes to be sound.
+    fn give_up(&mut self, setup: &Setup, key: LinkKey, loss: Loss) {
+        self.outputs.push_back(Output::CloseLink(key));
+        self.link_lost(setup, key, loss);
+    }
+
+    /// A link is gone: what was sent is answered with a refusal, what was not waits for the next link.
+    pub(crate) fn link_lost(&mut self, setup: &Setup, key: LinkKey, loss: Loss) {
+        let Some(mut link) = self.links.remove(key) else { return };
+        self.stats.links_lost += 1;
+        let pause = self.pause_before_retry(setup, link.upstream);
+        let mut next = Link::new(link.upstream, link.lane, self.now.after(pause));
+        let (sent, unsent) = link.salvage();
+        for (part, bytes) in &unsent {
+            next.append(part.id, part.target, part.deadline, |out| out.extend_from_slice(bytes));
+        }
+        let next = self.links.insert(next);
+        let upstream = &mut self.upstreams[link.upstream];
+        match link.lane {
+            Lane::Shared => upstream.shared = next,
+            Lane::Control => upstream.control = Some(next),
+        }
+        self.outputs.push_back(Output::Notice(Notice::UpstreamDown(link.upstream, loss.text())));
+        for part in sent {
+            self.deliver_refusal(setup, part.target, &Refusal::OutcomeUnknown);
+        }
+        if setup.profile == Profile::Redis {
+            self.refuse_unsent(setup, next);
+        }
+    }
+
+    /// Fails fast: nothing waits for an upstream that is not there.
+    fn refuse_unsent(&mut self, setup: &Setup, key: LinkKey) {
+        while let Some((target, _)) = self.links.get_mut(key).and_then(|link| link.expire(Time::NEVER)) {
+            self.deliver_refusal(setup, target, &Refusal::NotSent);
+        }
+    }
+
+    /// Doubles from attempt to attempt, with a random half so that not everybody comes back at once.
+    fn pause_before_retry(&mut self, setup: &Setup, upstream: usize) -> Duration {
+        let upstream = &mut self.upstreams[upstream];
+        let doublings = upstream.failures.min(16);
+        upstream.failures += 1;
+        let longest = setup.limits.reconnect_min.saturating_mul(1 << doublings).min(setup.limits.reconnect_max);
+        let half = longest.as_micros() as u64 / 2;
+        Duration::from_micros(half + self.random.below(half + 1))
+    }
+
+    fn deliver_refusal(&mut self, setup: &Setup, target: Target, why: &Refusal) {
+        match target {
+            Target::Request(pending, part) => {
+                self.stats.refusals[why.kind()] += 1;
+                let mut text = self.buffers.take();
+                write::error(&mut text, &why.text());
+                self.deliver(setup, pending, part, &text);
+                self.buffers.give_back(text);
+            }
+            Target::Table(lookup) => self.looked_up(lookup, b"*1\r\n*-1\r\n"),
+            Target::Nobody => {}
+        }
+    }
+
+    /// Answers the requests of a link whose time is up.
+    fn expire(&mut self, setup: &Setup, key: LinkKey) {
+        let now = self.now;
+        while let Some((target, sent)) = self.links.get_mut(key).and_then(|link| link.expire(now)) {
+            let why = if sent { Refusal::OutcomeUnknown } else { Refusal::NotSent };
+            self.deliver_refusal(setup, target, &why);
+        }
+    }
+
+    /// Does what is due.
+    pub(crate) fn tick(&mut self, setup: &Setup) {
+        let mut at = 0;
+        // By position: a link that is given up is replaced while we go on.
+        while let Some(key) = self.links.keys().nth(at) {
+            at += 1;
+            self.tick_link(setup, key);
+        }
+    }
+
+    fn tick_link(&mut self, setup: &Setup, key: LinkKey) {
+        self.connect_if_due(setup, key);
+        self.expire(setup, key);
+        let Some(link) = self.links.get_mut(key) else { return };
+        match link.stage {
+            Stage::Connecting(until) | Stage::Proving(until) if until <= self.now => {
+                self.give_up(setup, key, Loss::TooLate);
+            }
+            Stage::Ready if link.in_flight() > 0 && self.now >= link.heard.after(setup.limits.link_dead) => {
+                self.give_up(setup, key, Loss::Silent);
+            }
+            Stage::Ready if link.in_flight() == 0 && self.now >= link.heard.after(setup.limits.ping_interval) => {
+                self.send_on(setup, key, Target::Nobody, |out| out.extend_from_slice(b"*1\r\n$4\r\nPING\r\n"));
+            }
+            _ => {}
+        }
+    }
+
+    /// When something is due next.
+    pub(crate) fn next_timeout(&self, setup: &Setup) -> Option<Time> {
+        let due = self.links.values().map(|link| {
+            let stage = match link.stage {
+                Stage::Down(when) => when,
+                Stage::Connecting(until) | Stage::Proving(until) => until,
+                Stage::Ready if link.in_flight() > 0 => link.heard.after(setup.limits.link_dead),
+                Stage::Ready => link.heard.after(setup.limits.ping_interval),
+            };
+            stage.min(link.next_deadline())
+        });
+        due.min()
+    }
+}
+
+/// What a new link has to answer before anything travels on it. With MULTI forbidden by the
+/// instance's ACL the commands of a "transaction" would be applied one by one, hence the proof.
+pub(crate) fn probe(name: &str) -> Vec<u8> {
+    let mut probe = Vec::new();
+    write::request(&mut probe, 3, [b"CLIENT".as_slice(), b"SETNAME", name.as_bytes()].into_iter());
+    for command in [b"MULTI".as_slice(), b"PING", b"EXEC"] {
+        write::request(&mut probe, 1, [command].into_iter());
+    }
+    probe
+}
