@@ -95,11 +95,12 @@ fn pools(instances: &[Instance]) -> Vec<Pool> {
     pools
 }
 
-/// Keys as applications make them, and random bytes with many delimiters of hash tags.
+/// Keys as applications make them, the empty key, and random bytes with many delimiters of hash tags.
 fn keys() -> BTreeSet<Vec<u8>> {
     let mut random = fastrand::Rng::with_seed(20);
     let mut keys: BTreeSet<Vec<u8>> =
         (0..KEYS / 4).map(|i| format!("user:{i}:{{cart-{}}}", i % 50).into_bytes()).collect();
+    keys.insert(Vec::new());
     while keys.len() < KEYS {
         let length = random.usize(1..60);
         let byte = |random: &mut fastrand::Rng| {
