@@ -61,6 +61,9 @@ pub enum Error {
         /// What there is.
         rows: String,
     },
+    /// The router refused what a microbenchmark asked of it.
+    #[error("the router refuses this group: {0} (see --shards)")]
+    Router(String),
     /// Some cells of a run failed; the table names them.
     #[error("{0} of the cells failed: the table says which and why")]
     FailedCells(usize),
@@ -81,6 +84,11 @@ impl Error {
     /// For `map_err`: names what was being done when a system call failed.
     pub fn system(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::System { doing, source }
+    }
+
+    /// The same for what the router refuses.
+    pub fn router(refusal: impl std::fmt::Display) -> Self {
+        Self::Router(refusal.to_string())
     }
 
     /// The same for rustix's error numbers.

@@ -7,6 +7,7 @@ mod error;
 pub mod idle;
 pub mod interrupt;
 pub mod load;
+pub mod micro;
 pub mod net;
 pub mod null_proxy;
 pub mod peers;

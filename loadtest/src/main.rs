@@ -1,7 +1,7 @@
-//! `pdw-loadtest`: load, benchmarks beside peers, idle cost, and the null proxy.
+//! `pdw-loadtest`: load, benchmarks beside peers, idle cost, microbenchmarks, and the null proxy.
 
 use clap::{Parser, Subcommand};
-use pdw_loadtest::{Error, Result, bench, idle, interrupt, load, null_proxy, process};
+use pdw_loadtest::{Error, Result, bench, idle, interrupt, load, micro, null_proxy, process};
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -19,6 +19,8 @@ enum Command {
     Bench(bench::Options),
     /// Measure the memory of idle connections
     Idle(idle::Options),
+    /// Time scanner, command lookup and placement alone
+    Micro(micro::Options),
     /// The least that a proxy can do, for requests and replies of constant size
     NullProxy(null_proxy::Options),
 }
@@ -39,6 +41,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Load(options) => report_load(options),
         Command::Bench(options) => bench::run(options),
         Command::Idle(options) => idle::run(options),
+        Command::Micro(options) => micro::run(options),
         Command::NullProxy(options) => null_proxy::run(options),
     }
 }

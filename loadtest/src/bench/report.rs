@@ -91,6 +91,7 @@ struct Summary {
     memory_before_mib: f64,
     memory_peak_mib: f64,
     failure: Option<String>,
+    absent: bool,
 }
 
 impl RowReport {
@@ -125,6 +126,7 @@ impl RowReport {
             memory_before_mib: cell.memory_before_kib as f64 / 1024.0,
             memory_peak_mib: cell.memory_peak_kib as f64 / 1024.0,
             failure: cell.failure.clone(),
+            absent: cell.absent,
         }
     }
 }
@@ -139,7 +141,8 @@ impl Summary {
     fn line(&self) -> String {
         let name = format!("{:<13} {:<10}", self.row, self.peer.name());
         if let Some(failure) = &self.failure {
-            return format!("{name} FAILED: {failure}");
+            let verdict = if self.absent { "not measured" } else { "FAILED" };
+            return format!("{name} {verdict}: {failure}");
         }
         let spread = format!("({:>5}-{:<5})", shown(self.proxy_cpu_us_lowest, 2), shown(self.proxy_cpu_us_highest, 2));
         format!(
@@ -238,7 +241,7 @@ mod tests {
         report.rows.push(RowReport { name: "row", cells: vec![fail(Peer::Envoy), fail(Peer::Nutcracker)] });
         assert_eq!(report.failures(), 1);
         let line = report.rows[0].summary(&report.rows[0].cells[0]).line();
-        assert!(line.contains("FAILED: it is not installed: fetch it"), "{line}");
+        assert!(line.contains("not measured: it is not installed: fetch it"), "{line}");
     }
 
     #[test]
