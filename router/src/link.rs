@@ -135,6 +135,16 @@ impl Link {
         self.parts.range_mut(first..).for_each(|part| part.unit = unit);
     }
 
+    /// Its stage as a number: down, connecting, proving, ready.
+    pub(crate) fn stage_index(&self) -> usize {
+        match self.stage {
+            Stage::Down(_) => 0,
+            Stage::Connecting(_) => 1,
+            Stage::Proving(_) => 2,
+            Stage::Ready => 3,
+        }
+    }
+
     /// Whether requests may travel.
     pub(crate) fn is_ready(&self) -> bool {
         self.stage == Stage::Ready

@@ -152,6 +152,7 @@ impl Traffic {
             return;
         };
         self.stats.count_latency(self.now.since(pending.arrived));
+        self.stats.replies += 1;
         session.pending -= 1;
         session.first = pending.next;
         if session.first.is_none() {

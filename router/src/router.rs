@@ -202,6 +202,16 @@ impl Router {
         self.traffic.upstreams.iter().map(|upstream| self.traffic.is_ready(upstream))
     }
 
+    /// Attempts to replace a lost link, of each upstream in order.
+    pub fn reconnects(&self) -> impl Iterator<Item = u64> + '_ {
+        self.traffic.upstreams.iter().map(|upstream| upstream.reconnects)
+    }
+
+    /// The bounds.
+    pub fn limits(&self) -> &Limits {
+        &self.setup.limits
+    }
+
     /// What has been counted.
     pub fn stats(&self) -> &Stats {
         &self.traffic.stats
@@ -247,14 +257,18 @@ impl Traffic {
     }
 
     fn holding(&self) -> Holding {
-        let ready = self.links.values().filter(|link| link.is_ready()).count();
-        Holding {
-            sessions: self.sessions.len(),
-            pending: self.pendings.len(),
-            in_flight: self.links.values().map(Link::in_flight).sum(),
-            links_ready: ready,
-            links_opening: self.links.len() - ready,
+        let mut holding = Holding { sessions: self.sessions.len(), pending: self.pendings.len(), ..Holding::default() };
+        for link in self.links.values() {
+            holding.in_flight += link.in_flight();
+            holding.batch_bytes += link.unsent();
+            holding.links[link.lane as usize][link.stage_index()] += 1;
         }
+        for session in self.sessions.values() {
+            holding.request_bytes += session.request_bytes();
+            holding.reply_bytes += session.reply_bytes();
+            holding.transaction_bytes += session.held.as_ref().map_or(0, |held| held.bytes());
+        }
+        holding
     }
 }
 

@@ -16,6 +16,7 @@ use crate::pending::PendingKey;
 use crate::refusal::Refusal;
 use crate::resp::{ProtocolError, RequestScan, Scanned, write};
 use crate::router::{Setup, Traffic};
+use crate::stats::CloseReason;
 use crate::transaction::Held;
 
 /// Partial requests larger than this give their memory back once they are whole.
@@ -30,6 +31,7 @@ pub(crate) struct Session {
     ended: bool,
     /// Nothing more is read.
     finishing: bool,
+    reason: CloseReason,
     /// Why it is not read for now, if it is not.
     pub(crate) paused: Option<Pause>,
     /// An order to write is on its way to the driver.
@@ -74,10 +76,20 @@ pub(crate) enum Flow {
 }
 
 impl Session {
+    /// Bytes of requests that are not whole, or wait to be looked at.
+    pub(crate) fn request_bytes(&self) -> usize {
+        self.partial.as_ref().map_or(0, |partial| partial.bytes.len())
+    }
+
+    /// Bytes of replies that wait to be written.
+    pub(crate) fn reply_bytes(&self) -> usize {
+        self.out.len() - self.written
+    }
+
     /// Whether its unanswered requests or unread replies reach one `part`-th of their limits.
     fn is_above(&self, setup: &Setup, part: usize) -> bool {
         self.pending as usize >= setup.limits.session_pending_max.div_ceil(part)
-            || self.out.len() - self.written >= setup.limits.session_output_max.div_ceil(part)
+            || self.reply_bytes() >= setup.limits.session_output_max.div_ceil(part)
     }
 }
 
@@ -90,7 +102,7 @@ impl Traffic {
         let key = self.sessions.insert(Session { id, ..Session::default() });
         if crowded {
             self.refuse(setup, key, &Refusal::TooManySessions);
-            self.finish_session(key);
+            self.finish_session(key, CloseReason::TooMany);
         }
         key
     }
@@ -224,7 +236,7 @@ impl Traffic {
             let bytes = missing as u64 + u64::from(setup.mutation.is(Mutant::MiscountedSkip));
             self.outputs.push_back(Output::Order(End::Session(key), Order::Skip { bytes }));
         } else {
-            self.finish_session(key);
+            self.finish_session(key, CloseReason::TooLong);
         }
     }
 
@@ -232,13 +244,14 @@ impl Traffic {
         self.stats.protocol_errors += 1;
         self.answer_held(setup, key);
         self.answer_new(setup, key, |out| write::error(out, format!("ERR {error}").as_bytes()));
-        self.finish_session(key);
+        self.finish_session(key, CloseReason::Protocol);
     }
 
     /// Reads nothing more of a session and closes it when everything is answered and written.
-    pub(crate) fn finish_session(&mut self, key: SessionKey) {
+    pub(crate) fn finish_session(&mut self, key: SessionKey, reason: CloseReason) {
         if let Some(session) = self.sessions.get_mut(key) {
             session.finishing = true;
+            session.reason = reason;
         }
         self.close_if_done(key);
     }
@@ -282,7 +295,7 @@ impl Traffic {
     /// Forgets a session whose connection is gone.
     pub(crate) fn session_lost(&mut self, key: SessionKey) {
         let Some(session) = self.sessions.remove(key) else { return };
-        self.stats.sessions_closed += 1;
+        self.stats.sessions_closed[session.reason as usize] += 1;
         self.buffers.give_back(session.out);
         self.forget_pending(session.first);
     }

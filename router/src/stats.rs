@@ -60,8 +60,12 @@ pub struct Stats {
     pub protocol_errors: u64,
     /// Sessions accepted.
     pub sessions_opened: u64,
-    /// Sessions that are over.
-    pub sessions_closed: u64,
+    /// Sessions that are over, by reason, indexed like [`CLOSE_REASONS`].
+    pub sessions_closed: [u64; CLOSE_REASONS.len()],
+    /// Replies handed over, refusals included.
+    pub replies: u64,
+    /// Error replies of upstreams by first word, indexed like [`ERROR_WORDS`].
+    pub upstream_errors: [u64; ERROR_WORDS.len()],
     /// Bytes from and to clients, from and to upstreams.
     pub bytes: Bytes,
     /// Replies that no one waited for any more.
@@ -87,6 +91,47 @@ pub struct Bytes {
     pub to_upstreams: u64,
 }
 
+/// Why sessions are closed; the same order as [`CloseReason`].
+pub const CLOSE_REASONS: [&str; 5] = ["client", "quit", "protocol_error", "too_long", "too_many"];
+
+/// Why a session is closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum CloseReason {
+    /// The client closed its connection, or it broke.
+    #[default]
+    Client,
+    /// QUIT.
+    Quit,
+    /// What it sent could not be understood.
+    Protocol,
+    /// A request above the limit whose end cannot be found.
+    TooLong,
+    /// There were too many sessions.
+    TooMany,
+}
+
+/// First words of error replies that are counted apart; the last stands for all others.
+pub const ERROR_WORDS: [&str; 18] = [
+    "ERR",
+    "WRONGTYPE",
+    "OOM",
+    "NOSCRIPT",
+    "EXECABORT",
+    "LOADING",
+    "BUSY",
+    "TRYAGAIN",
+    "MASTERDOWN",
+    "CLUSTERDOWN",
+    "READONLY",
+    "MISCONF",
+    "NOREPLICAS",
+    "NOPERM",
+    "NOAUTH",
+    "MOVED",
+    "CROSSSLOT",
+    "other",
+];
+
 /// What one router holds right now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Holding {
@@ -96,10 +141,16 @@ pub struct Holding {
     pub pending: usize,
     /// Requests on links that are not answered yet, the proxy's own included.
     pub in_flight: usize,
-    /// Links that are ready.
-    pub links_ready: usize,
-    /// Links that are being opened or wait to be.
-    pub links_opening: usize,
+    /// Links by lane (shared, control) and stage (down, connecting, proving, ready).
+    pub links: [[usize; 4]; 2],
+    /// Bytes of requests that are not whole, or wait to be looked at.
+    pub request_bytes: usize,
+    /// Bytes of transactions that wait for their EXEC.
+    pub transaction_bytes: usize,
+    /// Bytes of requests that wait to be written to a link.
+    pub batch_bytes: usize,
+    /// Bytes of replies that wait to be written to a session.
+    pub reply_bytes: usize,
 }
 
 impl Stats {
@@ -110,6 +161,16 @@ impl Stats {
             self.requests.resize(command + 1, 0);
             self.requests[command] = 1;
         }
+    }
+
+    /// Counts a reply of an upstream if it is an error.
+    pub(crate) fn count_error(&mut self, reply: &[u8]) {
+        if reply.first() != Some(&b'-') {
+            return;
+        }
+        let word = reply[1..].split(|byte| matches!(byte, b' ' | b'\r')).next().unwrap_or_default();
+        let known = ERROR_WORDS.iter().position(|known| known.as_bytes() == word);
+        self.upstream_errors[known.unwrap_or(ERROR_WORDS.len() - 1)] += 1;
     }
 
     pub(crate) fn count_latency(&mut self, latency: Duration) {

@@ -42,6 +42,11 @@ struct Item {
 }
 
 impl Held {
+    /// Bytes that wait for EXEC.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     fn push(&mut self, pending: PendingKey, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
         self.items.push(Item { pending: Some(pending), end: self.bytes.len() });

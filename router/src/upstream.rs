@@ -20,6 +20,8 @@ pub(crate) struct Upstream {
     control: Option<LinkKey>,
     /// Attempts since it was last usable.
     failures: u32,
+    /// Attempts to replace a lost link.
+    pub(crate) reconnects: u64,
     /// It lets us run MULTI, as far as we know.
     pub(crate) multi: bool,
     /// Sessions that are not read until the shared link's batch is shorter.
@@ -64,7 +66,14 @@ impl Traffic {
     /// Adds the upstream of the next index.
     pub(crate) fn add_upstream(&mut self, index: usize) {
         let shared = self.links.insert(Link::new(index, Lane::Shared, self.now));
-        self.upstreams.push(Upstream { shared, control: None, failures: 0, multi: true, waiting: Vec::new() });
+        self.upstreams.push(Upstream {
+            shared,
+            control: None,
+            failures: 0,
+            reconnects: 0,
+            multi: true,
+            waiting: Vec::new(),
+        });
     }
 
     /// Whether requests to an upstream travel at once.
@@ -221,6 +230,7 @@ impl Traffic {
         {
             std::mem::swap(&mut next.target, &mut part.target);
         }
+        self.stats.count_error(reply);
         match part.target {
             Target::Request(pending, index) => self.deliver(setup, pending, index, reply),
             Target::Nobody => self.stats.discarded_replies += 1,
@@ -311,6 +321,7 @@ impl Traffic {
         let upstream = &mut self.upstreams[upstream];
         let doublings = upstream.failures.min(16);
         upstream.failures += 1;
+        upstream.reconnects += 1;
         let longest = setup.limits.reconnect_min.saturating_mul(1 << doublings).min(setup.limits.reconnect_max);
         let half = longest.as_micros() as u64 / 2;
         Duration::from_micros(half + self.random.below(half + 1))

@@ -11,6 +11,7 @@ use crate::order::SessionKey;
 use crate::refusal::Refusal;
 use crate::resp::{Request, parse_integer, write};
 use crate::router::{Setup, Traffic};
+use crate::stats::CloseReason;
 
 /// What a local command answers.
 pub(super) type Answer = Result<Vec<u8>, Refusal>;
@@ -23,7 +24,7 @@ impl Traffic {
             Err(why) => self.refuse(setup, session, &why),
         }
         if local == Local::Quit {
-            self.finish_session(session);
+            self.finish_session(session, CloseReason::Quit);
         }
     }
 

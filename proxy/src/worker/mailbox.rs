@@ -1,0 +1,43 @@
+//! What other threads tell a worker.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+
+use mio::{Registry, Waker};
+use pdw_metrics::WorkerSet;
+
+use super::token::Source;
+
+/// Something that a worker is told or asked.
+pub(crate) enum Letter {
+    /// Give a copy of your numbers.
+    Scrape(Box<dyn FnOnce(WorkerSet) + Send>),
+    /// Close everything and return.
+    Stop,
+}
+
+/// Where letters to a worker are put.
+#[derive(Clone)]
+pub(crate) struct Mailbox {
+    sender: Sender<Letter>,
+    waker: Arc<Waker>,
+}
+
+impl Mailbox {
+    /// A mailbox, and its worker's end of it.
+    pub(super) fn open(registry: &Registry) -> io::Result<(Self, Receiver<Letter>)> {
+        let (sender, receiver) = mpsc::channel();
+        let waker = Arc::new(Waker::new(registry, Source::Mailbox.token())?);
+        Ok((Self { sender, waker }, receiver))
+    }
+
+    /// Puts a letter in. A worker that is gone never reads it.
+    pub(crate) fn put(&self, letter: Letter) {
+        if self.sender.send(letter).is_ok()
+            && let Err(error) = self.waker.wake()
+        {
+            tracing::warn!(%error, "a worker could not be woken");
+        }
+    }
+}

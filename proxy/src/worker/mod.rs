@@ -1,0 +1,245 @@
+//! A worker: one thread, one event loop, one router, its own listeners and links.
+//!
+//! ```text
+//!        ┌────────────────────────── one turn ──────────────────────────┐
+//!  wait ─► note who is ready ─► read each once ─► do what the router says ─► wait
+//!                               (batches grow)    (each batch written once)
+//! ```
+//!
+//! Nothing on this path is shared with another thread: no lock, no atomic, no wake-up.
+
+mod links;
+mod listener;
+mod mailbox;
+mod numbers;
+mod sessions;
+mod socket;
+mod token;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use mio::{Events, Poll};
+use pdw_metrics::Names;
+use pdw_router::{End, Input, LinkKey, Order, Output, Router, SessionKey, Setup, Time};
+use slotmap::SecondaryMap;
+
+pub(crate) use links::Dial;
+pub(crate) use listener::{Listener, Liveness};
+pub(crate) use mailbox::{Letter, Mailbox};
+
+use links::LinkSocket;
+use sessions::SessionSocket;
+use token::Source;
+
+/// Events taken from the kernel at once. A turn with more of them is followed by another.
+const EVENTS: usize = 1024;
+/// Bytes read from a socket at once. What a session sends beyond it waits for the next turn, so
+/// that nobody is held up by somebody else's flood.
+const READ: usize = 64 << 10;
+/// How long a listener rests after the process has run out of descriptors.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// What a worker is started with.
+pub(crate) struct Orders {
+    /// Everything the router has to know.
+    pub(crate) setup: Setup,
+    /// Where the upstreams are, in the router's order.
+    pub(crate) upstreams: Vec<Dial>,
+    /// Its own listeners, or its handles of shared ones.
+    pub(crate) listeners: Vec<Listener>,
+    /// How dead peers are found.
+    pub(crate) liveness: Liveness,
+    /// Names for its numbers.
+    pub(crate) names: Arc<Names>,
+}
+
+/// One thread's share of the proxy.
+pub(crate) struct Worker {
+    poll: Poll,
+    router: Router,
+    listeners: Vec<Listener>,
+    upstreams: Vec<Dial>,
+    liveness: Liveness,
+    sessions: SecondaryMap<SessionKey, SessionSocket>,
+    links: SecondaryMap<LinkKey, LinkSocket>,
+    /// Sessions and links to read in this turn, and those that have more for the next.
+    ready: Vec<End>,
+    unfinished: Vec<End>,
+    /// Ends that were written in this turn already and have more to write.
+    unwritten: Vec<End>,
+    /// When listeners that ran out of descriptors are tried again.
+    rested: Option<Instant>,
+    buffer: Box<[u8]>,
+    letters: Receiver<Letter>,
+    names: Arc<Names>,
+    started: Instant,
+    now: Time,
+    turn: u32,
+    turns: u64,
+}
+
+impl Worker {
+    /// A worker that has not begun to wait, and the mailbox by which it is told things.
+    ///
+    /// # Errors
+    /// The kernel refuses an event queue or a listener's registration.
+    pub(crate) fn new(orders: Orders) -> io::Result<(Self, Mailbox)> {
+        let poll = Poll::new()?;
+        let (mailbox, letters) = Mailbox::open(poll.registry())?;
+        let mut worker = Self {
+            poll,
+            router: Router::new(orders.setup, Time::default()),
+            listeners: orders.listeners,
+            upstreams: orders.upstreams,
+            liveness: orders.liveness,
+            sessions: SecondaryMap::new(),
+            links: SecondaryMap::new(),
+            ready: Vec::new(),
+            unfinished: Vec::new(),
+            unwritten: Vec::new(),
+            rested: None,
+            buffer: vec![0; READ].into_boxed_slice(),
+            letters,
+            names: orders.names,
+            started: Instant::now(),
+            now: Time::default(),
+            turn: 0,
+            turns: 0,
+        };
+        for (index, listener) in worker.listeners.iter_mut().enumerate() {
+            listener.register(worker.poll.registry(), Source::Listener(index).token())?;
+        }
+        Ok((worker, mailbox))
+    }
+
+    /// Serves until a letter says stop.
+    ///
+    /// # Errors
+    /// The kernel's event queue fails.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS);
+        self.obey();
+        loop {
+            if let Err(error) = self.poll.poll(&mut events, self.patience())
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                return Err(error);
+            }
+            self.begin_turn();
+            let mut mail = false;
+            for event in &events {
+                mail |= self.note(event);
+            }
+            if mail && self.read_mail().is_stop() {
+                return Ok(());
+            }
+            self.read_ready();
+            self.keep_time();
+            self.obey();
+        }
+    }
+
+    /// How long to wait for events.
+    fn patience(&self) -> Option<Duration> {
+        if !self.unfinished.is_empty() || !self.unwritten.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let due = self.router.poll_timeout().map(|due| due.since(self.clock()));
+        let rested = self.rested.map(|until| until.saturating_duration_since(Instant::now()));
+        due.into_iter().chain(rested).min()
+    }
+
+    fn clock(&self) -> Time {
+        Time::from_micros(self.started.elapsed().as_micros() as u64)
+    }
+
+    fn begin_turn(&mut self) {
+        self.now = self.clock();
+        self.turn = self.turn.wrapping_add(1);
+        self.turns += 1;
+        std::mem::swap(&mut self.ready, &mut self.unfinished);
+    }
+
+    /// Takes note of an event; whether there is mail.
+    fn note(&mut self, event: &mio::event::Event) -> bool {
+        match Source::of(event.token()) {
+            Source::Session(key) => self.note_session(key, event),
+            Source::Link(key) => self.note_link(key, event),
+            Source::Listener(index) => self.accept(index),
+            Source::Mailbox => return true,
+        }
+        false
+    }
+
+    fn read_ready(&mut self) {
+        let mut ready = std::mem::take(&mut self.ready);
+        for end in ready.drain(..) {
+            match end {
+                End::Session(key) => self.read_session(key),
+                End::Link(key) => self.read_link(key),
+            }
+        }
+        self.ready = ready;
+    }
+
+    fn keep_time(&mut self) {
+        if self.router.poll_timeout().is_some_and(|due| due <= self.now) {
+            self.router.handle(self.now, Input::Timeout);
+        }
+        if self.rested.is_some_and(|until| until <= Instant::now()) {
+            self.rested = None;
+            (0..self.listeners.len()).for_each(|index| self.accept(index));
+        }
+    }
+
+    /// Does what the router says.
+    fn obey(&mut self) {
+        for end in std::mem::take(&mut self.unwritten) {
+            self.write(end);
+        }
+        while let Some(output) = self.router.poll_output() {
+            match output {
+                Output::Connect(key, upstream) => self.connect(key, upstream),
+                Output::Order(end, Order::Inject) => self.write(end),
+                Output::Order(End::Session(key), Order::Skip { bytes }) => self.skip(key, bytes),
+                Output::Order(end, order) => tracing::error!(?end, ?order, "this driver cannot do this yet"),
+                Output::Read(key) => self.read_again(key),
+                Output::CloseSession(key) => drop(self.sessions.remove(key)),
+                Output::CloseLink(key) => drop(self.links.remove(key)),
+                Output::Notice(notice) => self.tell(&notice),
+            }
+        }
+    }
+
+    fn write(&mut self, end: End) {
+        match end {
+            End::Session(key) => self.write_session(key),
+            End::Link(key) => self.write_link(key),
+        }
+    }
+
+    fn read_mail(&mut self) -> Mail {
+        while let Ok(letter) = self.letters.try_recv() {
+            match letter {
+                Letter::Scrape(answer) => answer(self.numbers()),
+                Letter::Stop => return Mail::Stop,
+            }
+        }
+        Mail::Read
+    }
+}
+
+/// What the mail said.
+enum Mail {
+    Read,
+    Stop,
+}
+
+impl Mail {
+    fn is_stop(&self) -> bool {
+        matches!(self, Self::Stop)
+    }
+}

@@ -1,0 +1,108 @@
+//! A worker's numbers, copied out of its router when somebody asks.
+
+use std::sync::Arc;
+
+use pdw_metrics::{Buffer, Counter, Family, Gauge, Histogram, Lane, LinkState, Names, Side, WorkerSet};
+use pdw_router::command::Table;
+use pdw_router::stats::{CLOSE_REASONS, ERROR_WORDS, Holding, Stats};
+use pdw_router::REFUSAL_KINDS;
+
+use super::Worker;
+
+/// Names for the numbers of all workers.
+pub(crate) fn names(table: &Table, upstreams: impl Iterator<Item = String>) -> Names {
+    let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    Names {
+        commands: table.iter().map(|spec| spec.name.to_string()).collect(),
+        upstreams: upstreams.collect(),
+        refusals: owned(&REFUSAL_KINDS),
+        errors: owned(&ERROR_WORDS),
+        closes: owned(&CLOSE_REASONS),
+    }
+}
+
+impl Worker {
+    /// A copy of this worker's numbers.
+    pub(super) fn numbers(&self) -> WorkerSet {
+        let mut set = WorkerSet::new(Arc::clone(&self.names));
+        set.set(Gauge::Workers, 1);
+        set.set_counter(Counter::Turns, self.turns);
+        counted(&mut set, self.router.stats());
+        held(&mut set, &self.router.holding());
+        self.upstream_numbers(&mut set);
+        self.limit_numbers(&mut set);
+        set
+    }
+
+    fn upstream_numbers(&self, set: &mut WorkerSet) {
+        let ready: Vec<u64> = self.router.readiness().map(u64::from).collect();
+        set.set_family(Family::UpstreamUp, &ready);
+        let reconnects: Vec<u64> = self.router.reconnects().collect();
+        set.set_family(Family::LinkReconnects, &reconnects);
+    }
+
+    fn limit_numbers(&self, set: &mut WorkerSet) {
+        let limits = self.router.limits();
+        set.set(Gauge::SessionsLimit, limits.sessions_max as u64);
+        for (buffer, limit) in [
+            (Buffer::Request, limits.request_max),
+            (Buffer::Transaction, limits.multi_max),
+            (Buffer::Batch, limits.link_output_max),
+            (Buffer::Reply, limits.session_output_max),
+        ] {
+            set.set_labelled(Family::BufferLimitBytes, buffer as usize, limit as u64);
+        }
+    }
+}
+
+fn counted(set: &mut WorkerSet, stats: &Stats) {
+    set.set_counter(Counter::SessionsOpened, stats.sessions_opened);
+    set.set_counter(Counter::SessionsTurnedAway, stats.refusals[REFUSAL_KINDS.len() - 1]);
+    set.set_counter(Counter::ProtocolErrors, stats.protocol_errors);
+    set.set_counter(Counter::Replies, stats.replies);
+    set.set_counter(Counter::RepliesDiscarded, stats.discarded_replies);
+    set.set_counter(Counter::LinksLost, stats.links_lost);
+    set.set_counter(Counter::LinkWrites, stats.batch.counts.iter().sum());
+    set.set_family(Family::Requests, &stats.requests);
+    set.set_labelled(Family::Requests, usize::MAX, stats.unknown_requests);
+    set.set_family(Family::Refusals, &stats.refusals);
+    set.set_family(Family::SessionsClosed, &stats.sessions_closed);
+    set.set_family(Family::Errors, &stats.upstream_errors);
+    let bytes = &stats.bytes;
+    set.set_labelled(Family::ReceivedBytes, Side::Client as usize, bytes.from_clients);
+    set.set_labelled(Family::ReceivedBytes, Side::Upstream as usize, bytes.from_upstreams);
+    set.set_labelled(Family::SentBytes, Side::Client as usize, bytes.to_clients);
+    set.set_labelled(Family::SentBytes, Side::Upstream as usize, bytes.to_upstreams);
+    set.set_histogram(Histogram::RequestDuration, &stats.latency.counts, stats.latency.sum);
+    set.set_histogram(Histogram::LinkWriteRequests, &stats.batch.counts, stats.batch.sum);
+}
+
+fn held(set: &mut WorkerSet, holding: &Holding) {
+    set.set(Gauge::Sessions, holding.sessions as u64);
+    set.set(Gauge::RequestsInFlight, holding.pending as u64);
+    set.set(Gauge::LinkRequestsInFlight, holding.in_flight as u64);
+    let states = [LinkState::Waiting, LinkState::Connecting, LinkState::Proving, LinkState::Ready];
+    for (lane, row) in [Lane::Shared, Lane::Control].into_iter().zip(holding.links) {
+        for (state, count) in states.into_iter().zip(row) {
+            set.set_labelled(Family::Links, lane.cell(state), count as u64);
+        }
+    }
+    for (buffer, bytes) in [
+        (Buffer::Request, holding.request_bytes),
+        (Buffer::Transaction, holding.transaction_bytes),
+        (Buffer::Batch, holding.batch_bytes),
+        (Buffer::Reply, holding.reply_bytes),
+    ] {
+        set.set_labelled(Family::BufferBytes, buffer as usize, bytes as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_router_and_the_metrics_have_the_same_buckets() {
+        for value in (0..100_000).chain([1 << 20, 1 << 26, u64::from(u32::MAX)]) {
+            assert_eq!(pdw_router::stats::Histogram::bucket(value), pdw_metrics::bucket_of(value), "{value}");
+        }
+    }
+}
