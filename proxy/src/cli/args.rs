@@ -15,7 +15,7 @@ Examples:
   pdw-proxy serve --config pdw-proxy.toml --listen /run/pdw.sock
   pdw-proxy check pdw-proxy.toml                    every mistake at once
   pdw-proxy route --placement pdwfs --shards 3 /m/f:0
-  PDWFS_REDIS=127.0.0.1:6380 pdwfs -p /m -- ./a.out  a client's side";
+  PDWFS_REDIS=127.0.0.1:6380 pdwfs -p /m -- ./a.out a client of it";
 
 /// One Redis address in front of many instances.
 #[derive(Debug, Parser)]
@@ -44,7 +44,8 @@ pub enum Command {
 }
 
 const SERVE_HELP: &str = "\
-ADDR is host:port, [v6]:port, or the path of a UNIX socket, which contains a '/'. Flags override the file.
+ADDR is host:port, [v6]:port, or the path of a UNIX socket, which contains a '/'.
+Flags override the file.
 
 Examples:
   pdw-proxy serve
@@ -100,9 +101,11 @@ pub struct CheckArgs {
 }
 
 const ROUTE_HELP: &str = "\
-Prints KEY<TAB>INDEX a line; the index counts upstreams from 0. For a set whose members are spread over all
-shards it prints *, and --verbose says where each member lives. Without --config the shards are called
-instance-0, instance-1 and so on, which `ring` and `ketama` hash: for their real places give a file.
+Prints KEY<TAB>INDEX a line; the index counts upstreams from 0. For a set whose
+members are spread over all shards it prints *, and --verbose says by what key
+each member is placed. Without --config the shards are called instance-0,
+instance-1 and so on, as the proxy's own instances are; `ring` and `ketama` hash
+such names, so give a file for the places on real upstreams.
 
 Examples:
   pdw-proxy route --placement pdwfs --shards 3 /m/f:0 /m/f:stripes

@@ -1,5 +1,6 @@
 //! Reading the file: TOML into options as given, with the line of each.
 
+use std::ops::Range;
 use std::path::Path;
 
 use toml::Spanned;
@@ -40,7 +41,11 @@ pub(crate) fn parse(bytes: &[u8], findings: &mut Findings) -> Vec<Given> {
     };
     let (document, errors) = DeTable::parse_recoverable(text);
     for error in errors {
-        lines.syntax(error.span().map_or(0, |span| span.start), error.message(), findings);
+        let span = error.span().unwrap_or_default();
+        match error.message() {
+            "duplicate key" => lines.duplicate(span, findings),
+            message => lines.syntax(span.start, message, findings),
+        }
     }
     let table = entries(document.get_ref(), &lines);
     let mut reader = Reader { given: Vec::new(), findings };
@@ -68,6 +73,12 @@ impl Lines<'_> {
         let problem = Problem::Syntax { column: self.column(offset), message: message.to_owned() };
         findings.add(self.place(offset), "", problem);
     }
+
+    fn duplicate(&self, key: Range<usize>, findings: &mut Findings) {
+        let name = String::from_utf8_lossy(self.0.get(key.clone()).unwrap_or_default()).into_owned();
+        let problem = Problem::Twice { what: "option", text: name.clone(), first: Place::Default };
+        findings.add(self.place(key.start), name, problem);
+    }
 }
 
 struct Reader<'a> {
@@ -91,7 +102,7 @@ impl Reader<'_> {
     fn refuse(&mut self, name: String, place: Place, value: &Value) {
         let problem = match options::is_group(&name) {
             true => value.wrong_type("a table", "its options under a [table] header"),
-            false => Problem::UnknownOption { nearest: nearest(&name, options::names()) },
+            false => Problem::UnknownOption { nearest: nearest(&name, options::names().chain(options::groups())) },
         };
         self.findings.add(place, name, problem);
     }
@@ -114,8 +125,9 @@ fn sited(value: &Spanned<DeValue<'_>>, lines: &Lines<'_>) -> Sited<Value> {
 fn convert(value: &DeValue<'_>, lines: &Lines<'_>) -> Value {
     match value {
         DeValue::String(text) => Value::Text(text.to_string()),
-        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
-            .map_or(Value::Other("a number of more than 64 bits"), Value::Integer),
+        DeValue::Integer(number) => {
+            i128::from_str_radix(number.as_str(), number.radix()).map_or(Value::Other("a huge number"), Value::Integer)
+        }
         DeValue::Float(_) => Value::Other("a fraction"),
         DeValue::Boolean(flag) => Value::Boolean(*flag),
         DeValue::Datetime(_) => Value::Other("a date"),

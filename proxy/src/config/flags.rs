@@ -17,8 +17,8 @@ pub(super) fn given(args: &ServeArgs) -> Vec<Given> {
         ("placement", one(args.placement.as_ref())),
         ("admin", one(args.admin.as_ref())),
         ("log", one(args.log.as_ref())),
-        ("workers", args.workers.map(Value::Integer)),
-        ("instances", args.instances.map(Value::Integer)),
+        ("workers", number(args.workers)),
+        ("instances", number(args.instances)),
     ];
     values
         .into_iter()
@@ -32,6 +32,10 @@ fn sited(value: Value) -> Sited<Value> {
 
 fn one<T: Display>(flag: Option<&T>) -> Option<Value> {
     flag.map(|text| Value::Text(text.to_string()))
+}
+
+fn number(flag: Option<i64>) -> Option<Value> {
+    flag.map(|number| Value::Integer(number.into()))
 }
 
 fn many(flags: &[String]) -> Option<Value> {

@@ -139,7 +139,7 @@ impl Kind {
             Self::Time { range, field, .. } => *field(draft) = value.as_duration(*range)?,
             Self::Flag { field, .. } => *field(draft) = value.as_flag()?,
             Self::Text { check, field, .. } => {
-                let text = value.as_text("it in quotes")?;
+                let text = value.as_text("a text")?;
                 check(text)?;
                 *field(draft) = text.to_owned();
             }

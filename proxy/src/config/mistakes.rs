@@ -33,7 +33,7 @@ pub enum Problem {
     #[error("cannot be read ({0}); give the path of a readable TOML file")]
     Unreadable(String),
     /// The file is not TOML.
-    #[error("not TOML at column {column}: {message}")]
+    #[error("not TOML at column {column}: {message}; texts stand in quotes, lists in brackets")]
     Syntax {
         /// Column of the line, counted from 1.
         column: usize,
@@ -47,7 +47,7 @@ pub enum Problem {
         nearest: Option<String>,
     },
     /// A table of options that the entry has not.
-    #[error("unknown entry; {}", did_you_mean(.nearest, .known))]
+    #[error("unknown entry; {}", did_you_mean(.nearest, &format!("there are {known}")))]
     UnknownEntry {
         /// The most similar entry.
         nearest: Option<String>,
@@ -174,6 +174,9 @@ pub enum Problem {
         /// Why the relation must hold.
         why: &'static str,
     },
+    /// A name of no characters.
+    #[error("empty; write a name")]
+    EmptyName,
     /// Nothing where something is needed.
     #[error("empty; write at least one")]
     Empty,
@@ -210,8 +213,9 @@ impl Findings {
         self.0.push(Mistake { place, option: option.into(), problem });
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
+    /// Whether an option, or an entry of it, has a mistake.
+    pub(crate) fn concern(&self, option: &str) -> bool {
+        self.0.iter().any(|mistake| mistake.option.split('.').next() == Some(option))
     }
 
     /// The value of a result; its problem, if it has one instead, is added.

@@ -269,7 +269,12 @@ pub(crate) fn find(name: &str) -> Option<&'static OptionSpec> {
 
 /// Whether some options have names of the form `name.*`.
 pub(crate) fn is_group(name: &str) -> bool {
-    names().filter_map(|option| option.split_once('.')).any(|(group, _)| group == name)
+    groups().any(|group| group == name)
+}
+
+/// The tables that hold options, once for each option.
+pub(crate) fn groups() -> impl Iterator<Item = &'static str> {
+    names().filter_map(|option| option.split_once('.')).map(|(group, _)| group)
 }
 
 /// All names.

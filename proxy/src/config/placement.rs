@@ -61,10 +61,12 @@ pub(super) fn draft_targets(draft: &Draft) -> Vec<Target> {
 
 /// Adds what the chosen placement does not take, and what it refuses to be built from.
 pub(super) fn check(draft: &Draft, findings: &mut Findings) {
-    let before = findings.len();
+    if findings.concern("placement") || findings.concern("profile") {
+        return;
+    }
     check_hash(draft, findings);
     check_weights(draft, findings);
-    if findings.len() > before {
+    if findings.concern("upstreams") || findings.concern("hash_tag") {
         return;
     }
     if let Err(error) = Placement::new(&options(draft), &draft_targets(draft)) {

@@ -38,14 +38,15 @@ fn read_table(option: &str, entries: &[Entry], place: Place, findings: &mut Find
             findings.add(key.place, option, unknown_entry(&key.value, &ENTRIES));
         } else if key.value == "layout" {
             layout = Some(findings.take(*place, &option, read_layout(value)));
-        } else if let Some(text) = findings.take(*place, &option, value.as_text("it in quotes")) {
+        } else if let Some(text) = findings.take(*place, &option, value.as_text("a text")) {
             set_text(&mut rule, &key.value, text);
         }
     }
-    if layout.is_none() {
-        findings.add(place, option, Problem::Missing("layout"));
+    for (entry, _) in [("layout", layout.is_none()), ("name", rule.name.is_empty())].iter().filter(|(_, gone)| *gone) {
+        findings.add(place, option, Problem::Missing(entry));
     }
-    Some(Rule { layout: layout??, ..rule })
+    let named = (!rule.name.is_empty()).then_some(rule)?;
+    Some(Rule { layout: layout??, ..named })
 }
 
 fn read_layout(value: &Value) -> Result<LayoutKind, Problem> {
@@ -84,12 +85,21 @@ pub(super) fn check(draft: &Draft, findings: &mut Findings) {
     let mut known: Vec<RuleError> = Vec::new();
     for count in 1..=rules.len() {
         let all = Homes::check(&placement, &rules[..count]);
-        let place = draft.rules.get(count - 1).or(draft.rules.first()).map_or(Place::Default, |rule| rule.place);
         for error in all.iter().filter(|error| !known.contains(error)) {
-            findings.add(place, "rule", Problem::Rule(error.clone()));
+            findings.add(place_of(draft, count - 1, error), "rule", Problem::Rule(error.clone()));
         }
         known = all;
     }
+}
+
+/// Where the rule at `index` stands; for one of the profile's rules, where the rule stands that shadows it.
+fn place_of(draft: &Draft, index: usize, error: &RuleError) -> Place {
+    let by_name = |name: &str| draft.rules.iter().find(|rule| rule.value.name == name);
+    let shadowing = match error {
+        RuleError::Covered { earlier, .. } => by_name(earlier),
+        _ => None,
+    };
+    draft.rules.get(index).or(shadowing).map_or_else(|| draft.place("upstreams"), |rule| rule.place)
 }
 
 #[cfg(test)]

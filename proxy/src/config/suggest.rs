@@ -24,7 +24,7 @@ fn difference(word: &str, candidate: &str) -> usize {
 }
 
 fn fold(name: &str) -> String {
-    name.to_ascii_lowercase().replace('-', "_")
+    name.to_ascii_lowercase().replace(['-', '_'], "")
 }
 
 /// Levenshtein distance in bytes.

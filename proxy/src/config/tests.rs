@@ -39,7 +39,7 @@ fn addresses(list: &[Address]) -> Vec<String> {
 #[test]
 fn every_mistake_of_the_corpus_is_told_with_line_option_and_remedy() {
     let corpus = include_str!("corpus/bad.txt");
-    let mut found = corpus.split_once("===").unwrap().0.to_owned();
+    let mut found = format!("{}\n", corpus.split_once("\n===").unwrap().0);
     for case in corpus.split("\n===").skip(1) {
         let (name, rest) = case.split_once('\n').unwrap();
         let (input, _) = rest.split_once("\n---").unwrap();
@@ -105,7 +105,7 @@ fn a_file_that_cannot_be_read_is_one_mistake() {
     let path = folder.path().join("latin1.toml");
     std::fs::write(&path, b"workers = 1\nlog = '\xe9'\n").unwrap();
     let told = Config::from_file(&path).unwrap_err().to_string();
-    assert!(told.ends_with("latin1.toml:2: not TOML at column 8: not UTF-8"), "{told}");
+    assert!(told.contains("latin1.toml:2: not TOML at column 8: not UTF-8;"), "{told}");
 }
 
 #[test]

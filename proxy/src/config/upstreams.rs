@@ -75,8 +75,8 @@ pub(crate) fn unknown_entry(key: &str, known: &[&str]) -> Problem {
 }
 
 fn server_name(value: &Value) -> Result<String, Problem> {
-    match value.as_text("the name in quotes")? {
-        "" => Err(Problem::Empty),
+    match value.as_text("a name")? {
+        "" => Err(Problem::EmptyName),
         name => Ok(name.to_owned()),
     }
 }

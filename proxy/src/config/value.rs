@@ -10,7 +10,7 @@ use super::suggest::nearest;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
     Text(String),
-    Integer(i64),
+    Integer(i128),
     Boolean(bool),
     List(Vec<Sited<Value>>),
     Table(Vec<Entry>),
@@ -43,21 +43,21 @@ impl Value {
         Problem::WrongType { found: self.type_name(), expected, example }
     }
 
-    pub(crate) fn as_text(&self, example: &'static str) -> Result<&str, Problem> {
+    pub(crate) fn as_text(&self, expected: &'static str) -> Result<&str, Problem> {
         match self {
             Self::Text(text) => Ok(text),
-            _ => Err(self.wrong_type("a text", example)),
+            _ => Err(self.wrong_type(expected, "it in quotes")),
         }
     }
 
     pub(crate) fn as_address(&self) -> Result<Address, Problem> {
-        let text = self.as_text("an address in quotes, as in \"127.0.0.1:6379\"")?;
+        let text = self.as_text("an address")?;
         text.parse().map_err(|error| Problem::Address { text: text.to_owned(), error })
     }
 
     /// One of `choices`, by name.
     pub(crate) fn as_choice(&self, choices: &'static [&'static str]) -> Result<&'static str, Problem> {
-        let text = self.as_text("one of its names in quotes")?;
+        let text = self.as_text("a name")?;
         choices.iter().copied().find(|choice| *choice == text).ok_or_else(|| Problem::NotAChoice {
             value: text.to_owned(),
             choices: choices.join(", "),
