@@ -1,6 +1,29 @@
 //! pdw-proxy: a tiered proxy server for the Redis protocol.
 
-#[allow(dead_code, unused_imports, reason = "`serve` will start it")]
-mod admin;
+use std::process::ExitCode;
 
-fn main() {}
+use clap::Parser;
+use pdw_proxy::cli::{self, Cli, Command, ServeArgs};
+use pdw_proxy::config::Config;
+use pdw_proxy::{log, serve};
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve(args) => run(&args),
+        Command::Check(args) => cli::finish(cli::check(&args)),
+        Command::Route(args) => cli::finish(cli::route(&args)),
+        Command::Reference => cli::finish(cli::reference()),
+        Command::Completions(args) => cli::finish(cli::completions(&args)),
+        Command::Man(args) => cli::finish(cli::man(&args)),
+    }
+}
+
+fn run(args: &ServeArgs) -> ExitCode {
+    match Config::from_args(args) {
+        Ok(config) => {
+            log::start(&config);
+            cli::finish(serve::run(config))
+        }
+        Err(mistakes) => cli::finish(Err(mistakes)),
+    }
+}

@@ -1,0 +1,168 @@
+//! Arguments. Defaults in the help come from the option table.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::options;
+
+const EXAMPLES: &str = "\
+Examples:
+  pdw-proxy serve                                   serve from three instances of its own
+  pdw-proxy serve --upstream node1:6379 --upstream node2:6379
+  pdw-proxy serve --config pdw-proxy.toml --listen /run/pdw.sock
+  pdw-proxy check pdw-proxy.toml                    every mistake at once
+  pdw-proxy route --placement pdwfs --shards 3 /m/f:0
+  PDWFS_REDIS=127.0.0.1:6380 pdwfs -p /m -- ./a.out a client of it";
+
+/// One Redis address in front of many instances.
+#[derive(Debug, Parser)]
+#[command(name = "pdw-proxy", version, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve clients until SIGINT or SIGTERM
+    Serve(ServeArgs),
+    /// Tell every mistake of a configuration file
+    Check(CheckArgs),
+    /// Tell on which shard keys live
+    Route(RouteArgs),
+    /// Print the reference page of all options, in Markdown
+    Reference,
+    /// Print the completions of a shell
+    Completions(CompletionsArgs),
+    /// Print a page of the manual, for man(1)
+    Man(ManArgs),
+}
+
+const SERVE_HELP: &str = "\
+ADDR is host:port, [v6]:port, or the path of a UNIX socket, which contains a '/'.
+Flags override the file.
+
+Examples:
+  pdw-proxy serve
+  pdw-proxy serve --profile redis --upstream node1:6379 --upstream node2:6379 --workers 4
+  pdw-proxy serve --config pdw-proxy.toml --admin 127.0.0.1:9121";
+
+/// Arguments of `serve`. Values are checked with the file's, so that all mistakes are told at once.
+#[derive(Clone, Debug, Default, Args)]
+#[command(after_help = SERVE_HELP)]
+pub struct ServeArgs {
+    /// Configuration file (TOML); `pdw-proxy reference` lists its options
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    #[arg(long, value_name = "ADDR", help_heading = "Addresses", help = about("listen", "Where clients connect; may be repeated"))]
+    #[doc = "Where clients connect."]
+    pub listen: Vec<String>,
+
+    #[arg(long, value_name = "ADDR", help_heading = "Addresses", help = about("upstreams", "An instance; repeat in the order that numbers the shards"))]
+    #[doc = "The instances, in shard order."]
+    pub upstream: Vec<String>,
+
+    #[arg(long, value_name = "ADDR", help_heading = "Addresses", help = about("admin", "Where /metrics, /healthz and /readyz are served over HTTP"))]
+    #[doc = "Where metrics and health are served."]
+    pub admin: Option<String>,
+
+    #[arg(long, value_name = "NAME", value_parser = choices("profile"), help_heading = "Keys", help = about("profile", "A set of defaults"))]
+    #[doc = "The set of defaults."]
+    pub profile: Option<String>,
+
+    #[arg(long, value_name = "NAME", value_parser = choices("placement"), help_heading = "Keys", help = about("placement", "How a key finds its shard"))]
+    #[doc = "How keys find their shard."]
+    pub placement: Option<String>,
+
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Process", help = about("workers", "Threads that serve sessions"))]
+    #[doc = "Number of workers."]
+    pub workers: Option<i64>,
+
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Process", help = about("instances", "Instances to start when there is no upstream"))]
+    #[doc = "Number of embedded instances."]
+    pub instances: Option<i64>,
+
+    #[arg(long, value_name = "FILTER", help_heading = "Process", help = about("log", "Log lines: error, warn, info, debug, trace, or target=level"))]
+    #[doc = "Filter of log lines."]
+    pub log: Option<String>,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The configuration file
+    pub file: PathBuf,
+}
+
+const ROUTE_HELP: &str = "\
+Prints KEY<TAB>INDEX a line; the index counts upstreams from 0. For a set whose
+members are spread over all shards it prints *, and --verbose says by what key
+each member is placed. Without --config the shards are called instance-0,
+instance-1 and so on, as the proxy's own instances are; `ring` and `ketama` hash
+such names, so give a file for the places on real upstreams.
+
+Examples:
+  pdw-proxy route --placement pdwfs --shards 3 /m/f:0 /m/f:stripes
+  redis-cli --scan | pdw-proxy route --config pdw-proxy.toml --verbose -";
+
+/// Arguments of `route`.
+#[derive(Debug, Args)]
+#[command(after_help = ROUTE_HELP)]
+pub struct RouteArgs {
+    /// Place as this configuration does
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["placement", "shards", "profile"], required_unless_present = "shards")]
+    pub config: Option<PathBuf>,
+
+    #[arg(long, value_name = "NAME", value_parser = choices("placement"), help = about("placement", "How a key finds its shard"))]
+    #[doc = "How keys find their shard."]
+    pub placement: Option<String>,
+
+    /// Number of shards
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16_384))]
+    pub shards: Option<u16>,
+
+    #[arg(long, value_name = "NAME", value_parser = choices("profile"), help = about("profile", "Whose rules hold"))]
+    #[doc = "Whose rules hold."]
+    pub profile: Option<String>,
+
+    /// Also print the rule, its layout, the hashed part, and the slot where there is one
+    #[arg(long, short)]
+    pub verbose: bool,
+
+    /// The keys; - reads them from standard input, one a line, any bytes
+    #[arg(required = true, value_name = "KEY")]
+    pub keys: Vec<OsString>,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// Which shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// The command to describe; the whole program unless given
+    #[arg(value_parser = PossibleValuesParser::new(["serve", "check", "route", "reference", "completions", "man"]))]
+    pub command: Option<String>,
+}
+
+/// A flag's help: what it is, with the default of its option.
+fn about(option: &str, what: &str) -> String {
+    let default = options::find(option).map(|spec| spec.kind.default_text()).unwrap_or_default();
+    format!("{what} [default: {default}]")
+}
+
+/// The words of an option that is a choice.
+fn choices(option: &str) -> PossibleValuesParser {
+    PossibleValuesParser::new(options::find(option).map(|spec| spec.kind.choices()).unwrap_or_default())
+}

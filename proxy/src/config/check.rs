@@ -1,0 +1,96 @@
+//! What no option can know alone: how the options fit together.
+
+use std::path::PathBuf;
+
+use super::address::Address;
+use super::draft::Draft;
+use super::mistakes::{Findings, Problem, Sited};
+use super::upstreams::UpstreamConfig;
+use super::{Config, Profile, Warning, limits, placement, rules};
+
+/// Checks a draft, and makes the configuration of it if nothing is wrong.
+pub(super) fn settle(draft: Draft, mut findings: Findings, file: Option<PathBuf>) -> Result<Config, super::Mistakes> {
+    limits::check_relations(&draft, &mut findings);
+    check_listeners(&draft, &mut findings);
+    check_upstreams(&draft, &mut findings);
+    placement::check(&draft, &mut findings);
+    rules::check(&draft, &mut findings);
+    findings.into_mistakes(file)?;
+    Ok(build(draft))
+}
+
+/// No two listeners on one address, the admin listener included.
+fn check_listeners(draft: &Draft, findings: &mut Findings) {
+    let all: Vec<&Sited<Address>> = draft.listen.iter().chain(&draft.admin).collect();
+    for (index, later) in all.iter().enumerate() {
+        let option = if index < draft.listen.len() { "listen" } else { "admin" };
+        if let Some(first) = all[..index].iter().find(|first| same_listener(&first.value, &later.value)) {
+            findings.add(later.place, option, twice("address", later.value.to_string(), first));
+        }
+    }
+}
+
+fn same_listener(a: &Address, b: &Address) -> bool {
+    !matches!(a, Address::Tcp { port: 0, .. }) && a.canonical() == b.canonical()
+}
+
+fn twice<T>(what: &'static str, text: String, first: &Sited<T>) -> Problem {
+    Problem::Twice { what, text, first: first.place }
+}
+
+/// No upstream twice, no name twice, none that is this proxy.
+fn check_upstreams(draft: &Draft, findings: &mut Findings) {
+    for (index, later) in draft.upstreams.iter().enumerate() {
+        let address = &later.value.address;
+        if let Some(problem) = repeated(&draft.upstreams[..index], later) {
+            findings.add(later.place, "upstreams", problem);
+        }
+        let own = draft.listen.iter().chain(&draft.admin).find(|listener| address.reaches(&listener.value));
+        if let Some(listener) = own {
+            findings.add(later.place, "upstreams", Problem::OwnListener { listener: listener.value.to_string() });
+        }
+    }
+}
+
+fn repeated(earlier: &[Sited<UpstreamConfig>], later: &Sited<UpstreamConfig>) -> Option<Problem> {
+    let UpstreamConfig { address, name, .. } = &later.value;
+    let by_address = earlier.iter().find(|first| first.value.address.canonical() == address.canonical());
+    let by_name = || earlier.iter().find(|first| first.value.name == *name);
+    match by_address {
+        Some(first) => Some(twice("upstream", address.to_string(), first)),
+        None => by_name().map(|first| twice("name", name.clone(), first)),
+    }
+}
+
+fn build(draft: Draft) -> Config {
+    let (profile, placement, rules) = (draft.profile(), placement::options(&draft), rules::build(&draft));
+    let warnings = warnings(&draft);
+    let upstreams: Vec<UpstreamConfig> = draft.upstreams.into_iter().map(|upstream| upstream.value).collect();
+    Config {
+        profile,
+        embedded: upstreams.is_empty(),
+        listen: draft.listen.into_iter().map(|listener| listener.value).collect(),
+        upstreams,
+        instances: draft.instances,
+        placement,
+        rules,
+        workers: draft.workers,
+        admin: draft.admin.map(|admin| admin.value),
+        log: draft.log,
+        limits: draft.limits,
+        times: draft.times,
+        warnings,
+    }
+}
+
+fn warnings(draft: &Draft) -> Vec<Warning> {
+    let open = draft.listen.iter().filter(|listener| !listener.value.is_loopback());
+    let mut warnings: Vec<Warning> = open.map(|listener| Warning::OpenListener(listener.value.clone())).collect();
+    if draft.is_given("instances") && !draft.upstreams.is_empty() {
+        warnings.push(Warning::UnusedInstances);
+    }
+    if draft.profile() == Profile::Pdwfs && draft.placement() != "pdwfs" {
+        warnings.push(Warning::ForeignPlacement(draft.placement()));
+    }
+    warnings
+}

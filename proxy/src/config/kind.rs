@@ -1,0 +1,167 @@
+//! The types of options: how each reads a value, what it defaults to, and how that is written for people.
+
+use std::time::Duration;
+
+use super::address::Address;
+use super::draft::{Draft, Profile};
+use super::mistakes::{Findings, Problem, Sited};
+use super::value::{Value, format_bytes, format_ms, to_usize};
+use super::{rules, upstreams};
+
+/// Names the field of the draft that an option fills.
+pub(crate) type Field<T> = fn(&mut Draft) -> &mut T;
+
+/// Type of an option, with its default, range and field.
+pub(crate) enum Kind {
+    /// One of some words.
+    Choice { choices: &'static [&'static str], default: &'static str, field: Field<&'static str> },
+    /// One of some words, with a default that follows from the profile.
+    ByProfile {
+        choices: &'static [&'static str],
+        default: fn(Profile) -> &'static str,
+        field: Field<Option<&'static str>>,
+    },
+    /// One address, or none.
+    Address { field: Field<Option<Sited<Address>>> },
+    /// One or more addresses.
+    Addresses { default: &'static str, field: Field<Vec<Sited<Address>>> },
+    /// Addresses with names and weights.
+    Upstreams,
+    /// A whole number.
+    Count { default: u64, range: (u64, u64), field: Field<usize> },
+    /// A size in bytes.
+    Bytes { default: u64, range: (u64, u64), field: Field<usize> },
+    /// A duration; default and range in milliseconds.
+    Time { default: u64, range: (u64, u64), field: Field<Duration> },
+    /// Yes or no.
+    Flag { default: bool, field: Field<bool> },
+    /// A text with a check of its own.
+    Text { default: &'static str, check: fn(&str) -> Result<(), Problem>, field: Field<String> },
+    /// Manifold rules.
+    Rules,
+}
+
+impl std::fmt::Debug for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.type_name())
+    }
+}
+
+impl Kind {
+    /// The type's name in the reference page.
+    pub(crate) fn type_name(&self) -> &'static str {
+        match self {
+            Self::Choice { .. } | Self::ByProfile { .. } => "choice",
+            Self::Address { .. } => "address",
+            Self::Addresses { .. } => "addresses",
+            Self::Upstreams => "addresses or tables",
+            Self::Count { .. } => "number",
+            Self::Bytes { .. } => "size",
+            Self::Time { .. } => "duration",
+            Self::Flag { .. } => "boolean",
+            Self::Text { .. } => "text",
+            Self::Rules => "tables",
+        }
+    }
+
+    /// The default as it is written in the file; for lists and absent values, what that means.
+    pub(crate) fn default_text(&self) -> String {
+        match self {
+            Self::Choice { default, .. } | Self::Addresses { default, .. } => (*default).to_owned(),
+            Self::Text { default: "", .. } | Self::Address { .. } | Self::Upstreams | Self::Rules => "none".to_owned(),
+            Self::Text { default, .. } => (*default).to_owned(),
+            Self::ByProfile { default, .. } => {
+                let all = Profile::ALL.map(|profile| format!("{} (profile {})", default(profile), profile.name()));
+                all.join(", ")
+            }
+            Self::Count { default, .. } => default.to_string(),
+            Self::Bytes { default, .. } => format_bytes(*default),
+            Self::Time { default, .. } => format_ms(*default),
+            Self::Flag { default, .. } => default.to_string(),
+        }
+    }
+
+    /// The values that are taken, where there is more to say than the type.
+    pub(crate) fn range_text(&self) -> String {
+        match self {
+            Self::Choice { choices, .. } | Self::ByProfile { choices, .. } => choices.join(", "),
+            Self::Count { range: (low, high), .. } => format!("{low} to {high}"),
+            Self::Bytes { range: (low, high), .. } => format!("{} to {}", format_bytes(*low), format_bytes(*high)),
+            Self::Time { range: (low, high), .. } => format!("{} to {}", format_ms(*low), format_ms(*high)),
+            _ => String::new(),
+        }
+    }
+
+    /// The words of a choice.
+    pub(crate) fn choices(&self) -> &'static [&'static str] {
+        match self {
+            Self::Choice { choices, .. } | Self::ByProfile { choices, .. } => choices,
+            _ => &[],
+        }
+    }
+
+    /// Fills the field with the default. Fields that are empty by default are so from the start.
+    pub(crate) fn set_default(&self, draft: &mut Draft) {
+        match self {
+            Self::Choice { default, field, .. } => *field(draft) = default,
+            Self::Addresses { default, field } => *field(draft) = default_addresses(default),
+            Self::Count { default, field, .. } | Self::Bytes { default, field, .. } => {
+                *field(draft) = to_usize(*default)
+            }
+            Self::Time { default, field, .. } => *field(draft) = Duration::from_millis(*default),
+            Self::Flag { default, field } => *field(draft) = *default,
+            Self::Text { default, field, .. } => *field(draft) = (*default).to_owned(),
+            Self::ByProfile { .. } | Self::Address { .. } | Self::Upstreams | Self::Rules => {}
+        }
+    }
+
+    /// Fills the field with a value, or adds what is wrong with it.
+    pub(crate) fn set(&self, name: &str, value: &Sited<Value>, draft: &mut Draft, findings: &mut Findings) {
+        match self {
+            Self::Addresses { field, .. } => *field(draft) = addresses(name, value, findings),
+            Self::Upstreams => draft.upstreams = upstreams::read(name, value, findings),
+            Self::Rules => draft.rules = rules::read(name, value, findings),
+            _ => {
+                let result = self.set_one(value, draft);
+                findings.take(value.place, name, result);
+            }
+        }
+    }
+
+    /// Fills the field of an option that has one value.
+    fn set_one(&self, Sited { value, place }: &Sited<Value>, draft: &mut Draft) -> Result<(), Problem> {
+        match self {
+            Self::Choice { choices, field, .. } => *field(draft) = value.as_choice(choices)?,
+            Self::ByProfile { choices, field, .. } => *field(draft) = Some(value.as_choice(choices)?),
+            Self::Address { field } => *field(draft) = Some(Sited { value: value.as_address()?, place: *place }),
+            Self::Count { range, field, .. } => *field(draft) = value.as_count(*range)?,
+            Self::Bytes { range, field, .. } => *field(draft) = value.as_bytes(*range)?,
+            Self::Time { range, field, .. } => *field(draft) = value.as_duration(*range)?,
+            Self::Flag { field, .. } => *field(draft) = value.as_flag()?,
+            Self::Text { check, field, .. } => {
+                let text = value.as_text("a text")?;
+                check(text)?;
+                *field(draft) = text.to_owned();
+            }
+            Self::Addresses { .. } | Self::Upstreams | Self::Rules => {}
+        }
+        Ok(())
+    }
+}
+
+fn default_addresses(text: &str) -> Vec<Sited<Address>> {
+    let addresses = text.split(", ").filter_map(|part| part.parse().ok());
+    addresses.map(|value| Sited { value, place: super::mistakes::Place::Default }).collect()
+}
+
+fn addresses(name: &str, value: &Sited<Value>, findings: &mut Findings) -> Vec<Sited<Address>> {
+    let items = Value::items(value);
+    if items.is_empty() {
+        findings.add(value.place, name, Problem::Empty);
+    }
+    let read = |item: &Sited<Value>| {
+        let address = findings.take(item.place, name, item.value.as_address())?;
+        Some(Sited { value: address, place: item.place })
+    };
+    items.iter().filter_map(read).collect()
+}

@@ -1,0 +1,129 @@
+//! Configuration: raw values of a file and of flags, checked into one plain [`Config`].
+//!
+//! ```text
+//!  defaults of the option table ─┐
+//!  file (TOML) ── Given ─────────┼─► Draft ── check ─► Config, or every Mistake at once
+//!  flags ──────── Given ─────────┘
+//! ```
+//!
+//! Later sources override earlier ones, lists included. Every option is one row of the table in `options`.
+
+mod address;
+mod check;
+mod draft;
+mod file;
+mod flags;
+mod kind;
+mod limits;
+mod mistakes;
+pub(crate) mod options;
+mod placement;
+mod reference;
+mod rules;
+mod suggest;
+mod upstreams;
+mod value;
+
+use std::path::Path;
+
+use pdw_router::place::{PlacementOptions, Rule, Target};
+
+pub use address::{Address, AddressError};
+pub use draft::Profile;
+pub use limits::{Limits, Times};
+pub use mistakes::{Mistake, Mistakes, Place, Problem};
+pub use reference::reference_page;
+pub use upstreams::UpstreamConfig;
+
+use crate::cli::ServeArgs;
+use draft::Draft;
+use mistakes::Findings;
+
+/// A checked configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The set of defaults.
+    pub profile: Profile,
+    /// Where clients connect; at least one.
+    pub listen: Vec<Address>,
+    /// The instances in shard order; empty exactly if `embedded`.
+    pub upstreams: Vec<UpstreamConfig>,
+    /// Whether the proxy starts instances of its own.
+    pub embedded: bool,
+    /// How many it starts then.
+    pub instances: usize,
+    /// How keys find their shard.
+    pub placement: PlacementOptions,
+    /// Families of keys with a layout of their own; the first that matches holds.
+    pub rules: Vec<Rule>,
+    /// Number of workers.
+    pub workers: usize,
+    /// Where metrics and health are served, if anywhere.
+    pub admin: Option<Address>,
+    /// Filter of log lines, in the syntax of `tracing_subscriber::EnvFilter`.
+    pub log: String,
+    /// Bounds of a worker's core.
+    pub limits: Limits,
+    /// Times of sockets and drain.
+    pub times: Times,
+    /// What is allowed but probably not meant.
+    pub warnings: Vec<Warning>,
+}
+
+/// Something that is allowed but probably not meant.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Warning {
+    /// A listener that other machines reach, while there are no users.
+    #[error(
+        "anybody who reaches {0} can read and delete every key: listen on 127.0.0.1 or a UNIX socket, or keep \
+         others out with a firewall"
+    )]
+    OpenListener(Address),
+    /// `instances` beside `upstreams`.
+    #[error("`instances` has no effect beside `upstreams`: remove one of them")]
+    UnusedInstances,
+    /// Profile `pdwfs` with another placement.
+    #[error(
+        "profile `pdwfs` with placement `{0}`: pdwfs clients that reach the instances without this proxy look \
+         elsewhere for their keys; use placement `pdwfs` if there are any"
+    )]
+    ForeignPlacement(&'static str),
+}
+
+impl Config {
+    /// The configuration of `pdw-proxy serve`: defaults, then the file, then the flags.
+    ///
+    /// # Errors
+    /// Every mistake of the file, of the flags, and of the two together.
+    pub fn from_args(args: &ServeArgs) -> Result<Self, Mistakes> {
+        let mut findings = Findings::default();
+        let mut draft = Draft::defaults();
+        if let Some(path) = &args.config {
+            let given = file::read(path, &mut findings);
+            draft.take(&given, &mut findings);
+        }
+        draft.take(&flags::given(args), &mut findings);
+        check::settle(draft, findings, args.config.clone())
+    }
+
+    /// The configuration of a file alone.
+    ///
+    /// # Errors
+    /// Every mistake of the file.
+    pub fn from_file(path: &Path) -> Result<Self, Mistakes> {
+        Self::from_args(&ServeArgs { config: Some(path.to_path_buf()), ..ServeArgs::default() })
+    }
+
+    /// The shards in order, as a placement sees them: the upstreams, or the proxy's own instances.
+    pub fn targets(&self) -> Vec<Target> {
+        placement::targets(&self.upstreams, self.instances)
+    }
+
+    /// The shards of a proxy that starts `count` instances of its own.
+    pub fn own_instances(count: usize) -> Vec<Target> {
+        placement::targets(&[], count)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,283 @@
+//! The option table: each option is one row, from which defaults, checks, `--help` and the reference page come.
+
+use super::draft::Profile;
+use super::kind::Kind;
+use super::mistakes::Problem;
+use super::placement::{HASHES, PLACEMENTS, check_hash_tag};
+
+/// One option.
+#[derive(Debug)]
+pub(crate) struct OptionSpec {
+    /// Dotted name, as in the file: `limits.key_max`.
+    pub(crate) name: &'static str,
+    /// Type, default, range, unit, and the field that holds the value.
+    pub(crate) kind: Kind,
+    /// Whether a running proxy takes a new value.
+    pub(crate) reload: Reload,
+    /// What it does, in a sentence or two.
+    pub(crate) sentence: &'static str,
+}
+
+/// When a changed value takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reload {
+    /// When the configuration is read again.
+    Live,
+    /// When the proxy is started again.
+    Restart,
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const SECOND: u64 = 1000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+
+/// Every option, in the order of the reference page.
+pub(crate) static OPTIONS: &[OptionSpec] = &[
+    OptionSpec {
+        name: "profile",
+        kind: Kind::Choice { choices: Profile::NAMES, default: "pdwfs", field: |draft| &mut draft.profile },
+        reload: Reload::Restart,
+        sentence: "A set of defaults. `pdwfs` places keys as pdwfs's own client does, knows its stripes, and holds \
+                   and retries rather than answer an error; `redis` places by `ring`, has no rules and fails fast.",
+    },
+    OptionSpec {
+        name: "listen",
+        kind: Kind::Addresses { default: "127.0.0.1:6380", field: |draft| &mut draft.listen },
+        reload: Reload::Restart,
+        sentence: "Where clients connect: one address or a list. Port 0 takes a free port.",
+    },
+    OptionSpec {
+        name: "upstreams",
+        kind: Kind::Upstreams,
+        reload: Reload::Restart,
+        sentence: "The instances, in the order that numbers the shards: addresses, or tables with `address`, `name` \
+                   (what `ketama` hashes; the address unless given) and `weight` (1 unless given). Without any, the \
+                   proxy starts instances of its own.",
+    },
+    OptionSpec {
+        name: "instances",
+        kind: Kind::Count { default: 3, range: (1, 64), field: |draft| &mut draft.instances },
+        reload: Reload::Restart,
+        sentence: "How many instances the proxy starts itself when it has no upstreams. They keep nothing on disk \
+                   and end with the proxy.",
+    },
+    OptionSpec {
+        name: "workers",
+        kind: Kind::Count { default: 1, range: (1, 256), field: |draft| &mut draft.workers },
+        reload: Reload::Restart,
+        sentence: "Threads that serve sessions; each has its own links to every upstream.",
+    },
+    OptionSpec {
+        name: "admin",
+        kind: Kind::Address { field: |draft| &mut draft.admin },
+        reload: Reload::Restart,
+        sentence: "Where `/metrics`, `/healthz` and `/readyz` are served over HTTP.",
+    },
+    OptionSpec {
+        name: "log",
+        kind: Kind::Text { default: "warn", check: check_log_filter, field: |draft| &mut draft.log },
+        reload: Reload::Live,
+        sentence: "Which log lines go to standard error: a level (`error`, `warn`, `info`, `debug`, `trace`) or a \
+                   list of `target=level`.",
+    },
+    OptionSpec {
+        name: "placement",
+        kind: Kind::ByProfile { choices: PLACEMENTS, default: Profile::placement, field: |draft| &mut draft.placement },
+        reload: Reload::Restart,
+        sentence: "How a key finds its shard: `pdwfs` as pdwfs's client does, `ring` by consistent hashing, `ketama` \
+                   as twemproxy does, `slots` as a Redis Cluster of equal ranges would.",
+    },
+    OptionSpec {
+        name: "hash",
+        kind: Kind::Choice { choices: HASHES, default: "fnv1a_64", field: |draft| &mut draft.hash },
+        reload: Reload::Restart,
+        sentence: "Hash of placement `ketama`, by twemproxy's name for it.",
+    },
+    OptionSpec {
+        name: "hash_tag",
+        kind: Kind::Text { default: "{}", check: check_hash_tag, field: |draft| &mut draft.hash_tag },
+        reload: Reload::Restart,
+        sentence: "The two characters that enclose the hashed part of a key; empty to hash whole keys, which under \
+                   placement `ketama` is the default, as in twemproxy. `pdwfs` and `slots` take no other than `{}`.",
+    },
+    OptionSpec {
+        name: "spread_children",
+        kind: Kind::Flag { default: false, field: |draft| &mut draft.spread_children },
+        reload: Reload::Restart,
+        sentence: "Spreads the members of pdwfs's `{dir}:children` sets over all shards, so that a hot directory is \
+                   no longer one key on one instance. Clients that reach the instances without this proxy do not \
+                   find them then.",
+    },
+    OptionSpec {
+        name: "rule",
+        kind: Kind::Rules,
+        reload: Reload::Restart,
+        sentence: "Families of keys with a layout of their own, one `[[rule]]` each; the first rule whose pattern \
+                   matches a key holds, the profile's own rules come last.",
+    },
+    OptionSpec {
+        name: "limits.key_max",
+        kind: Kind::Bytes { default: 64 * KIB, range: (1, 512 * MIB), field: |draft| &mut draft.limits.key_max },
+        reload: Reload::Live,
+        sentence: "Longest key; a request with a longer one is refused.",
+    },
+    OptionSpec {
+        name: "limits.request_buffer_max",
+        kind: Kind::Bytes {
+            default: MIB,
+            range: (KIB, 512 * MIB),
+            field: |draft| &mut draft.limits.request_buffer_max,
+        },
+        reload: Reload::Live,
+        sentence: "Largest request that has to be whole because it is split over shards, as an `MSET` with several homes; a larger one is refused.",
+    },
+    OptionSpec {
+        name: "limits.request_max",
+        kind: Kind::Bytes { default: 512 * MIB, range: (KIB, 2 * GIB), field: |draft| &mut draft.limits.request_max },
+        reload: Reload::Live,
+        sentence: "Largest request; of a larger one the rest is skipped and it is refused.",
+    },
+    OptionSpec {
+        name: "limits.args_max",
+        kind: Kind::Count { default: 1_048_576, range: (16, 16_777_216), field: |draft| &mut draft.limits.args_max },
+        reload: Reload::Live,
+        sentence: "Most arguments of one request; more of them is a protocol error, as in Redis.",
+    },
+    OptionSpec {
+        name: "limits.multi_max",
+        kind: Kind::Bytes { default: 512 * MIB, range: (KIB, 2 * GIB), field: |draft| &mut draft.limits.multi_max },
+        reload: Reload::Live,
+        sentence: "Most bytes that a transaction may hold before its `EXEC`; a larger one is refused at `EXEC`.",
+    },
+    OptionSpec {
+        name: "limits.session_pending_max",
+        kind: Kind::Count {
+            default: 1024,
+            range: (1, 1_048_576),
+            field: |draft| &mut draft.limits.session_pending_max,
+        },
+        reload: Reload::Live,
+        sentence: "Unanswered requests of one session past which the session is not read until replies have gone out.",
+    },
+    OptionSpec {
+        name: "limits.session_output_max",
+        kind: Kind::Bytes { default: MIB, range: (4 * KIB, GIB), field: |draft| &mut draft.limits.session_output_max },
+        reload: Reload::Live,
+        sentence: "Bytes of replies that one session has not taken past which the session is not read.",
+    },
+    OptionSpec {
+        name: "limits.link_output_max",
+        kind: Kind::Bytes {
+            default: 8 * MIB,
+            range: (64 * KIB, GIB),
+            field: |draft| &mut draft.limits.link_output_max,
+        },
+        reload: Reload::Live,
+        sentence: "Bytes of requests that one link has not taken past which the sessions that need that link are not read.",
+    },
+    OptionSpec {
+        name: "limits.sessions_max",
+        kind: Kind::Count { default: 100_000, range: (1, 10_000_000), field: |draft| &mut draft.limits.sessions_max },
+        reload: Reload::Live,
+        sentence: "Sessions of one worker past which new ones are refused.",
+    },
+    OptionSpec {
+        name: "times.patience",
+        kind: Kind::Time { default: 60 * SECOND, range: (100, 24 * HOUR), field: |draft| &mut draft.limits.patience },
+        reload: Reload::Live,
+        sentence: "How long a request is held and retried before its client hears of the trouble.",
+    },
+    OptionSpec {
+        name: "times.connect_timeout",
+        kind: Kind::Time {
+            default: 5 * SECOND,
+            range: (10, 10 * MINUTE),
+            field: |draft| &mut draft.limits.connect_timeout,
+        },
+        reload: Reload::Live,
+        sentence: "How long a link may take to be connected and proven.",
+    },
+    OptionSpec {
+        name: "times.reconnect_min",
+        kind: Kind::Time { default: 50, range: (1, MINUTE), field: |draft| &mut draft.limits.reconnect_min },
+        reload: Reload::Live,
+        sentence: "First pause before a lost link is dialled again; it doubles up to `times.reconnect_max`, with jitter.",
+    },
+    OptionSpec {
+        name: "times.reconnect_max",
+        kind: Kind::Time {
+            default: 5 * SECOND,
+            range: (1, 10 * MINUTE),
+            field: |draft| &mut draft.limits.reconnect_max,
+        },
+        reload: Reload::Live,
+        sentence: "Longest pause before a lost link is dialled again.",
+    },
+    OptionSpec {
+        name: "times.ping_interval",
+        kind: Kind::Time { default: 30 * SECOND, range: (100, HOUR), field: |draft| &mut draft.limits.ping_interval },
+        reload: Reload::Live,
+        sentence: "How long a link may be idle before it is tried with a `PING`.",
+    },
+    OptionSpec {
+        name: "times.link_dead",
+        kind: Kind::Time { default: 120 * SECOND, range: (SECOND, HOUR), field: |draft| &mut draft.limits.link_dead },
+        reload: Reload::Live,
+        sentence: "How long a link with unanswered requests may be silent before it is given up.",
+    },
+    OptionSpec {
+        name: "times.tcp_keepalive",
+        kind: Kind::Time {
+            default: 60 * SECOND,
+            range: (SECOND, 2 * HOUR),
+            field: |draft| &mut draft.times.tcp_keepalive,
+        },
+        reload: Reload::Live,
+        sentence: "How long a TCP connection may be idle before the kernel asks whether its peer is still there.",
+    },
+    OptionSpec {
+        name: "times.tcp_user_timeout",
+        kind: Kind::Time {
+            default: 30 * SECOND,
+            range: (SECOND, HOUR),
+            field: |draft| &mut draft.times.tcp_user_timeout,
+        },
+        reload: Reload::Live,
+        sentence: "How long sent bytes may stay unacknowledged before the kernel gives a TCP connection up.",
+    },
+    OptionSpec {
+        name: "times.drain",
+        kind: Kind::Time { default: 30 * SECOND, range: (0, HOUR), field: |draft| &mut draft.times.drain },
+        reload: Reload::Live,
+        sentence: "How long requests may take to finish after SIGTERM before what is left is closed.",
+    },
+];
+
+/// Whether the log lines' filter can be parsed.
+fn check_log_filter(text: &str) -> Result<(), Problem> {
+    let parsed = tracing_subscriber::EnvFilter::builder().parse(text);
+    parsed.map(drop).map_err(|error| Problem::LogFilter { text: text.to_owned(), reason: error.to_string() })
+}
+
+/// The option of that name.
+pub(crate) fn find(name: &str) -> Option<&'static OptionSpec> {
+    OPTIONS.iter().find(|option| option.name == name)
+}
+
+/// Whether some options have names of the form `name.*`.
+pub(crate) fn is_group(name: &str) -> bool {
+    groups().any(|group| group == name)
+}
+
+/// The tables that hold options, once for each option.
+pub(crate) fn groups() -> impl Iterator<Item = &'static str> {
+    names().filter_map(|option| option.split_once('.')).map(|(group, _)| group)
+}
+
+/// All names.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    OPTIONS.iter().map(|option| option.name)
+}
