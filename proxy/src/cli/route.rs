@@ -66,7 +66,7 @@ impl Guide {
     }
 
     fn tell(&mut self, key: &[u8]) -> io::Result<()> {
-        let explanation = self.verbose.then(|| self.explain(key)).unwrap_or_default();
+        let explanation = if self.verbose { self.explain(key) } else { String::new() };
         self.out.extend_from_slice(key);
         let index = match self.homes.locate(key) {
             Located::Home(shard) => shard.index().to_string(),

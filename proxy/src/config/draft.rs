@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use pdw_router::limits::Limits;
 use pdw_router::place::Rule;
 
 use super::address::Address;
 use super::file::Given;
-use super::limits::{Limits, Times};
+use super::limits::Times;
 use super::mistakes::{Findings, Place, Sited};
 use super::options::OPTIONS;
 use super::upstreams::UpstreamConfig;

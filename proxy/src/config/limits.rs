@@ -1,45 +1,12 @@
-//! Limits and times of the proxy, as the checked configuration holds them, and the relations between them.
+//! Times of the driver, and how limits have to relate to each other.
 
 use std::time::Duration;
 
-use super::draft::Draft;
-use super::mistakes::{Findings, Problem};
-use super::value::{format_bytes, format_duration};
+use pdw_router::limits::Limits;
 
-/// Bounds of one worker's core. Sizes are bytes; defaults and ranges are in the option table.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// Longest key. A request with a longer one is refused.
-    pub key_max: usize,
-    /// Longest request that has to be split over shards. A longer one is refused.
-    pub request_buffer_max: usize,
-    /// Longest request at all. Of a longer one the rest is skipped and it is refused.
-    pub request_max: usize,
-    /// Most arguments of a request.
-    pub args_max: usize,
-    /// Most bytes that a transaction may hold before its EXEC.
-    pub multi_max: usize,
-    /// Unanswered requests of a session past which it is not read.
-    pub session_pending_max: usize,
-    /// Unwritten reply bytes of a session past which it is not read.
-    pub session_output_max: usize,
-    /// Unsent request bytes of a link past which sessions that address it are not read.
-    pub link_output_max: usize,
-    /// Sessions of a worker past which new ones are refused.
-    pub sessions_max: usize,
-    /// How long a request may be kept before its client is answered with a refusal.
-    pub patience: Duration,
-    /// First pause before a lost link is opened again; doubles up to `reconnect_max`.
-    pub reconnect_min: Duration,
-    /// Longest pause before a lost link is opened again.
-    pub reconnect_max: Duration,
-    /// How long a link may take to be connected and proven.
-    pub connect_timeout: Duration,
-    /// After this long without a request, a link is tried with a PING.
-    pub ping_interval: Duration,
-    /// With requests unanswered and nothing arriving for this long, a link is given up.
-    pub link_dead: Duration,
-}
+use super::draft::Draft;
+use super::mistakes::{Findings, Place, Problem};
+use super::value::{format_bytes, format_duration};
 
 /// Times that are the driver's, not the core's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -101,13 +68,19 @@ pub(super) fn relations() -> impl Iterator<Item = (&'static str, &'static str, &
     sizes.chain(DURATIONS.iter().map(|relation| (relation.low.0, relation.high.0, relation.why)))
 }
 
-/// Adds every pair of options that do not fit.
+/// Adds every pair of options that do not fit; what only the core knows of is told in its words.
 pub(super) fn check_relations(draft: &Draft, findings: &mut Findings) {
+    let before = findings.len();
     for relation in &SIZES {
         check(relation, draft, |size| format_bytes(*size as u64), findings);
     }
     for relation in &DURATIONS {
         check(relation, draft, |time| format_duration(*time), findings);
+    }
+    if findings.len() == before {
+        for sentence in draft.limits.contradictions() {
+            findings.add(Place::Default, "", Problem::Limits(sentence));
+        }
     }
 }
 
@@ -129,4 +102,14 @@ fn check<T: PartialOrd>(
         false => (low.0, Problem::MoreThan { value: small, other: high.0, limit: large, why }),
     };
     findings.add(draft.place(option), option, problem);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tables_defaults_are_the_cores() {
+        assert_eq!(Draft::defaults().limits, Limits::default());
+    }
 }

@@ -174,6 +174,9 @@ pub enum Problem {
         /// Why the relation must hold.
         why: &'static str,
     },
+    /// A relation that the core demands.
+    #[error("{0}")]
+    Limits(&'static str),
     /// A name of no characters.
     #[error("empty; write a name")]
     EmptyName,
@@ -211,6 +214,10 @@ pub(crate) struct Findings(Vec<Mistake>);
 impl Findings {
     pub(crate) fn add(&mut self, place: Place, option: impl Into<String>, problem: Problem) {
         self.0.push(Mistake { place, option: option.into(), problem });
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// Whether an option, or an entry of it, has a mistake.

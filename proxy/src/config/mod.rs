@@ -26,11 +26,12 @@ mod value;
 
 use std::path::Path;
 
+use pdw_router::limits::Limits;
 use pdw_router::place::{PlacementOptions, Rule, Target};
 
 pub use address::{Address, AddressError};
 pub use draft::Profile;
-pub use limits::{Limits, Times};
+pub use limits::Times;
 pub use mistakes::{Mistake, Mistakes, Place, Problem};
 pub use reference::reference_page;
 pub use upstreams::UpstreamConfig;

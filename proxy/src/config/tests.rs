@@ -1,4 +1,3 @@
-use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -36,20 +35,27 @@ fn addresses(list: &[Address]) -> Vec<String> {
     list.iter().map(Address::to_string).collect()
 }
 
+/// The corpus as it is and as it should be, case by case.
+fn corpus_cases(corpus: &str) -> impl Iterator<Item = (String, String)> {
+    corpus.split("\n===").skip(1).map(|case| {
+        let (input, _) = case.split_once("\n---").unwrap();
+        let (_, text) = input.split_once('\n').unwrap();
+        let told = format!("\n{}", told(text, &[])).replace("\nc:", "\n");
+        (case.trim_end().to_owned(), format!("{input}\n---{told}"))
+    })
+}
+
 #[test]
 fn every_mistake_of_the_corpus_is_told_with_line_option_and_remedy() {
     let corpus = include_str!("corpus/bad.txt");
-    let mut found = format!("{}\n", corpus.split_once("\n===").unwrap().0);
-    for case in corpus.split("\n===").skip(1) {
-        let (name, rest) = case.split_once('\n').unwrap();
-        let (input, _) = rest.split_once("\n---").unwrap();
-        let told = told(input, &[]).replace("\nc:", "\n");
-        write!(found, "==={name}\n{input}\n---\n{}\n", told.trim_start_matches("c:")).unwrap();
-    }
     if std::env::var_os("PDW_WRITE_CORPUS").is_some() {
-        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/corpus/bad.txt"), &found).unwrap();
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/corpus/bad.txt");
+        let cases: String = corpus_cases(corpus).map(|(_, found)| format!("\n==={found}")).collect();
+        std::fs::write(path, format!("{}{cases}\n", corpus.split("\n===").next().unwrap())).unwrap();
     }
-    assert_eq!(found, corpus, "PDW_WRITE_CORPUS=1 writes what is told now; read the difference");
+    for (written, found) in corpus_cases(corpus) {
+        assert_eq!(found, written, "PDW_WRITE_CORPUS=1 writes what is told now; read the difference");
+    }
 }
 
 #[test]

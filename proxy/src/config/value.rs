@@ -161,7 +161,7 @@ pub(crate) fn format_ms(ms: u64) -> String {
 }
 
 fn format_scaled(value: u64, units: &Units) -> String {
-    let fits = |(_, scale): &&(&str, u64)| value >= *scale && value % scale == 0;
+    let fits = |(_, scale): &&(&str, u64)| value >= *scale && value.is_multiple_of(*scale);
     match units.iter().find(fits).or(units.last()) {
         Some((unit, scale)) => format!("{}{unit}", value / scale),
         None => value.to_string(),
