@@ -3,15 +3,15 @@
 
 mod report;
 mod rows;
+mod setup;
 
-use crate::load::{Load, Options as LoadOptions, Until};
-use crate::peers::{Peer, Running, Site};
-use crate::{Error, Result, interrupt, net, process};
+use crate::peers::{Peer, Site};
+use crate::{Error, Result, process};
 use clap::Args;
-use report::{Cell, Report, RowReport, Sample};
+use report::{Cell, Report, RowReport};
 use rows::Row;
+use setup::Setup;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// What `pdw-loadtest bench` takes.
 #[derive(Args, Clone, Debug)]
@@ -65,37 +65,33 @@ pub fn run(options: &Options) -> Result<()> {
     }
 }
 
-/// A peer ready to be measured.
-struct Lane {
-    running: Option<Running>,
-    load: Load,
-}
-
 fn measure_row(row: &Row, options: &Options) -> Result<RowReport> {
     let dir = tempfile::tempdir().map_err(Error::system("create a temporary folder"))?;
     let site = site(row, options, dir.path());
-    let instance = site.start_instance()?;
-    if row.reads() {
-        net::fill(instance.address, row.value_size, row.keys())?;
-    }
     let mut cells: Vec<Cell> = row.peers(&options.against).into_iter().map(Cell::new).collect();
-    let mut lanes: Vec<Option<Lane>> = Vec::new();
+    let mut setups: Vec<Option<Setup>> = Vec::new();
     for cell in &mut cells {
-        lanes.push(cell.attempt(|cell| open_lane(cell, row, &site, &instance))?);
+        setups.push(cell.attempt(|cell| Setup::start(cell, row, &site))?);
     }
     for _ in 0..options.rounds {
-        for (cell, lane) in cells.iter_mut().zip(&mut lanes) {
-            let measured = lane.as_mut().map(|lane| cell.attempt(|_| measure(lane, row, &instance, options.seconds)));
-            match measured.transpose()?.flatten() {
-                Some(sample) => cell.samples.push(sample),
-                None => *lane = None,
-            }
-        }
+        measure_round(row, options.seconds, &mut cells, &mut setups)?;
     }
-    for (cell, lane) in cells.iter_mut().zip(&lanes) {
-        cell.memory_peak_kib = lane.as_ref().map_or(0, |lane| process_of(lane, &instance).child.memory_kib().peak);
+    for (cell, setup) in cells.iter_mut().zip(&setups) {
+        cell.memory_peak_kib = setup.as_ref().map_or(0, Setup::peak_kib);
     }
     Ok(RowReport { name: row.name, cells })
+}
+
+/// One sample of every cell that has not failed yet.
+fn measure_round(row: &Row, seconds: f64, cells: &mut [Cell], setups: &mut [Option<Setup>]) -> Result<()> {
+    for (cell, setup) in cells.iter_mut().zip(setups) {
+        let measured = setup.as_mut().map(|setup| cell.attempt(|_| setup.measure(row, seconds)));
+        match measured.transpose()?.flatten() {
+            Some(sample) => cell.samples.push(sample),
+            None => *setup = None,
+        }
+    }
+    Ok(())
 }
 
 fn site(row: &Row, options: &Options, dir: &Path) -> Site {
@@ -107,58 +103,4 @@ fn site(row: &Row, options: &Options, dir: &Path) -> Site {
         sizes: row.sizes(),
         profile: row.profile(),
     }
-}
-
-/// What the client side sees first: the proxy, or the instance where there is none.
-fn process_of<'a>(lane: &'a Lane, instance: &'a Running) -> &'a Running {
-    lane.running.as_ref().unwrap_or(instance)
-}
-
-/// Starts the peer, notes its memory, connects the load and lets it run for a moment unmeasured.
-fn open_lane(cell: &mut Cell, row: &Row, site: &Site, instance: &Running) -> Result<Lane> {
-    let running = match cell.peer {
-        Peer::Direct => None,
-        peer => Some(site.start_proxy(peer, instance.address)?),
-    };
-    let first = running.as_ref().unwrap_or(instance);
-    cell.memory_before_kib = first.child.memory_kib().now;
-    let mut load = Load::connect(&load_options(row, first.address))?;
-    load.run(Until::elapsed(Duration::from_millis(200)))?.checked()?;
-    Ok(Lane { running, load })
-}
-
-fn load_options(row: &Row, address: std::net::SocketAddr) -> LoadOptions {
-    LoadOptions {
-        destinations: vec![address],
-        sources: Vec::new(),
-        connections: row.connections,
-        pipeline: row.pipeline,
-        op: row.op,
-        value_size: row.value_size,
-        keys: row.keys(),
-        seconds: 0.0,
-        requests: None,
-        core: None,
-        json: false,
-    }
-}
-
-fn measure(lane: &mut Lane, row: &Row, instance: &Running, seconds: f64) -> Result<Sample> {
-    interrupt::check()?;
-    if row.creates() {
-        net::command(instance.address, &["FLUSHALL", "SYNC"])?;
-    }
-    // A short run first, so that no figure contains the waking of what lay idle during the other cells.
-    lane.load.run(Until::elapsed(Duration::from_millis(30)))?.checked()?;
-    let proxy_ns = |lane: &Lane| lane.running.as_ref().map_or(0, |running| running.child.cpu_ns());
-    let (proxy, upstream) = (proxy_ns(lane), instance.child.cpu_ns());
-    let outcome = lane.load.run(Until::elapsed(Duration::from_secs_f64(seconds)))?.checked()?;
-    let per_request = |nanoseconds: u64| nanoseconds as f64 / 1000.0 / outcome.requests.max(1) as f64;
-    Ok(Sample {
-        proxy_cpu_us: per_request(proxy_ns(lane) - proxy),
-        instance_cpu_us: per_request(instance.child.cpu_ns() - upstream),
-        requests_per_second: outcome.rate(),
-        p50_us: outcome.latency.value_at_quantile(0.50),
-        p99_us: outcome.latency.value_at_quantile(0.99),
-    })
 }

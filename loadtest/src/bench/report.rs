@@ -170,18 +170,23 @@ fn shown(figure: Option<f64>, digits: usize) -> String {
 pub(super) struct Report {
     rounds: u64,
     seconds_per_cell: f64,
+    /// `/proc/loadavg` before the run: others' work on the machine spoils the figures.
+    load_average: String,
     pub(super) rows: Vec<RowReport>,
 }
 
 impl Report {
     pub(super) fn new(rounds: u64, seconds_per_cell: f64) -> Self {
-        Self { rounds, seconds_per_cell, rows: Vec::new() }
+        let load_average = fs::read_to_string("/proc/loadavg").unwrap_or_default().trim().to_owned();
+        Self { rounds, seconds_per_cell, load_average, rows: Vec::new() }
     }
 
     pub(super) fn print_head(&self) {
         let (rounds, seconds) = (self.rounds, self.seconds_per_cell);
+        println!("medians of {rounds} interleaved rounds of {seconds} s; CPU us per request");
         println!(
-            "medians of {rounds} interleaved rounds of {seconds} s; CPU us per request; memory of the proxy (direct: of the instance)\n"
+            "memory is the proxy's (direct: the instance's); load average before the run: {}\n",
+            self.load_average
         );
         println!("{HEAD}");
     }
