@@ -57,7 +57,7 @@ impl Load {
             waiting: 0,
             sent: 0,
             limit: 0,
-            outcome: Outcome::new(),
+            outcome: Outcome::empty()?,
             received: vec![0; 256 << 10],
             sending: Vec::new(),
         })
@@ -71,7 +71,7 @@ impl Load {
             self.send(index, start);
         }
         self.turn_until(start + until.elapsed)?;
-        let mut outcome = std::mem::replace(&mut self.outcome, Outcome::new());
+        let mut outcome = std::mem::replace(&mut self.outcome, Outcome::empty()?);
         outcome.elapsed = start.elapsed();
         Ok(outcome)
     }
@@ -83,7 +83,7 @@ impl Load {
             self.send_at_most(index, 1, Instant::now());
             self.turn_until(Instant::now())?;
         }
-        Ok(std::mem::replace(&mut self.outcome, Outcome::new()))
+        Ok(std::mem::replace(&mut self.outcome, Outcome::empty()?))
     }
 
     /// One request on every connection before any reply is read.
@@ -93,7 +93,7 @@ impl Load {
             self.send_at_most(index, 1, Instant::now());
         }
         self.turn_until(Instant::now())?;
-        Ok(std::mem::replace(&mut self.outcome, Outcome::new()))
+        Ok(std::mem::replace(&mut self.outcome, Outcome::empty()?))
     }
 
     fn start(&mut self, limit: u64) {

@@ -86,10 +86,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    fn new() -> Self {
-        // Two significant digits up to a minute cannot be refused.
-        let latency = Histogram::new_with_bounds(1, 60_000_000, 2).unwrap_or_else(|_| unreachable!("constant bounds"));
-        Self { requests: 0, elapsed: Duration::ZERO, latency, errors: 0, first_error: None }
+    fn empty() -> Result<Self> {
+        // Two significant digits, from a microsecond to a minute.
+        let latency = Histogram::new_with_bounds(1, 60_000_000, 2)
+            .map_err(|refusal| Error::System { doing: "create a histogram", source: std::io::Error::other(refusal) })?;
+        Ok(Self { requests: 0, elapsed: Duration::ZERO, latency, errors: 0, first_error: None })
     }
 
     /// Requests per second.
