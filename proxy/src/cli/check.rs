@@ -19,9 +19,13 @@ pub fn check(args: &CheckArgs) -> Result<(), Mistakes> {
 
 fn summary(config: &Config, args: &CheckArgs) -> String {
     let shards = match config.embedded {
-        true => format!("{} instances of its own", config.instances),
-        false => format!("{} upstreams", config.upstreams.len()),
+        true => format!("{} of its own", counted(config.instances, "instance")),
+        false => counted(config.upstreams.len(), "upstream"),
     };
     let (file, profile, placement) = (args.file.display(), config.profile.name(), config.placement.kind);
     format!("{file}: good: profile {profile}, placement {placement} over {shards}\n")
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }

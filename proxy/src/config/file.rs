@@ -102,7 +102,9 @@ impl Reader<'_> {
     fn refuse(&mut self, name: String, place: Place, value: &Value) {
         let problem = match options::is_group(&name) {
             true => value.wrong_type("a table", "its options under a [table] header"),
-            false => Problem::UnknownOption { nearest: nearest(&name, options::names().chain(options::groups())) },
+            false => Problem::UnknownOption {
+                nearest: nearest(&name, options::names().chain(options::groups().filter(|_| !name.contains('.')))),
+            },
         };
         self.findings.add(place, name, problem);
     }

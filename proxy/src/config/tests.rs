@@ -200,3 +200,18 @@ fn defaults_lie_in_their_own_range_and_fit_each_other() {
         assert_eq!(told(&text, &[]), "", "{text}");
     }
 }
+
+#[test]
+fn a_file_cut_anywhere_or_without_any_of_its_bytes_is_checked_to_the_end() {
+    let example = include_bytes!("../../../docs/pdw-proxy.example.toml");
+    let uncommented: String = str::from_utf8(example).unwrap().lines().map(uncommented).collect();
+    let bytes = uncommented.as_bytes();
+    for at in 0..bytes.len() {
+        for text in [bytes[..at].to_vec(), [&bytes[..at], &bytes[at + 1..]].concat()] {
+            let (mut draft, mut findings) = (Draft::defaults(), Findings::default());
+            draft.take(&file::parse(&text, &mut findings), &mut findings);
+            let outcome = check::settle(draft, findings, Some("c".into()));
+            assert!(outcome.is_ok() || outcome.is_err_and(|mistakes| !mistakes.to_string().is_empty()));
+        }
+    }
+}
