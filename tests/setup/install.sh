@@ -17,32 +17,31 @@ need() {
     command -v "$1" >/dev/null || missing="$missing $2"
 }
 
-as_root() {
-    if [ "$(id -u)" = 0 ]; then
-        "$@"
-    elif sudo -n true 2>/dev/null; then
-        sudo -n "$@"
-    else
-        echo "install.sh: missing:$missing" >&2
-        echo "install.sh: run as root: apt-get install$missing" >&2
-        exit 1
-    fi
+# find_root: sets sudo to what makes a command run as root.
+find_root() {
+    sudo=
+    [ "$(id -u)" != 0 ] || return 0
+    sudo="sudo -n"
+    $sudo true 2>/dev/null && return
+    echo "install.sh: run as root: apt-get install$missing" >&2
+    exit 1
 }
 
 # The proxy and the tests start their own processes: no service of a package may take a port first.
 # RUNLEVEL=1 makes invoke-rc.d start none; where systemd runs, the services are stopped again.
 apt_install() {
-    as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+    $sudo env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
         apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
 install_missing() {
     [ -n "$missing" ] || return 0
+    find_root
     echo "install.sh: installing$missing" >&2
     # A package list that is too old, or not there yet, shows in a failing installation.
     # shellcheck disable=SC2086
     apt_install $missing 2>/dev/null && return
-    as_root apt-get update -qq
+    $sudo apt-get update -qq
     # shellcheck disable=SC2086
     apt_install $missing
 }
