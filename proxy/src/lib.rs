@@ -2,9 +2,12 @@
 //!
 //! What the proxy decides is in `pdw-router`; here is what waits.
 
-#[allow(dead_code, unused_imports, reason = "`serve` will start it")]
 mod admin;
 pub mod cli;
 pub mod config;
+mod embedded;
 pub mod log;
 pub mod serve;
+mod worker;
+
+pub use embedded::run_helper;

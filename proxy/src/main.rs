@@ -8,6 +8,9 @@ use pdw_proxy::config::Config;
 use pdw_proxy::{log, serve};
 
 fn main() -> ExitCode {
+    if let Some(code) = pdw_proxy::run_helper(std::env::args_os().skip(1)) {
+        return code;
+    }
     match Cli::parse().command {
         Command::Serve(args) => run(&args),
         Command::Check(args) => cli::finish(cli::check(&args)),

@@ -11,6 +11,7 @@ use clap::CommandFactory;
 
 pub use args::{CheckArgs, Cli, Command, CompletionsArgs, ManArgs, RouteArgs, ServeArgs};
 pub use check::check;
+pub(crate) use print::say;
 pub use route::{RouteError, route};
 
 use crate::config::reference_page;

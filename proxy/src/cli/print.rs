@@ -17,3 +17,8 @@ pub(super) fn all(bytes: &[u8]) -> io::Result<()> {
 pub(super) fn complain(what: &impl Display) {
     let _ = writeln!(io::stderr(), "{what}");
 }
+
+/// Writes lines to standard output for whoever is there to read them.
+pub(crate) fn say(text: &str) {
+    let _ = all(format!("{text}\n").as_bytes());
+}

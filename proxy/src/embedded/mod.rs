@@ -158,7 +158,7 @@ const INSTANCE_ROLE: &str = "embedded-instance";
 ///
 /// To be called before anything else in `main`: a helper has no use for arguments, configuration or
 /// logs of the proxy.
-pub(crate) fn run_helper(mut args: impl Iterator<Item = OsString>) -> Option<ExitCode> {
+pub fn run_helper(mut args: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     match args.next()?.to_str()? {
         WATCHDOG_ROLE => Some(watchdog::main(args)),
         INSTANCE_ROLE => Some(instance::become_server(args)),

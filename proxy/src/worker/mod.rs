@@ -26,9 +26,10 @@ use pdw_metrics::Names;
 use pdw_router::{End, Input, LinkKey, Order, Output, Router, SessionKey, Setup, Time};
 use slotmap::SecondaryMap;
 
-pub(crate) use links::Dial;
+pub(crate) use links::{Dial, DialAddress};
 pub(crate) use listener::{Listener, Liveness};
 pub(crate) use mailbox::{Letter, Mailbox};
+pub(crate) use numbers::names;
 
 use links::LinkSocket;
 use sessions::SessionSocket;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use pdw_metrics::{Buffer, Counter, Family, Gauge, Histogram, Lane, LinkState, Names, Side, WorkerSet};
+use pdw_router::REFUSAL_KINDS;
 use pdw_router::command::Table;
 use pdw_router::stats::{CLOSE_REASONS, ERROR_WORDS, Holding, Stats};
-use pdw_router::REFUSAL_KINDS;
 
 use super::Worker;
 
