@@ -236,3 +236,74 @@ impl<'a> Value<'a> {
         i32::try_from(self.field(name)?.int()?).ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Table;
+
+    /// What Redis 7.0 answers to `COMMAND INFO xread`, spaces for line ends.
+    const XREAD: &str = "*1 *10 $5 xread :-4 *3 +readonly +blocking +movablekeys :0 :0 :0 \
+        *4 +@read +@stream +@slow +@blocking *0 *1 *6 $5 flags *2 +RO +access $12 begin_search *4 $4 type $7 keyword \
+        $4 spec *4 $7 keyword $7 STREAMS $9 startfrom :1 $9 find_keys *4 $4 type $5 range $4 spec *6 $7 lastkey :-1 \
+        $7 keystep :1 $5 limit :2 *0";
+
+    fn lines(text: &str) -> String {
+        format!("{}\r\n", text.split_whitespace().collect::<Vec<_>>().join("\r\n"))
+    }
+
+    fn parse(text: &str) -> Result<Vec<Option<CommandInfo>>, InfoError> {
+        parse_commands(lines(text).as_bytes())
+    }
+
+    #[test]
+    fn a_servers_reply_becomes_the_row_of_the_table() {
+        let mut info = parse(XREAD).unwrap().remove(0).unwrap();
+        super::super::state::decide(&mut info.spec);
+        let table = Table::new();
+        assert_eq!(&info.spec, table.spec(table.find(b"xread").unwrap()));
+    }
+
+    #[test]
+    fn a_command_the_server_lacks_is_none() {
+        assert_eq!(parse("*2 *-1 *0"), Ok(vec![None, None]));
+        assert_eq!(parse("*1 $-1"), Ok(vec![None]));
+    }
+
+    #[test]
+    fn tips_become_policies_and_unknown_words_are_passed_over() {
+        let text = "*1 *10 $1 x :2 *2 +write +sparkling :0 :0 :0 *1 +@odd \
+                    *4 $26 request_policy:multi_shard $23 response_policy:agg_sum $23 nondeterministic_output $3 new *0 *0";
+        let spec = parse(text).unwrap().remove(0).unwrap().spec;
+        assert_eq!((spec.request, spec.response), (RequestPolicy::MultiShard, ResponsePolicy::AggSum));
+        assert_eq!((spec.hints, spec.flags), (Hints::NONDETERMINISTIC_OUTPUT, Flags::WRITE));
+        let newer = text.replace("$23 response_policy:agg_sum", "$23 response_policy:agg_xor");
+        assert_eq!(parse(&newer).unwrap().remove(0).unwrap().spec.response, ResponsePolicy::Special);
+    }
+
+    #[test]
+    fn an_older_servers_first_last_and_step_become_a_key_spec() {
+        let keys = |text| parse(text).unwrap().remove(0).unwrap().spec.keys.into_owned();
+        let range = |last, step| FindKeys::Range { last, step, limit: 0 };
+        let mset = keys("*1 *7 $4 mset :-3 *1 +write :1 :-1 :2 *0");
+        assert_eq!((&mset[0].begin, mset[0].find), (&BeginSearch::Index(1), range(-1, 2)));
+        let rename = keys("*1 *7 $6 rename :3 *1 +write :1 :2 :1 *0");
+        assert_eq!(rename[0].find, range(1, 1));
+        assert_eq!(keys("*1 *7 $4 time :1 *0 :0 :0 :0 *0"), []);
+        assert_eq!(keys("*1 *7 $4 eval :-3 *1 +movablekeys :0 :0 :0 *0")[0].begin, BeginSearch::Unknown);
+    }
+
+    #[test]
+    fn what_is_no_command_reply_is_an_error_and_no_panic() {
+        assert_eq!(parse("+OK"), Err(InfoError::UnknownForm));
+        assert_eq!(parse("*1 *2 $1 x :2"), Err(InfoError::UnknownForm));
+        assert_eq!(parse_commands(b""), Err(InfoError::NotResp));
+        assert_eq!(parse_commands("*1\r\n".repeat(10_000).as_bytes()), Err(InfoError::NotResp));
+        assert_eq!(parse("*9223372036854775807"), Err(InfoError::NotResp));
+        assert_eq!(parse("%9223372036854775807"), Err(InfoError::NotResp));
+        let whole = lines(XREAD);
+        for length in 0..whole.len() {
+            assert_eq!(parse_commands(&whole.as_bytes()[..length]), Err(InfoError::NotResp), "{length}");
+        }
+    }
+}

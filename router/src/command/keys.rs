@@ -35,7 +35,8 @@ pub fn first_key(spec: &CommandSpec, request: &Request<'_>) -> Option<u32> {
 pub fn key_positions(spec: &CommandSpec, request: &Request<'_>, out: &mut Vec<u32>) -> Result<(), KeyError> {
     out.clear();
     let found = match &*spec.name {
-        "sort" | "sort_ro" => sort_keys(request, out),
+        "sort" => sort_keys(request, true, out),
+        "sort_ro" => sort_keys(request, false, out),
         "georadius" => georadius_keys(request, 6, out),
         "georadiusbymember" => georadius_keys(request, 5, out),
         "migrate" => migrate_keys(request, out),
@@ -65,17 +66,20 @@ fn by_spec(keys: &KeySpec, request: &Request<'_>, out: &mut Vec<u32>) -> Result<
         BeginSearch::Unknown => return Err(KeyError::Unknown),
     };
     match keys.find {
+        // PFMERGE without sources: nothing is left of the arguments, and that is allowed.
+        FindKeys::Range { last: -1, limit: 0, .. } if first == request.len() as i64 => {}
         FindKeys::Range { last, step, limit } => {
-            push_range(request, first, range_end(request, first, last, limit), step, out)
+            push_range(request, first, range_end(request, first, last, limit), step, out)?;
         }
         FindKeys::KeyNum { key_num_index, first_key, step } => {
-            let count = key_count(request, first + i64::from(key_num_index))?;
-            let first = first + i64::from(first_key);
-            let last = first + (count - 1) * i64::from(step);
-            if count == 0 { Ok(()) } else { push_range(request, first, last, step, out) }
+            let first_key = first + i64::from(first_key);
+            match key_count(request, first + i64::from(key_num_index))? {
+                0 => {}
+                count => push_range(request, first_key, first_key + count * i64::from(step) - 1, step, out)?,
+            }
         }
         FindKeys::Unknown => return Err(KeyError::Unknown),
-    }?;
+    }
     if keys.flags.contains(KeyFlags::INCOMPLETE) { Err(KeyError::Unknown) } else { Ok(()) }
 }
 
@@ -103,12 +107,14 @@ fn range_end(request: &Request<'_>, first: i64, last: i32, limit: i32) -> i64 {
     }
 }
 
+/// Pushes a key every `step` arguments; what belongs to the last one must be there too, as the value in `MSET`.
 fn push_range(request: &Request<'_>, first: i64, last: i64, step: i32, out: &mut Vec<u32>) -> Result<(), KeyError> {
-    if first < 1 || last < first || last >= request.len() as i64 {
+    let step = i64::from(step.max(1));
+    let last_key = first + (last - first) / step * step;
+    if first < 1 || last < first || last_key + step > request.len() as i64 {
         return Err(KeyError::Malformed);
     }
-    let (first, last) = (first as u32, last as u32);
-    out.extend((first..=last).step_by(usize::try_from(step).unwrap_or(1).max(1)));
+    out.extend((first as u32..=last_key as u32).step_by(step as usize));
     Ok(())
 }
 
@@ -133,7 +139,7 @@ fn strict_integer(text: &[u8]) -> Option<i64> {
 }
 
 /// `SORT`: patterns of BY and GET name keys by the data sorted; the last STORE counts, as in `sortGetKeys`.
-fn sort_keys(request: &Request<'_>, out: &mut Vec<u32>) -> Result<(), KeyError> {
+fn sort_keys(request: &Request<'_>, may_store: bool, out: &mut Vec<u32>) -> Result<(), KeyError> {
     out.push(1);
     let (mut store, mut at) = (None, 2);
     while at < request.len() {
@@ -145,7 +151,7 @@ fn sort_keys(request: &Request<'_>, out: &mut Vec<u32>) -> Result<(), KeyError> 
             if request.arg(at).contains(&b'*') {
                 return Err(KeyError::Unknown);
             }
-        } else if is_word(option, "STORE") && at + 1 < request.len() {
+        } else if may_store && is_word(option, "STORE") && at + 1 < request.len() {
             at += 1;
             store = u32::try_from(at).ok();
         }
@@ -172,9 +178,119 @@ fn georadius_keys(request: &Request<'_>, options: usize, out: &mut Vec<u32>) -> 
 
 /// `MIGRATE`: one key, or none there and several after KEYS, as in `migrateGetKeys`.
 fn migrate_keys(request: &Request<'_>, out: &mut Vec<u32>) -> Result<(), KeyError> {
-    let keyword = (6..request.len()).find(|&at| is_word(request.arg(at), "KEYS"));
-    match keyword {
-        Some(at) if request.arg(3).is_empty() => push_range(request, at as i64 + 1, request.len() as i64 - 1, 1, out),
-        _ => push_range(request, 3, 3, 1, out),
+    let mut at = 6;
+    while at < request.len() && !is_word(request.arg(at), "KEYS") {
+        at += match request.arg(at).to_ascii_uppercase().as_slice() {
+            b"AUTH" => 2,
+            b"AUTH2" => 3,
+            _ => 1,
+        };
+    }
+    if at >= request.len() {
+        push_range(request, 3, 3, 1, out)
+    } else if request.arg(3).is_empty() {
+        push_range(request, at as i64 + 1, request.len() as i64 - 1, 1, out)
+    } else {
+        Err(KeyError::Malformed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Table;
+    use crate::command::testing::Arguments;
+
+    /// The keys of a request written with spaces between its arguments.
+    fn keys(text: &str) -> Result<Vec<String>, KeyError> {
+        let (table, arguments) = (Table::new(), Arguments::new(text));
+        let request = arguments.request();
+        let spec = table.spec(table.resolve(&request).unwrap());
+        let mut positions = vec![7];
+        let found = key_positions(spec, &request, &mut positions);
+        assert!(found.is_ok() || positions.is_empty());
+        found.map(|()| positions.iter().map(|&at| text.split(' ').nth(at as usize).unwrap().to_owned()).collect())
+    }
+
+    fn named(names: &[&str]) -> Result<Vec<String>, KeyError> {
+        Ok(names.iter().map(|&name| name.to_owned()).collect())
+    }
+
+    #[test]
+    fn ranges_counts_and_keywords_find_keys() {
+        assert_eq!(keys("GET a"), named(&["a"]));
+        assert_eq!(keys("MSET a 1 b 2"), named(&["a", "b"]));
+        assert_eq!(keys("BLPOP a b 0"), named(&["a", "b"]));
+        assert_eq!(keys("EVAL s 2 a b c"), named(&["a", "b"]));
+        assert_eq!(keys("ZUNIONSTORE d 2 a b WEIGHTS 1 2"), named(&["d", "a", "b"]));
+        assert_eq!(keys("XREAD COUNT 1 streams a b 0 0"), named(&["a", "b"]));
+        assert_eq!(keys("MSETEX 2 a 1 b 2 NX"), named(&["a", "b"]));
+        assert_eq!(keys("MEMORY USAGE a"), named(&["a"]));
+    }
+
+    #[test]
+    fn requests_may_name_no_key() {
+        for text in ["PING", "EVAL s 0", "EVAL s 0 argument", "SPUBLISH channel message"] {
+            assert_eq!(keys(text), named(&[]), "{text}");
+        }
+        assert_eq!(keys("PFMERGE d"), named(&["d"]));
+    }
+
+    #[test]
+    fn arguments_that_do_not_fit_together_are_malformed() {
+        for text in
+            ["EVAL s 3 a b", "EVAL s -1 a", "EVAL s +1 a", "EVAL s 01 a", "EVAL s x a", "EVAL s 99999999999999999999"]
+        {
+            assert_eq!(keys(text), Err(KeyError::Malformed), "{text}");
+        }
+        // Split between two homes, the first part would be executed.
+        assert_eq!(keys("MSET a 1 b"), Err(KeyError::Malformed));
+        assert_eq!(keys("MSETEX 2 a 1 b"), Err(KeyError::Malformed));
+        assert_eq!(keys("XREAD COUNT 1 STREAMS a"), Err(KeyError::Malformed));
+    }
+
+    #[test]
+    fn sort_names_its_keys_unless_patterns_do() {
+        assert_eq!(keys("SORT l BY nosort GET # LIMIT 0 1 STORE d"), named(&["l", "d"]));
+        assert_eq!(keys("SORT l STORE store DESC"), named(&["l", "store"]));
+        assert_eq!(keys("SORT l BY weight_*"), Err(KeyError::Unknown));
+        assert_eq!(keys("SORT_RO l GET data_*->field"), Err(KeyError::Unknown));
+    }
+
+    #[test]
+    fn the_last_store_of_georadius_counts() {
+        assert_eq!(keys("GEORADIUS g 0 0 1 km STORE a STOREDIST b"), named(&["g", "b"]));
+        assert_eq!(keys("GEORADIUSBYMEMBER g STORE 1 km"), named(&["g"]));
+    }
+
+    #[test]
+    fn migrate_names_its_keys_in_two_forms() {
+        assert_eq!(keys("MIGRATE h 1 k 0 5"), named(&["k"]));
+        assert_eq!(keys("MIGRATE h 1  0 5 AUTH keys KEYS a b"), named(&["a", "b"]));
+        assert_eq!(keys("MIGRATE h 1 k 0 5 KEYS a"), Err(KeyError::Malformed));
+    }
+
+    #[test]
+    fn a_command_with_movable_keys_and_no_spec_cannot_be_placed() {
+        let mut spec = Table::new().iter().find(|spec| spec.name == "eval").cloned().unwrap();
+        spec.keys = Vec::new().into();
+        let arguments = Arguments::new("EVAL s 0");
+        assert_eq!(key_positions(&spec, &arguments.request(), &mut Vec::new()), Err(KeyError::Unknown));
+    }
+
+    #[test]
+    fn the_fast_path_is_for_exactly_one_key() {
+        let first = |text: &str| {
+            let (table, arguments) = (Table::new(), Arguments::new(text));
+            let id = table.find(arguments.request().arg(0)).unwrap();
+            first_key(table.spec(id), &arguments.request())
+        };
+        assert_eq!(first("GET a"), Some(1));
+        assert_eq!(first("SET a b"), Some(1));
+        assert_eq!(first("GET"), None);
+        assert_eq!(first("DEL a"), None);
+        assert_eq!(first("RENAME a b"), None);
+        assert_eq!(first("SPUBLISH c m"), None);
+        assert_eq!(first("EVAL s 1 a"), None);
     }
 }

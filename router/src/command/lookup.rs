@@ -1,7 +1,7 @@
 //! From a request to its row of the command table.
 
 use super::info::CommandInfo;
-use super::{CommandId, CommandSpec, state, table};
+use super::{CommandId, CommandSpec, Transaction, Treatment, state, table};
 use crate::resp::Request;
 
 /// How many commands may be learned at run time; their names come from clients.
@@ -25,7 +25,7 @@ pub enum Unknown {
     /// A container command, but no subcommand of that name.
     #[error("unknown subcommand; ask the upstream's COMMAND INFO about it")]
     Subcommand,
-    /// Known, but the number of arguments is wrong.
+    /// Known, but the number of arguments is wrong. With `EXEC` this ends its transaction.
     #[error("wrong number of arguments; send as many as the command takes")]
     Arity(CommandId),
 }
@@ -37,11 +37,7 @@ impl Unknown {
         match self {
             Unknown::Command => write_unknown_command(request, out),
             Unknown::Subcommand => write_unknown_subcommand(request, out),
-            Unknown::Arity(id) => {
-                out.extend_from_slice(b"-ERR wrong number of arguments for '");
-                out.extend_from_slice(table.spec(id).name.as_bytes());
-                out.extend_from_slice(b"' command");
-            }
+            Unknown::Arity(id) => write_wrong_arity(table.spec(id), out),
         }
         for byte in &mut out[start..] {
             if matches!(byte, b'\r' | b'\n') {
@@ -77,10 +73,28 @@ fn write_unknown_subcommand(request: &Request<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b" HELP.");
 }
 
+/// `commandCheckArity`, and `execCommandAbort` for a wrong `EXEC`.
+fn write_wrong_arity(spec: &CommandSpec, out: &mut Vec<u8>) {
+    out.extend_from_slice(match spec.treatment {
+        Treatment::Transaction(Transaction::Exec) => b"-EXECABORT Transaction discarded because of: ",
+        _ => &b"-ERR "[..],
+    });
+    out.extend_from_slice(b"wrong number of arguments for '");
+    out.extend_from_slice(spec.name.as_bytes());
+    out.extend_from_slice(b"' command");
+}
+
 /// As `%.*s` prints it: up to the first NUL.
 fn quoted(argument: &[u8], max: usize) -> &[u8] {
     let argument = &argument[..argument.len().min(max)];
     &argument[..memchr::memchr(0, argument).unwrap_or(argument.len())]
+}
+
+/// Whether a browser was tricked into sending this: Redis closes the connection without a word.
+///
+/// Only to be asked about unknown commands. Source: `securityWarningCommand` of Redis.
+pub fn looks_like_http(request: &Request<'_>) -> bool {
+    [&b"post"[..], b"host:"].iter().any(|word| request.arg(0).eq_ignore_ascii_case(word))
 }
 
 /// Why a command could not be learned.
@@ -259,36 +273,20 @@ fn hash(parent: u16, name: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::Reason;
     use crate::command::info::parse_commands;
-    use crate::command::{Reason, Treatment};
-    use crate::resp::Span;
+    use crate::command::testing::Arguments;
 
-    fn with_request<T>(arguments: &[&[u8]], check: impl FnOnce(&Request<'_>) -> T) -> T {
-        let bytes = arguments.concat();
-        let mut start = 0;
-        let spans: Vec<Span> = arguments
-            .iter()
-            .map(|argument| {
-                let span = Span { start, end: start + argument.len() as u32 };
-                start = span.end;
-                span
-            })
-            .collect();
-        check(&Request { bytes: &bytes, spans: &spans })
+    fn refusal(parts: &[&[u8]]) -> String {
+        let (table, arguments) = (Table::new(), Arguments::from_parts(parts));
+        let mut out = Vec::new();
+        table.resolve(&arguments.request()).unwrap_err().write(&table, &arguments.request(), &mut out);
+        String::from_utf8_lossy(&out).into_owned()
     }
 
-    fn refusal(arguments: &[&[u8]]) -> String {
-        let table = Table::new();
-        with_request(arguments, |request| {
-            let mut out = Vec::new();
-            table.resolve(request).unwrap_err().write(&table, request, &mut out);
-            String::from_utf8_lossy(&out).into_owned()
-        })
-    }
-
-    fn resolved(arguments: &[&[u8]]) -> String {
-        let table = Table::new();
-        with_request(arguments, |request| table.spec(table.resolve(request).unwrap()).name.to_string())
+    fn resolved(text: &str) -> String {
+        let (table, arguments) = (Table::new(), Arguments::new(text));
+        table.spec(table.resolve(&arguments.request()).unwrap()).name.to_string()
     }
 
     #[test]
@@ -311,10 +309,10 @@ mod tests {
 
     #[test]
     fn subcommands_are_resolved_by_their_container() {
-        assert_eq!(resolved(&[b"SCRIPT", b"LOAD", b"return 1"]), "script|load");
-        assert_eq!(resolved(&[b"command"]), "command");
-        assert_eq!(resolved(&[b"CoMManD", b"counT"]), "command|count");
-        assert_eq!(resolved(&[b"Get", b"k"]), "get");
+        assert_eq!(resolved("SCRIPT LOAD return"), "script|load");
+        assert_eq!(resolved("command"), "command");
+        assert_eq!(resolved("CoMManD counT"), "command|count");
+        assert_eq!(resolved("Get k"), "get");
     }
 
     #[test]

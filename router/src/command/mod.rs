@@ -20,10 +20,12 @@ mod spec;
 mod state;
 #[rustfmt::skip]
 mod table;
+#[cfg(test)]
+mod testing;
 
 pub use flags::{Categories, Flags, Hints, KeyFlags};
 pub use keys::{KeyError, first_key, key_positions};
-pub use lookup::{LEARNED_MAX, LearnError, Table, Unknown};
+pub use lookup::{LEARNED_MAX, LearnError, Table, Unknown, looks_like_http};
 pub use reason::Reason;
 pub use spec::{
     BeginSearch, CommandId, CommandSpec, Condition, FindKeys, Gathered, KeySpec, Local, RequestPolicy, ResponsePolicy,

@@ -133,3 +133,67 @@ fn write_typed_name(spec: &CommandSpec, request: &Request<'_>, out: &mut Vec<u8>
     }
     out.push(b'\'');
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::command::testing::Arguments;
+    use crate::command::{Reason, Table, Treatment};
+
+    /// The refusal a client reads, or what is done instead of refusing.
+    fn answer(text: &str) -> Result<String, Treatment> {
+        let (table, arguments) = (Table::new(), Arguments::new(text));
+        let spec = table.spec(table.resolve(&arguments.request()).unwrap());
+        match spec.treatment_of(&arguments.request()) {
+            Treatment::Refused(reason) => {
+                let mut out = Vec::new();
+                reason.write(spec, &arguments.request(), &mut out);
+                Ok(String::from_utf8(out).unwrap())
+            }
+            other => Err(other),
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_command_as_it_was_typed_and_what_to_do() {
+        let text = "-ERR 'BLpop' blocks its connection, which pdw-proxy shares between clients; \
+                    connect to an instance directly, or poll with LPOP\r\n";
+        assert_eq!(answer("BLpop k 0"), Ok(text.to_owned()));
+        assert!(answer("client Kill 1.2.3.4:5").unwrap().starts_with("-ERR 'client Kill' acts on"));
+    }
+
+    #[test]
+    fn clients_that_look_for_a_cluster_read_what_redis_says() {
+        let text = Ok("-ERR This instance has cluster support disabled\r\n".to_owned());
+        for request in ["CLUSTER SLOTS", "CLUSTER HELP", "cluster info", "READONLY", "ASKING"] {
+            assert_eq!(answer(request), text, "{request}");
+        }
+    }
+
+    #[test]
+    fn an_option_may_be_refused_where_the_command_is_not() {
+        for refused in
+            ["XREAD block 0 STREAMS s 0", "XREADGROUP GROUP g c BLOCK 0 STREAMS s >", "COPY a b REPLACE DB 1"]
+        {
+            assert!(answer(refused).is_ok(), "{refused}");
+        }
+        let forwarded =
+            ["XREAD STREAMS BLOCK 0", "XREADGROUP GROUP BLOCK c STREAMS s >", "COPY a DB DB 0", "COPY DB b"];
+        for forwarded in forwarded {
+            assert_eq!(answer(forwarded), Err(Treatment::Forward), "{forwarded}");
+        }
+    }
+
+    #[test]
+    fn every_refusal_is_one_line_that_offers_something() {
+        let table = Table::new();
+        for spec in table.iter() {
+            let Treatment::Refused(reason) = spec.treatment else { continue };
+            let mut out = Vec::new();
+            reason.write(spec, &Arguments::new(&spec.name.replace('|', " ")).request(), &mut out);
+            let text = String::from_utf8(out).unwrap();
+            assert_eq!(text.find("\r\n"), Some(text.len() - 2), "{text}");
+            assert!(text.contains("; ") || reason == Reason::Cluster, "{text}");
+            assert!(text.len() < 220, "{text}");
+        }
+    }
+}
