@@ -17,8 +17,7 @@ pub(crate) struct Difference {
     pub(crate) server: Kind,
     pub(crate) column: Column,
     pub(crate) commands: &'static [&'static str],
-    /// Why the table has something else; for readers.
-    #[allow(dead_code, reason = "read by people")]
+    /// Why the table has something else.
     pub(crate) why: &'static str,
 }
 
