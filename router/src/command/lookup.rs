@@ -1,101 +1,17 @@
 //! From a request to its row of the command table.
 
 use super::info::CommandInfo;
-use super::{CommandId, CommandSpec, Transaction, Treatment, state, table};
+use super::{CommandId, CommandSpec, Unknown, state, table};
 use crate::resp::Request;
 
 /// How many commands may be learned at run time; their names come from clients.
 pub const LEARNED_MAX: usize = 512;
 
-/// Longer names than any command has: not worth hashing.
+/// Longer names than any command has, in bytes: not worth hashing.
 const NAME_MAX: usize = 64;
-
-/// Bytes of a name or argument that Redis repeats in its error.
-const QUOTED_MAX: usize = 128;
 
 /// No command; also the parent of commands that are no subcommands.
 const NONE: u16 = u16::MAX;
-
-/// The request is none the table knows. [`write`](Unknown::write) says so as Redis 7.0 does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unknown {
-    /// No command of that name.
-    #[error("unknown command; ask the upstream's COMMAND INFO about it")]
-    Command,
-    /// A container command, but no subcommand of that name.
-    #[error("unknown subcommand; ask the upstream's COMMAND INFO about it")]
-    Subcommand,
-    /// Known, but the number of arguments is wrong. With `EXEC` this ends its transaction.
-    #[error("wrong number of arguments; send as many as the command takes")]
-    Arity(CommandId),
-}
-
-impl Unknown {
-    /// Appends the error reply, CRLF included, byte for byte as Redis 7.0 words it.
-    pub fn write(self, table: &Table, request: &Request<'_>, out: &mut Vec<u8>) {
-        let start = out.len();
-        match self {
-            Unknown::Command => write_unknown_command(request, out),
-            Unknown::Subcommand => write_unknown_subcommand(request, out),
-            Unknown::Arity(id) => write_wrong_arity(table.spec(id), out),
-        }
-        for byte in &mut out[start..] {
-            if matches!(byte, b'\r' | b'\n') {
-                *byte = b' ';
-            }
-        }
-        out.extend_from_slice(b"\r\n");
-    }
-}
-
-/// `commandCheckExistence` of Redis 7.0: arguments are quoted until 128 bytes are full.
-fn write_unknown_command(request: &Request<'_>, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"-ERR unknown command '");
-    out.extend_from_slice(quoted(request.arg(0), QUOTED_MAX));
-    out.extend_from_slice(b"', with args beginning with: ");
-    let start = out.len();
-    for argument in request.args(1) {
-        let written = out.len() - start;
-        if written >= QUOTED_MAX {
-            break;
-        }
-        out.push(b'\'');
-        out.extend_from_slice(quoted(argument, QUOTED_MAX - written));
-        out.extend_from_slice(b"' ");
-    }
-}
-
-fn write_unknown_subcommand(request: &Request<'_>, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"-ERR unknown subcommand '");
-    out.extend_from_slice(quoted(request.arg(1), QUOTED_MAX));
-    out.extend_from_slice(b"'. Try ");
-    out.extend(quoted(request.arg(0), NAME_MAX).iter().map(u8::to_ascii_uppercase));
-    out.extend_from_slice(b" HELP.");
-}
-
-/// `commandCheckArity`, and `execCommandAbort` for a wrong `EXEC`.
-fn write_wrong_arity(spec: &CommandSpec, out: &mut Vec<u8>) {
-    out.extend_from_slice(match spec.treatment {
-        Treatment::Transaction(Transaction::Exec) => b"-EXECABORT Transaction discarded because of: ",
-        _ => &b"-ERR "[..],
-    });
-    out.extend_from_slice(b"wrong number of arguments for '");
-    out.extend_from_slice(spec.name.as_bytes());
-    out.extend_from_slice(b"' command");
-}
-
-/// As `%.*s` prints it: up to the first NUL.
-fn quoted(argument: &[u8], max: usize) -> &[u8] {
-    let argument = &argument[..argument.len().min(max)];
-    &argument[..memchr::memchr(0, argument).unwrap_or(argument.len())]
-}
-
-/// Whether a browser was tricked into sending this: Redis closes the connection without a word.
-///
-/// Only to be asked about unknown commands. Source: `securityWarningCommand` of Redis.
-pub fn looks_like_http(request: &Request<'_>) -> bool {
-    [&b"post"[..], b"host:"].iter().any(|word| request.arg(0).eq_ignore_ascii_case(word))
-}
 
 /// Why a command could not be learned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -112,10 +28,8 @@ pub enum LearnError {
 #[derive(Clone, Debug)]
 pub struct Table {
     specs: Vec<CommandSpec>,
-    /// Per row the container it is a subcommand of, or [`NONE`].
-    parents: Vec<u16>,
     /// Open addressing with linear probing; at most half full.
-    slots: Box<[u16]>,
+    slots: Box<[Slot]>,
     published: usize,
 }
 
@@ -131,8 +45,7 @@ impl Table {
         let slots = ((table::ROWS.len() + LEARNED_MAX) * 2).next_power_of_two();
         let mut table = Table {
             specs: Vec::with_capacity(table::ROWS.len()),
-            parents: Vec::with_capacity(table::ROWS.len()),
-            slots: vec![NONE; slots].into_boxed_slice(),
+            slots: vec![Slot::EMPTY; slots].into_boxed_slice(),
             published: table::ROWS.len(),
         };
         for row in table::ROWS {
@@ -211,78 +124,111 @@ impl Table {
         state::decide(&mut spec);
         let id = u16::try_from(self.specs.len()).unwrap_or(NONE);
         let parent = spec.container().and_then(|container| self.probe(NONE, container.as_bytes())).unwrap_or(NONE);
-        let mut slot = self.first_slot(parent, spec.own_name().as_bytes());
-        while self.slots[slot] != NONE {
-            slot = self.next_slot(slot);
+        let name = Folded::new(spec.own_name().as_bytes());
+        let mut at = self.first_slot(parent, &name);
+        while self.slots[at].id != NONE {
+            at = self.next_slot(at);
         }
-        self.slots[slot] = id;
-        self.parents.push(parent);
+        self.slots[at] = Slot { name, parent, id, ambiguous: is_ambiguous(spec.own_name().as_bytes()) };
         self.specs.push(spec);
         CommandId(id)
     }
 
     fn probe(&self, parent: u16, name: &[u8]) -> Option<u16> {
-        if name.len() > NAME_MAX {
-            return None;
-        }
-        let mut slot = self.first_slot(parent, name);
-        while self.slots[slot] != NONE {
-            let id = self.slots[slot];
-            if self.is_named(id, parent, name) {
-                return Some(id);
+        let folded = Folded::new(name);
+        let mut at = self.first_slot(parent, &folded);
+        loop {
+            let slot = &self.slots[at];
+            if slot.name == folded && slot.parent == parent && self.is_named(slot, name) {
+                return Some(slot.id);
             }
-            slot = self.next_slot(slot);
+            if slot.id == NONE {
+                return None;
+            }
+            at = self.next_slot(at);
         }
-        None
     }
 
-    fn is_named(&self, id: u16, parent: u16, name: &[u8]) -> bool {
-        let index = usize::from(id);
-        if self.parents[index] != parent {
-            return false;
-        }
-        let full = self.specs[index].name.as_bytes();
-        let own = full.len().wrapping_sub(name.len());
-        // A subcommand's own name is the tail behind its container's name and the bar.
-        let container = if parent == NONE { 0 } else { self.specs[usize::from(parent)].name.len() + 1 };
-        own == container && full[own..].eq_ignore_ascii_case(name)
+    /// Whether a slot whose folded name fits has exactly this name.
+    fn is_named(&self, slot: &Slot, name: &[u8]) -> bool {
+        !slot.ambiguous || self.specs[usize::from(slot.id)].own_name().as_bytes().eq_ignore_ascii_case(name)
     }
 
-    fn first_slot(&self, parent: u16, name: &[u8]) -> usize {
-        hash(parent, name) & (self.slots.len() - 1)
+    fn first_slot(&self, parent: u16, name: &Folded) -> usize {
+        name.hash(parent) & (self.slots.len() - 1)
     }
 
-    fn next_slot(&self, slot: usize) -> usize {
-        (slot + 1) & (self.slots.len() - 1)
+    fn next_slot(&self, at: usize) -> usize {
+        (at + 1) & (self.slots.len() - 1)
     }
 }
 
-/// Multiplicative hash over words of eight bytes, blind to the case of letters.
-fn hash(parent: u16, name: &[u8]) -> usize {
-    const CASE: u64 = 0x2020_2020_2020_2020;
-    const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15; // 2^64 / golden ratio (Knuth, TAOCP 3, 6.4)
-    let mut hash = u64::from(parent);
-    for chunk in name.chunks(8) {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        hash = (hash.rotate_left(23) ^ (u64::from_le_bytes(word) | CASE)).wrapping_mul(MULTIPLIER);
+/// One place of the hash table.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    name: Folded,
+    /// The container this is a subcommand of, or [`NONE`].
+    parent: u16,
+    /// The row, or [`NONE`] if the place is free.
+    id: u16,
+    /// Whether another name could be folded to the same.
+    ambiguous: bool,
+}
+
+impl Slot {
+    /// Its name equals no folded one, in which some bit is always set.
+    const EMPTY: Slot =
+        Slot { name: Folded { first: 0, last: 0, length: 0 }, parent: NONE, id: NONE, ambiguous: false };
+}
+
+/// A name's first and last eight bytes with the bit set by which upper and lower case letters differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Folded {
+    first: u64,
+    last: u64,
+    length: usize,
+}
+
+impl Folded {
+    fn new(name: &[u8]) -> Folded {
+        const CASE: u64 = 0x2020_2020_2020_2020;
+        let length = name.len();
+        let (first, last) = match length {
+            0 => (0, 0),
+            1..4 => (u64::from(name[0]) | u64::from(name[length / 2]) << 8 | u64::from(name[length - 1]) << 16, 0),
+            4..8 => (half_word(name, 0) | half_word(name, length - 4) << 32, 0),
+            _ => (word(name, 0), word(name, length - 8)),
+        };
+        Folded { first: first | CASE, last: last | CASE, length }
     }
-    (hash >> 40) as usize
+
+    /// Multiplicative hash; the high bits are the good ones (Knuth, TAOCP 3, 6.4).
+    fn hash(&self, parent: u16) -> usize {
+        const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15; // 2^64 / golden ratio
+        let mixed = (self.first ^ u64::from(parent)).wrapping_mul(GOLDEN) ^ self.last;
+        (mixed.wrapping_mul(GOLDEN) >> 40) as usize
+    }
+}
+
+/// Whether folding loses something of a name: bytes in the middle, or which byte a sign was.
+fn is_ambiguous(name: &[u8]) -> bool {
+    name.len() > 16 || !name.iter().all(u8::is_ascii_alphabetic)
+}
+
+fn half_word(name: &[u8], at: usize) -> u64 {
+    name.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, |bytes| u64::from(u32::from_le_bytes(bytes)))
+}
+
+fn word(name: &[u8], at: usize) -> u64 {
+    name.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_le_bytes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::Reason;
     use crate::command::info::parse_commands;
     use crate::command::testing::Arguments;
-
-    fn refusal(parts: &[&[u8]]) -> String {
-        let (table, arguments) = (Table::new(), Arguments::from_parts(parts));
-        let mut out = Vec::new();
-        table.resolve(&arguments.request()).unwrap_err().write(&table, &arguments.request(), &mut out);
-        String::from_utf8_lossy(&out).into_owned()
-    }
+    use crate::command::{Reason, Treatment};
 
     fn resolved(text: &str) -> String {
         let (table, arguments) = (Table::new(), Arguments::new(text));
@@ -301,9 +247,35 @@ mod tests {
     #[test]
     fn names_that_are_no_commands_are_not_found() {
         let table = Table::new();
-        for name in [&b""[..], b"ge", b"gett", b"load", b"script|", b"|load", b"script|load|x", &[b'a'; 4096], b"get\0"]
-        {
+        for name in [
+            &b""[..],
+            b"ge",
+            b"cluster|countXfailureXreports",
+            b"cluster|count-failurX-reports",
+            b"gett",
+            b"load",
+            b"script|",
+            b"|load",
+            b"script|load|x",
+            &[b'a'; 4096],
+            b"get\0",
+        ] {
             assert_eq!(table.find(name), None, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_fold_to_the_same_are_told_apart() {
+        let table = Table::new();
+        for spec in table.iter() {
+            for at in (0..spec.name.len()).filter(|&at| spec.name.as_bytes()[at] != b'|') {
+                for bit in 0..8 {
+                    let mut name = spec.name.as_bytes().to_vec();
+                    name[at] ^= 1 << bit;
+                    let same = |other: &CommandSpec| other.name.as_bytes().eq_ignore_ascii_case(&name);
+                    assert_eq!(table.find(&name).map(CommandId::index), table.iter().position(same), "{name:?}");
+                }
+            }
         }
     }
 
@@ -313,24 +285,6 @@ mod tests {
         assert_eq!(resolved("command"), "command");
         assert_eq!(resolved("CoMManD counT"), "command|count");
         assert_eq!(resolved("Get k"), "get");
-    }
-
-    #[test]
-    fn refusals_are_worded_as_redis_words_them() {
-        assert_eq!(refusal(&[b"GET"]), "-ERR wrong number of arguments for 'get' command\r\n");
-        assert_eq!(refusal(&[b"SCRIPT", b"LOAD"]), "-ERR wrong number of arguments for 'script|load' command\r\n");
-        assert_eq!(refusal(&[b"SCRIPT"]), "-ERR wrong number of arguments for 'script' command\r\n");
-        assert_eq!(refusal(&[b"script", b"X"]), "-ERR unknown subcommand 'X'. Try SCRIPT HELP.\r\n");
-        let text = "-ERR unknown command 'foo', with args beginning with: 'a' 'b' \r\n";
-        assert_eq!(refusal(&[b"foo", b"a", b"b"]), text);
-        let text = "-ERR unknown command 'script|load', with args beginning with: \r\n";
-        assert_eq!(refusal(&[b"script|load"]), text);
-    }
-
-    #[test]
-    fn what_a_client_sends_cannot_break_the_line_or_fill_the_reply() {
-        assert_eq!(refusal(&[b"a\r\nb", b"c\0d"]), "-ERR unknown command 'a  b', with args beginning with: 'c' \r\n");
-        assert!(refusal(&[&[b'x'; 9000], &[b'y'; 9000], b"z"]).len() < 400);
     }
 
     const INFO: &str =

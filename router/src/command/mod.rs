@@ -7,6 +7,7 @@
 //! | `state` | by hand: what may travel on a Shared link, each row with its why |
 //! | `reason` | what a client is told when its command is refused |
 //! | `lookup` | [`Table`]: from a request to its row, and what is learned at run time |
+//! | `unknown` | what a client is told when there is no such command |
 //! | `keys` | which arguments of a request are keys |
 //! | `info` | reading a server's `COMMAND` and `COMMAND INFO` replies |
 
@@ -22,13 +23,15 @@ mod state;
 mod table;
 #[cfg(test)]
 mod testing;
+mod unknown;
 
 pub use flags::{Categories, Flags, Hints, KeyFlags};
 pub use keys::{KeyError, first_key, key_positions};
-pub use lookup::{LEARNED_MAX, LearnError, Table, Unknown, looks_like_http};
+pub use lookup::{LEARNED_MAX, LearnError, Table};
 pub use reason::Reason;
 pub use spec::{
     BeginSearch, CommandId, CommandSpec, Condition, FindKeys, Gathered, KeySpec, Local, RequestPolicy, ResponsePolicy,
     Transaction, Treatment,
 };
 pub use state::{needs_row, state_names};
+pub use unknown::{Unknown, looks_like_http};

@@ -243,13 +243,13 @@ pub struct CommandSpec {
     /// What the proxy does with it; [`treatment_of`](Self::treatment_of) minds the request's options too.
     pub treatment: Treatment,
     /// An option with which it is refused after all.
-    pub refused_if: Option<Condition>,
+    pub refused_if: Option<&'static Condition>,
 }
 
 impl CommandSpec {
     /// What the proxy does with this request of the command.
     pub fn treatment_of(&self, request: &Request<'_>) -> Treatment {
-        match &self.refused_if {
+        match self.refused_if {
             Some(condition) if condition.holds(request) => Treatment::Refused(condition.reason),
             _ => self.treatment,
         }

@@ -17,7 +17,7 @@ use Treatment::{Forward, Refused};
 pub(super) struct StateRow {
     pub(super) name: &'static str,
     pub(super) treatment: Treatment,
-    pub(super) refused_if: Option<Condition>,
+    pub(super) refused_if: Option<&'static Condition>,
     pub(super) why: &'static str,
 }
 
@@ -29,7 +29,7 @@ const fn local(name: &'static str, local: Local, why: &'static str) -> StateRow 
     row(name, Treatment::Local(local), why)
 }
 
-const fn refused_if(name: &'static str, condition: Condition, why: &'static str) -> StateRow {
+const fn refused_if(name: &'static str, condition: &'static Condition, why: &'static str) -> StateRow {
     StateRow { name, treatment: Forward, refused_if: Some(condition), why }
 }
 
@@ -39,7 +39,9 @@ const fn block_option(from: usize) -> Condition {
     Condition { option: "BLOCK", from, until: "STREAMS", except: "", reason: READ_STREAMS }
 }
 
-const OTHER_DATABASE_OPTION: Condition =
+static XREAD_BLOCK: Condition = block_option(1);
+static XREADGROUP_BLOCK: Condition = block_option(4);
+static OTHER_DATABASE_OPTION: Condition =
     Condition { option: "DB", from: 3, until: "", except: "0", reason: OtherDatabase };
 
 #[rustfmt::skip]
@@ -92,8 +94,8 @@ pub(super) const ROWS: &[StateRow] = &[
     row("bzpopmin",   Refused(Blocking("ZPOPMIN")), "blocks the link"),
     row("bzpopmax",   Refused(Blocking("ZPOPMAX")), "blocks the link"),
     row("bzmpop",     Refused(Blocking("ZMPOP")),   "blocks the link"),
-    refused_if("xread",      block_option(1), "blocks only with BLOCK"),
-    refused_if("xreadgroup", block_option(4), "blocks only with BLOCK"),
+    refused_if("xread",      &XREAD_BLOCK, "blocks only with BLOCK"),
+    refused_if("xreadgroup", &XREADGROUP_BLOCK, "blocks only with BLOCK"),
     row("wait",    Refused(Replication), "means the writes of one connection, and a link carries those of many"),
     row("waitaof", Refused(Replication), "means the writes of one connection, and a link carries those of many"),
 
@@ -136,7 +138,7 @@ pub(super) const ROWS: &[StateRow] = &[
     row("keys",      Treatment::Gathered(Gathered::Keys),      "a spread set has its key on several shards"),
     row("swapdb",    Refused(OtherDatabase), "there is only database 0"),
     row("move",      Refused(OtherDatabase), "there is only database 0"),
-    refused_if("copy", OTHER_DATABASE_OPTION, "there is only database 0"),
+    refused_if("copy", &OTHER_DATABASE_OPTION, "there is only database 0"),
     row("migrate",   Refused(Admin), "the key would leave its home, where the proxy looks for it"),
 
     // One instance's affairs.
