@@ -95,9 +95,6 @@ impl Reason {
                 " would shift the replies of other clients on the same connection; ",
                 "read and drop the replies instead",
             ),
-            Reason::OtherClients => {
-                (" acts on connections of an instance, which belong to pdw-proxy; ", "run it at the instance directly")
-            }
             Reason::ConnectionState => (
                 " keeps state in its connection, which pdw-proxy shares between clients; ",
                 "run it at an instance directly",
@@ -108,6 +105,9 @@ impl Reason {
 
     fn sentence_about_instances(self) -> (&'static str, &'static str) {
         match self {
+            Reason::OtherClients => {
+                (" acts on connections of an instance, which belong to pdw-proxy; ", "run it at the instance directly")
+            }
             Reason::Admin => (" administers one instance; ", "run it at that instance directly"),
             Reason::PerInstance => (" describes one instance, and there are several; ", "ask each instance directly"),
             Reason::Replication => (" concerns the replication of one instance; ", "run it at that instance directly"),
