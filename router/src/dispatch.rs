@@ -1,7 +1,7 @@
 //! What becomes of one whole request: look it up, then forward, answer, hold or refuse it.
 
 use crate::command::info::parse_commands;
-use crate::command::{CommandId, Transaction, Treatment, Unknown};
+use crate::command::{CommandId, Transaction, Treatment, Unknown, looks_like_http};
 use crate::link::Target;
 use crate::order::SessionKey;
 use crate::place::Shard;
@@ -10,8 +10,9 @@ use crate::refusal::Refusal;
 use crate::resp::{Request, write};
 use crate::router::{Setup, Traffic};
 use crate::session::Flow;
+use crate::stats::CloseReason;
 
-/// Names no upstream knows; more are not remembered at once.
+/// Names that an upstream was asked about; more are not remembered at once.
 const UNKNOWN_MAX: usize = 1024;
 /// No command has a longer name, so none is asked about.
 const NAME_MAX: usize = 64;
@@ -21,7 +22,6 @@ impl Traffic {
     pub(crate) fn request(&mut self, setup: &Setup, session: SessionKey, request: Request<'_>) -> Flow {
         let id = match setup.table.resolve(&request) {
             Ok(id) => id,
-            Err(Unknown::Command) => return self.unknown_command(setup, session, &request),
             Err(why) => return self.unresolved(setup, session, &request, why),
         };
         let flow = if self.holds_transaction(session) {
@@ -90,22 +90,28 @@ impl Traffic {
         self.refuse(setup, session, &Refusal::AsRedis(text.into()));
     }
 
+    /// A request that the table cannot place. About a command that it lacks the upstream is asked
+    /// once; then it is known, or known to be unknown.
     fn unresolved(&mut self, setup: &Setup, session: SessionKey, request: &Request<'_>, why: Unknown) -> Flow {
+        if why == Unknown::Command && looks_like_http(request) {
+            // A browser was made to send this; as Redis does, say nothing.
+            self.finish_session(session, CloseReason::Protocol);
+            return Flow::Next;
+        }
+        if let Some(name) = missing_name(request, why).filter(|name| !self.unknown.contains(name)) {
+            self.look_up(setup, session, name);
+            return Flow::Again;
+        }
+        let ends_transaction = matches!(why, Unknown::Arity(id) if is_exec(setup, id));
+        if ends_transaction {
+            self.answer_held(setup, session);
+            self.drop_transaction(session);
+        }
         self.stats.unknown_requests += 1;
         self.stats.refusals[Refusal::AsRedis("".into()).kind()] += 1;
         self.doom_transaction(session);
         self.answer_new(setup, session, |out| why.write(&setup.table, request, out));
         Flow::Next
-    }
-
-    /// A command that the table lacks: ask the upstream once, then it is known, or known to be unknown.
-    fn unknown_command(&mut self, setup: &Setup, session: SessionKey, request: &Request<'_>) -> Flow {
-        let name = request.arg(0).to_ascii_lowercase();
-        if name.len() > NAME_MAX || self.unknown.contains(&name) {
-            return self.unresolved(setup, session, request, Unknown::Command);
-        }
-        self.look_up(setup, session, name);
-        Flow::Again
     }
 
     fn look_up(&mut self, setup: &Setup, session: SessionKey, name: Vec<u8>) {
@@ -130,8 +136,8 @@ impl Traffic {
         self.resumable.extend(waiting);
     }
 
-    /// Notes that no upstream knows a command.
-    pub(crate) fn note_unknown(&mut self, name: Vec<u8>) {
+    /// Notes that an upstream was asked about a command. If it knew it, so does the table by now.
+    pub(crate) fn note_asked(&mut self, name: Vec<u8>) {
         if self.unknown.len() >= UNKNOWN_MAX {
             self.unknown.clear();
         }
@@ -139,10 +145,27 @@ impl Traffic {
     }
 }
 
+/// The name to ask the upstream about, in lower case, as COMMAND INFO writes it.
+fn missing_name(request: &Request<'_>, why: Unknown) -> Option<Vec<u8>> {
+    let name = match why {
+        // A bar would name a subcommand, which cannot be called this way.
+        Unknown::Command if request.arg(0).contains(&b'|') => return None,
+        Unknown::Command => request.arg(0).to_ascii_lowercase(),
+        Unknown::Subcommand => [request.arg(0), b"|", request.arg(1)].concat().to_ascii_lowercase(),
+        Unknown::Arity(_) => return None,
+    };
+    (name.len() <= NAME_MAX).then_some(name)
+}
+
+fn is_exec(setup: &Setup, id: CommandId) -> bool {
+    setup.table.spec(id).treatment == Treatment::Transaction(Transaction::Exec)
+}
+
 impl Setup {
-    /// Adds what an upstream says of a command; whether there was anything to add.
-    pub(crate) fn learn(&mut self, name: &[u8], reply: &[u8]) -> bool {
+    /// Adds what an upstream says of a command, if it says anything.
+    pub(crate) fn learn(&mut self, name: &[u8], reply: &[u8]) {
         let found = parse_commands(reply).ok().and_then(|mut all| all.pop().flatten());
-        found.is_some_and(|info| self.table.learn(name, info).is_ok())
+        // What cannot be learned stays unknown, and is answered so.
+        let _ = found.map(|info| self.table.learn(name, info));
     }
 }

@@ -97,7 +97,7 @@ pub(crate) struct Traffic {
     #[allow(clippy::vec_box, reason = "an idle session shall not carry a scanner's size")]
     pub(crate) partials: Vec<Box<Partial>>,
     pub(crate) scratch: Scratch,
-    /// Commands that the table lacks and no upstream knows.
+    /// Commands that the table lacked and an upstream was asked about.
     pub(crate) unknown: HashSet<Vec<u8>>,
     /// Questions to an upstream about such commands, and the sessions that wait for the answer.
     pub(crate) lookups: HashMap<u64, (Vec<u8>, Vec<SessionKey>)>,
@@ -146,9 +146,8 @@ impl Router {
     fn settle(&mut self) {
         while !self.traffic.learned.is_empty() || !self.traffic.resumable.is_empty() {
             for (name, reply) in std::mem::take(&mut self.traffic.learned) {
-                if !self.setup.learn(&name, &reply) {
-                    self.traffic.note_unknown(name);
-                }
+                self.setup.learn(&name, &reply);
+                self.traffic.note_asked(name);
             }
             while let Some(key) = self.traffic.resumable.pop() {
                 self.traffic.resume(&self.setup, key);
