@@ -9,8 +9,8 @@ pub const BUCKETS: usize = 64;
 
 /// Counts of values in buckets of which an octave has two.
 ///
-/// Bucket `2k` ends at 2^k * 1.5, bucket `2k + 1` at 2^(k + 1), both inclusive as Prometheus wants
-/// them; so a bucket is the two leading bits of the value before.
+/// Bucket `2k` ends at 2^k * 1.5, bucket `2k + 1` at 2^(k + 1), both exclusive; so a bucket is the
+/// two leading bits of its values. The crate `pdw-metrics` has the same.
 #[derive(Clone, Debug)]
 pub struct Histogram {
     /// How many values fell into each bucket.
@@ -32,15 +32,15 @@ impl Histogram {
         self.sum += value;
     }
 
-    /// The bucket of a value; values 0 to 2 share the first.
+    /// The bucket of a value; values 0 and 1 share the first.
     pub fn bucket(value: u64) -> usize {
-        let value = value.saturating_sub(1).max(1);
+        let value = value.max(1);
         let octave = value.ilog2() as usize;
         let half = if octave == 0 { 0 } else { (value >> (octave - 1)) as usize & 1 };
         (2 * octave + half).min(BUCKETS - 1)
     }
 
-    /// The largest value of bucket `index`.
+    /// The smallest value that lies above bucket `index`.
     pub fn bound(index: usize) -> u64 {
         let octave = index / 2;
         if index.is_multiple_of(2) { ((3u64 << octave) / 2).max(2) } else { 2u64 << octave }
@@ -183,11 +183,11 @@ mod tests {
     use super::Histogram;
 
     #[test]
-    fn every_value_lies_between_two_bounds() {
+    fn every_value_lies_between_its_bounds() {
         for value in (0..5_000).chain([1 << 20, (1 << 20) + (1 << 19), u64::from(u32::MAX) - 1]) {
             let bucket = Histogram::bucket(value);
-            assert!(value <= Histogram::bound(bucket), "{value}");
-            assert!(bucket == 0 || value > Histogram::bound(bucket - 1), "{value}");
+            assert!(value < Histogram::bound(bucket), "{value}");
+            assert!(bucket == 0 || value >= Histogram::bound(bucket - 1), "{value}");
         }
     }
 }
