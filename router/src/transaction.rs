@@ -144,6 +144,8 @@ impl Traffic {
         let (shard, key) = match (planned?, position) {
             // Without keys it may run anywhere, so wherever the others do.
             (Plan::One(_), None) => return Ok(()),
+            // PING is published for all shards, but asks nothing of them: the probe of a proxy before this one.
+            (Plan::All(_), None) if matches!(spec.treatment, Treatment::Local(_)) => return Ok(()),
             (Plan::One(shard), Some(position)) => (shard, request.arg(position)),
             _ => return Err(several_shards(request)),
         };
@@ -258,4 +260,42 @@ fn several_shards(request: &Request<'_>) -> Refusal {
     Refusal::Unsupported(format!(
         "CROSSSLOT '{name}' concerns several shards, which a transaction cannot; send it outside of MULTI"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::command::Table;
+    use crate::limits::Limits;
+    use crate::mutant::Mutation;
+    use crate::place::{Homes, Placement, PlacementKind, PlacementOptions, Target};
+    use crate::{Input, Profile, Router, Setup, Time};
+
+    fn router(shards: usize) -> Router {
+        let targets: Vec<_> = (0..shards).map(|shard| Target::named(shard.to_string(), 1)).collect();
+        let placement = Placement::new(&PlacementOptions::new(PlacementKind::Slots), &targets).unwrap();
+        let setup = Setup {
+            homes: Homes::new(placement, Vec::new()).unwrap(),
+            table: Table::new(),
+            limits: Limits::default(),
+            profile: Profile::Redis,
+            name: "pdw/test".to_owned(),
+            seed: 1,
+            mutation: Mutation::default(),
+        };
+        Router::new(setup, Time::default())
+    }
+
+    fn queued(command: &str) -> String {
+        let mut router = router(3);
+        let session = router.open_session(Time::default());
+        let text = format!("MULTI\r\n{command}\r\n");
+        router.handle(Time::default(), Input::SessionBytes(session, text.as_bytes()));
+        String::from_utf8_lossy(router.session_output(session)).into_owned()
+    }
+
+    #[test]
+    fn the_probe_of_a_proxy_in_front_is_queued_though_there_are_several_shards() {
+        assert_eq!(queued("PING"), "+OK\r\n+QUEUED\r\n");
+        assert!(queued("DBSIZE").starts_with("+OK\r\n-CROSSSLOT"));
+    }
 }
