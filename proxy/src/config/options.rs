@@ -41,7 +41,7 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
         kind: Kind::Choice { choices: Profile::NAMES, default: "pdwfs", field: |draft| &mut draft.profile },
         reload: Reload::Restart,
         sentence: "A set of defaults. `pdwfs` places keys as pdwfs's own client does, knows its stripes, and holds \
-                   and retries rather than answer an error; `redis` places by `ring`, has no rules and fails fast.",
+                   requests while an instance is away; `redis` places by `ring`, has no rules and fails fast.",
     },
     OptionSpec {
         name: "listen",
@@ -138,7 +138,7 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
         name: "limits.request_max",
         kind: Kind::Bytes { default: 512 * MIB, range: (KIB, 2 * GIB), field: |draft| &mut draft.limits.request_max },
         reload: Reload::Live,
-        sentence: "Largest request; of a larger one the rest is skipped and it is refused.",
+        sentence: "Largest request; a larger one is refused, and if more than its last argument is missing its session is closed.",
     },
     OptionSpec {
         name: "limits.args_max",
@@ -150,7 +150,7 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
         name: "limits.multi_max",
         kind: Kind::Bytes { default: 512 * MIB, range: (KIB, 2 * GIB), field: |draft| &mut draft.limits.multi_max },
         reload: Reload::Live,
-        sentence: "Most bytes that a transaction may hold before its `EXEC`; a larger one is refused at `EXEC`.",
+        sentence: "Most bytes that a transaction may hold before its `EXEC`; the command that passes it is refused, and `EXEC` answers EXECABORT.",
     },
     OptionSpec {
         name: "limits.session_pending_max",
@@ -188,7 +188,7 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
         name: "times.patience",
         kind: Kind::Time { default: 60 * SECOND, range: (100, 24 * HOUR), field: |draft| &mut draft.limits.patience },
         reload: Reload::Live,
-        sentence: "How long a request is held and retried before its client hears of the trouble.",
+        sentence: "How long a request may wait to be sent and answered before its client hears of the trouble. What was sent is not repeated for now.",
     },
     OptionSpec {
         name: "times.connect_timeout",
@@ -252,7 +252,7 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
         name: "times.drain",
         kind: Kind::Time { default: 30 * SECOND, range: (0, HOUR), field: |draft| &mut draft.times.drain },
         reload: Reload::Live,
-        sentence: "How long requests may take to finish after SIGTERM before what is left is closed.",
+        sentence: "How long requests may take to finish after SIGTERM before what is left is closed. Without effect for now: all is closed at once.",
     },
 ];
 
