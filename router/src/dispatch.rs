@@ -5,7 +5,7 @@ use crate::command::{CommandId, Transaction, Treatment, Unknown, looks_like_http
 use crate::link::Target;
 use crate::order::SessionKey;
 use crate::place::Shard;
-use crate::plan;
+use crate::plan::{self, Plan};
 use crate::refusal::Refusal;
 use crate::resp::{Request, write};
 use crate::router::{Setup, Traffic};
@@ -61,6 +61,9 @@ impl Traffic {
         let mut scratch = std::mem::take(&mut self.scratch);
         let any = self.any_shard(setup, session);
         let flow = match plan::plan(setup, setup.table.spec(id), request, any, &mut scratch) {
+            Ok(Plan::One(shard)) if self.is_large_read(setup, setup.table.spec(id), request) => {
+                self.read_on_lane(setup, session, shard, request)
+            }
             Ok(plan) => self.carry_out(setup, session, request, plan, &mut scratch),
             Err(why) => {
                 self.refuse(setup, session, &why);
@@ -95,7 +98,7 @@ impl Traffic {
     fn unresolved(&mut self, setup: &Setup, session: SessionKey, request: &Request<'_>, why: Unknown) -> Flow {
         if why == Unknown::Command && looks_like_http(request) {
             // A browser was made to send this; as Redis does, say nothing.
-            self.finish_session(session, CloseReason::Protocol);
+            self.finish_session(setup, session, CloseReason::Protocol);
             return Flow::Next;
         }
         if let Some(name) = missing_name(request, why).filter(|name| !self.unknown.contains(name)) {

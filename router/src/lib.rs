@@ -5,6 +5,7 @@
 //!
 //! The map of the crate is in `ARCHITECTURE.md`; the door is [`Router`].
 
+mod bulk;
 pub mod command;
 mod dispatch;
 pub mod frame;
@@ -19,12 +20,14 @@ pub mod place;
 mod plan;
 mod pool;
 mod refusal;
+mod relay;
 pub mod resp;
 mod router;
 mod session;
 mod split;
 mod spread;
 pub mod stats;
+mod stream;
 mod time;
 mod transaction;
 mod upstream;

@@ -17,6 +17,12 @@ pub struct Limits {
     pub args_max: usize,
     /// Most bytes that a transaction may hold before its EXEC.
     pub multi_max: usize,
+    /// A value of at least this size is large: it passes through a Bulk lane and is never held.
+    pub large_min: usize,
+    /// Bulk lanes of a worker to each upstream.
+    pub bulk_lanes: usize,
+    /// How long a large value may stand still while others wait for its link.
+    pub stall_max: Duration,
     /// Unanswered requests of a session past which it is not read.
     pub session_pending_max: usize,
     /// Unwritten reply bytes of a session past which it is not read.
@@ -47,6 +53,9 @@ impl Default for Limits {
             request_max: 512 << 20,
             args_max: 1 << 20,
             multi_max: 512 << 20,
+            large_min: 64 << 10,
+            bulk_lanes: 2,
+            stall_max: Duration::from_secs(10),
             session_pending_max: 1024,
             session_output_max: 1 << 20,
             link_output_max: 8 << 20,

@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 
+use crate::order::SessionKey;
 use crate::pending::PendingKey;
 use crate::resp::ReplyScan;
 use crate::time::Time;
@@ -17,6 +18,8 @@ use crate::time::Time;
 pub enum Lane {
     /// Small requests of many sessions, pipelined.
     Shared,
+    /// One large value at a time.
+    Bulk,
     /// The proxy's own requests.
     Control,
 }
@@ -84,6 +87,16 @@ pub(crate) struct Link {
     fresh: u64,
     reply: Vec<u8>,
     pub(crate) scan: ReplyScan,
+    /// A Bulk lane's session.
+    pub(crate) owner: Option<SessionKey>,
+    /// It takes no new requests and is closed when nothing is left on it.
+    pub(crate) retired: bool,
+    /// It is not read until its reply's turn comes.
+    pub(crate) parked: bool,
+    /// The request whose reply goes to its session as it comes.
+    pub(crate) streaming: Option<PendingKey>,
+    /// The value that is being moved or skipped is the last of its reply.
+    pub(crate) last_value: bool,
 }
 
 /// What a new link has shown so far.
@@ -117,6 +130,11 @@ impl Link {
             fresh: 0,
             reply: Vec::new(),
             scan: ReplyScan::default(),
+            owner: None,
+            retired: false,
+            parked: false,
+            streaming: None,
+            last_value: false,
         }
     }
 
@@ -126,6 +144,29 @@ impl Link {
         write(&mut self.batch);
         self.parts.push_back(Part { id, target, deadline, start, unit: start });
         self.fresh += 1;
+    }
+
+    /// Adds more bytes of the newest request.
+    pub(crate) fn extend(&mut self, bytes: &[u8]) {
+        self.batch.extend_from_slice(bytes);
+    }
+
+    /// Whether it is a lane that nobody uses.
+    pub(crate) fn is_free_lane(&self) -> bool {
+        self.is_ready() && self.owner.is_none() && self.in_flight() == 0
+    }
+
+    /// The requests on it that clients wait for.
+    pub(crate) fn requests(&self) -> impl Iterator<Item = PendingKey> + '_ {
+        self.parts.iter().filter_map(|part| match part.target {
+            Target::Request(pending, _) => Some(pending),
+            _ => None,
+        })
+    }
+
+    /// The request that the next reply answers, if one was sent.
+    pub(crate) fn front(&self) -> Option<Part> {
+        self.parts.front().copied().filter(|part| part.start < self.written)
     }
 
     /// Ties the newest `count` requests together: all of them are sent, or none.
@@ -150,7 +191,7 @@ impl Link {
         self.stage == Stage::Ready
     }
 
-    /// The request that the reply after the current one answers.
+    /// The oldest request that is not answered.
     pub(crate) fn front_mut(&mut self) -> Option<&mut Part> {
         self.parts.front_mut()
     }

@@ -26,6 +26,8 @@ pub enum Input<'a> {
     LinkBytes(LinkKey, &'a [u8]),
     /// So many bytes of [`link_output`](crate::Router::link_output) were written.
     LinkWritten(LinkKey, usize),
+    /// So many bytes of this end have reached the other end of its [`Order::Relay`].
+    Relayed(End, u64),
     /// The connection is gone, or could not be made.
     LinkLost(LinkKey, LossReason),
     /// The time that [`poll_timeout`](crate::Router::poll_timeout) named has come.
@@ -65,7 +67,8 @@ pub enum Order {
         /// How many.
         bytes: u64,
     },
-    /// Read the next `bytes` and forget them.
+    /// Read the next `bytes` and forget them. After a relay that lost its other end, `bytes` counts from
+    /// what was reported with [`Input::Relayed`].
     Skip {
         /// How many.
         bytes: u64,
@@ -81,8 +84,8 @@ pub enum Output {
     Connect(LinkKey, usize),
     /// What happens to the next bytes of this end.
     Order(End, Order),
-    /// The session may be read again.
-    Read(SessionKey),
+    /// The end may be read again.
+    Read(End),
     /// Close the session's connection; its output has been written.
     CloseSession(SessionKey),
     /// Close the link's connection. The core has forgotten it.

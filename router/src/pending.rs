@@ -11,7 +11,7 @@
 
 use crate::gather::{Gather, Join};
 use crate::mutant::Mutant;
-use crate::order::{End, Order, Output, SessionKey};
+use crate::order::{End, LinkKey, Order, Output, SessionKey};
 use crate::refusal::Refusal;
 use crate::resp::write;
 use crate::router::{Setup, Traffic};
@@ -30,6 +30,8 @@ pub(crate) struct Pending {
     next: Option<PendingKey>,
     arrived: Time,
     answer: Answer,
+    /// The link that is not read until it is this request's turn.
+    parked: Option<LinkKey>,
 }
 
 #[derive(Debug)]
@@ -42,7 +44,8 @@ enum Answer {
 impl Traffic {
     /// Puts a request at the end of its session's order.
     pub(crate) fn push_pending(&mut self, session_key: SessionKey) -> PendingKey {
-        let pending = Pending { session: session_key, next: None, arrived: self.now, answer: Answer::Awaited };
+        let pending =
+            Pending { session: session_key, next: None, arrived: self.now, answer: Answer::Awaited, parked: None };
         let key = self.pendings.insert(pending);
         let Some(session) = self.sessions.get_mut(session_key) else { return key };
         let before = session.last.replace(key);
@@ -155,7 +158,9 @@ impl Traffic {
         self.stats.replies += 1;
         session.pending -= 1;
         session.first = pending.next;
-        if session.first.is_none() {
+        if let Some(next) = session.first {
+            self.unparked.extend(self.pendings.get(next).and_then(|pending| pending.parked));
+        } else {
             session.last = None;
         }
         if !setup.mutation.is(Mutant::LeakedSlot) {
@@ -170,7 +175,39 @@ impl Traffic {
             session.dirty = true;
             self.outputs.push_back(Output::Order(End::Session(session_key), Order::Inject));
         }
+        if session.first.is_none() {
+            session.settling = false;
+            self.release_lane_if_done(session_key);
+        }
         self.resume_if_relieved(setup, session_key);
+    }
+
+    /// The session of a request that is still awaited, whether its reply may be handed on as it
+    /// comes, and whether it is its turn.
+    pub(crate) fn turn_of(&self, key: PendingKey) -> Option<(SessionKey, bool, bool)> {
+        let pending = self.pendings.get(key)?;
+        let session = self.sessions.get(pending.session)?;
+        match pending.answer {
+            Answer::Ready(_) => None,
+            Answer::Gathering(_) => Some((pending.session, false, false)),
+            Answer::Awaited => Some((pending.session, true, session.first == Some(key))),
+        }
+    }
+
+    /// Leaves a reply in its link until it is its turn.
+    pub(crate) fn park(&mut self, link_key: LinkKey, key: PendingKey) {
+        if let (Some(link), Some(pending)) = (self.links.get_mut(link_key), self.pendings.get_mut(key)) {
+            link.parked = true;
+            pending.parked = Some(link_key);
+        }
+    }
+
+    /// Has a request's session wait for its own requests before it is read again.
+    pub(crate) fn settle_first(&mut self, key: PendingKey) {
+        let session = self.pendings.get(key).map(|pending| pending.session);
+        if let Some(session) = session.and_then(|session| self.sessions.get_mut(session)) {
+            session.settling = true;
+        }
     }
 
     /// Forgets all requests of a session that is gone; their replies are discarded when they come.
@@ -178,6 +215,7 @@ impl Traffic {
         let mut next = first;
         while let Some(pending) = next.and_then(|key| self.pendings.remove(key)) {
             next = pending.next;
+            self.unparked.extend(pending.parked);
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use slotmap::SlotMap;
 
+use crate::bulk::LargeFiles;
 use crate::command::Table;
 use crate::gather::Gather;
 use crate::limits::Limits;
@@ -15,6 +16,7 @@ use crate::pending::{Pending, PendingKey};
 use crate::place::Homes;
 use crate::plan::Scratch;
 use crate::pool::Pool;
+use crate::relay::Relay;
 use crate::resp::ScanLimits;
 use crate::session::{Partial, Session};
 use crate::stats::{Holding, Stats};
@@ -103,6 +105,13 @@ pub(crate) struct Traffic {
     pub(crate) lookups: HashMap<u64, (Vec<u8>, Vec<SessionKey>)>,
     /// COMMAND INFO replies that the table has yet to learn from.
     pub(crate) learned: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Bytes that the driver moves without us.
+    pub(crate) relays: Vec<Relay>,
+    /// Links whose reply's turn has come.
+    pub(crate) unparked: Vec<LinkKey>,
+    /// Upstreams of which a Bulk lane may be free.
+    pub(crate) freed_lanes: Vec<usize>,
+    pub(crate) large: LargeFiles,
     /// What every new link has to answer first.
     pub(crate) probe: Vec<u8>,
     pub(crate) random: Random,
@@ -131,8 +140,9 @@ impl Router {
         match input {
             Input::SessionBytes(key, bytes) => traffic.session_bytes(setup, key, bytes),
             Input::SessionWritten(key, bytes) => traffic.session_written(setup, key, bytes),
-            Input::SessionEnded(key) => traffic.session_ended(key),
-            Input::SessionLost(key) => traffic.session_lost(key),
+            Input::SessionEnded(key) => traffic.session_ended(setup, key),
+            Input::SessionLost(key) => traffic.session_lost(setup, key),
+            Input::Relayed(end, bytes) => traffic.relayed(setup, end, bytes),
             Input::LinkConnected(key) => traffic.link_connected(setup, key),
             Input::LinkBytes(key, bytes) => traffic.link_bytes(setup, key, bytes),
             Input::LinkWritten(key, bytes) => traffic.link_written(setup, key, bytes),
@@ -144,10 +154,16 @@ impl Router {
 
     /// Does what handling an event has left to do: learn commands, read on in sessions.
     fn settle(&mut self) {
-        while !self.traffic.learned.is_empty() || !self.traffic.resumable.is_empty() {
+        while self.traffic.is_unsettled() {
             for (name, reply) in std::mem::take(&mut self.traffic.learned) {
                 self.setup.learn(&name, &reply);
                 self.traffic.note_asked(name);
+            }
+            while let Some(key) = self.traffic.unparked.pop() {
+                self.traffic.unpark(&self.setup, key);
+            }
+            while let Some(index) = self.traffic.freed_lanes.pop() {
+                self.traffic.serve_lanes(&self.setup, index);
             }
             while let Some(key) = self.traffic.resumable.pop() {
                 self.traffic.resume(&self.setup, key);
@@ -182,6 +198,11 @@ impl Router {
     /// Whether a session's bytes may be handed in now.
     pub fn wants_bytes(&self, key: SessionKey) -> bool {
         self.traffic.sessions.get(key).is_some_and(|session| session.paused.is_none())
+    }
+
+    /// Whether a link's bytes may be handed in now.
+    pub fn wants_link_bytes(&self, key: LinkKey) -> bool {
+        self.traffic.links.get(key).is_some_and(|link| !link.parked)
     }
 
     /// Reply bytes that wait to be written to a session.
@@ -228,6 +249,13 @@ impl Router {
 }
 
 impl Traffic {
+    fn is_unsettled(&self) -> bool {
+        !self.learned.is_empty()
+            || !self.unparked.is_empty()
+            || !self.freed_lanes.is_empty()
+            || !self.resumable.is_empty()
+    }
+
     fn new(setup: &Setup, now: Time) -> Self {
         let mut traffic = Self {
             now,
@@ -244,6 +272,10 @@ impl Traffic {
             unknown: HashSet::new(),
             lookups: HashMap::new(),
             learned: Vec::new(),
+            relays: Vec::new(),
+            unparked: Vec::new(),
+            freed_lanes: Vec::new(),
+            large: LargeFiles::default(),
             probe: upstream::probe(&setup.name),
             random: Random(setup.seed | 1),
             last_id: 0,

@@ -9,9 +9,10 @@
 //! An open session may be *paused*: it is not read, because something it wants is at its limit,
 //! or because its next request waits for a command to be looked up.
 
+use crate::bulk::Cut;
 use crate::local::Identity;
 use crate::mutant::Mutant;
-use crate::order::{End, Order, Output, SessionKey};
+use crate::order::{End, LinkKey, Order, Output, SessionKey};
 use crate::pending::PendingKey;
 use crate::refusal::Refusal;
 use crate::resp::{ProtocolError, RequestScan, Scanned, write};
@@ -31,7 +32,13 @@ pub(crate) struct Session {
     ended: bool,
     /// Nothing more is read.
     finishing: bool,
-    reason: CloseReason,
+    pub(crate) reason: CloseReason,
+    /// The Bulk lane it uses.
+    pub(crate) lane: Option<LinkKey>,
+    /// The rest of its request goes to that lane as it comes.
+    pub(crate) cut: bool,
+    /// Its requests are on a link that was retired: it waits for them before it uses another.
+    pub(crate) settling: bool,
     /// Why it is not read for now, if it is not.
     pub(crate) paused: Option<Pause>,
     /// An order to write is on its way to the driver.
@@ -64,6 +71,10 @@ pub(crate) enum Pause {
     Limit,
     /// Something outside of it: a batch that is full, a command that is being looked up.
     Waiting,
+    /// Its next request takes another path than its unanswered ones.
+    Own,
+    /// Its next request needs a Bulk lane, or the last one on its lane is not answered.
+    Lane,
 }
 
 /// What is to happen to a session after a request.
@@ -79,6 +90,20 @@ impl Session {
     /// Bytes of requests that are not whole, or wait to be looked at.
     pub(crate) fn request_bytes(&self) -> usize {
         self.partial.as_ref().map_or(0, |partial| partial.bytes.len())
+    }
+
+    /// Whether no request is half read.
+    pub(crate) fn between_requests(&self) -> bool {
+        self.partial.is_none()
+    }
+
+    /// Whether what it was paused for may be over; it is looked at again then.
+    fn may_resume(&self) -> bool {
+        match self.paused {
+            None => false,
+            Some(Pause::Limit | Pause::Waiting) => true,
+            Some(Pause::Own | Pause::Lane) => self.first.is_none() && !self.cut,
+        }
     }
 
     /// Bytes of replies that wait to be written.
@@ -102,7 +127,7 @@ impl Traffic {
         let key = self.sessions.insert(Session { id, ..Session::default() });
         if crowded {
             self.refuse(setup, key, &Refusal::TooManySessions);
-            self.finish_session(key, CloseReason::TooMany);
+            self.finish_session(setup, key, CloseReason::TooMany);
         }
         key
     }
@@ -128,16 +153,17 @@ impl Traffic {
     /// Reads on where a session was paused.
     pub(crate) fn resume(&mut self, setup: &Setup, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        if session.paused.take().is_none() {
+        if !session.may_resume() {
             return;
         }
+        session.paused = None;
         if let Some(mut partial) = session.partial.take() {
             self.read_partial(setup, key, &mut partial);
             self.keep_partial(key, partial);
         }
         if self.sessions.get(key).is_some_and(|session| session.paused.is_none()) {
-            self.outputs.push_back(Output::Read(key));
-            self.close_if_done(key);
+            self.outputs.push_back(Output::Read(End::Session(key)));
+            self.close_if_done(setup, key);
         }
     }
 
@@ -149,7 +175,8 @@ impl Traffic {
     }
 
     fn keep_partial(&mut self, key: SessionKey, mut partial: Box<Partial>) {
-        if let (false, Some(session)) = (partial.bytes.is_empty(), self.sessions.get_mut(key)) {
+        let idle = partial.bytes.is_empty() && partial.scan.is_fresh();
+        if let (false, Some(session)) = (idle, self.sessions.get_mut(key)) {
             session.partial = Some(partial);
             return;
         }
@@ -166,20 +193,31 @@ impl Traffic {
         while self.may_read(setup, key) {
             let rest = &bytes[used..];
             match scan.scan(rest) {
+                Ok(Scanned::Request(len)) if self.cutting_lane(key).is_some() => {
+                    self.finish_cut(key, &rest[..len]);
+                    used += len;
+                }
                 Ok(Scanned::Request(len)) => {
                     if self.request(setup, key, scan.request(&rest[..len])) == Flow::Again {
                         scan.restart();
-                        self.pause(key);
+                        self.pause_unless_paused(key);
                         break;
                     }
                     used += len;
                 }
                 Ok(Scanned::Nothing(len)) => used += len,
-                Ok(Scanned::Incomplete(need)) if need <= setup.limits.request_max => break,
-                Ok(Scanned::Incomplete(need)) => {
-                    self.skip_request(setup, key, scan, need - rest.len());
-                    used = bytes.len();
-                }
+                Ok(Scanned::Incomplete(need)) => match self.cut_through(setup, key, scan, rest, need) {
+                    Cut::No if need <= setup.limits.request_max => break,
+                    Cut::No => {
+                        self.skip_request(setup, key, scan, need - rest.len());
+                        used = bytes.len();
+                    }
+                    Cut::Wait => {
+                        scan.restart();
+                        break;
+                    }
+                    Cut::Taken => return bytes.len(),
+                },
                 Err(error) => {
                     self.protocol_error(setup, key, error);
                     used = bytes.len();
@@ -198,7 +236,7 @@ impl Traffic {
     /// Whether the session's next request may be looked at; pauses it at a limit.
     fn may_read(&mut self, setup: &Setup, key: SessionKey) -> bool {
         let Some(mut session) = self.sessions.get_mut(key) else { return false };
-        if session.held.is_some() && session.is_above(setup, 1) {
+        if session.held.is_some() && (session.settling || session.is_above(setup, 1)) {
             // What is held is answered only here or at EXEC, which would then never be read.
             self.answer_held(setup, key);
             let Some(found) = self.sessions.get_mut(key) else { return false };
@@ -207,13 +245,29 @@ impl Traffic {
         if session.paused.is_none() && session.is_above(setup, 1) {
             session.paused = Some(Pause::Limit);
         }
+        if session.paused.is_none() && session.settling && session.first.is_some() {
+            session.paused = Some(Pause::Own);
+        }
         session.paused.is_none() && !session.finishing
     }
 
     /// Stops reading a session until [`resume`](Self::resume).
-    pub(crate) fn pause(&mut self, key: SessionKey) {
+    pub(crate) fn pause(&mut self, key: SessionKey, why: Pause) {
         if let Some(session) = self.sessions.get_mut(key) {
-            session.paused = Some(Pause::Waiting);
+            session.paused = Some(why);
+        }
+    }
+
+    fn pause_unless_paused(&mut self, key: SessionKey) {
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.paused.get_or_insert(Pause::Waiting);
+        }
+    }
+
+    /// Goes on with a session at once.
+    pub(crate) fn unpause(&mut self, key: SessionKey) {
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.paused = None;
         }
     }
 
@@ -225,42 +279,46 @@ impl Traffic {
         }
     }
 
-    /// Refuses a request above the limit without ever holding it.
-    fn skip_request(&mut self, setup: &Setup, key: SessionKey, scan: &mut RequestScan, missing: usize) {
-        let why = Refusal::RequestTooLong(setup.limits.request_max);
+    /// Skips what is missing of a request; if its end is not known, closes the session.
+    pub(crate) fn skip_rest(&mut self, setup: &Setup, key: SessionKey, scan: &mut RequestScan, missing: usize) {
         let last = scan.is_last_argument();
         scan.restart();
-        self.doom_transaction(key);
-        self.refuse(setup, key, &why);
         if last {
             let bytes = missing as u64 + u64::from(setup.mutation.is(Mutant::MiscountedSkip));
             self.outputs.push_back(Output::Order(End::Session(key), Order::Skip { bytes }));
         } else {
-            self.finish_session(key, CloseReason::TooLong);
+            self.finish_session(setup, key, CloseReason::TooLong);
         }
+    }
+
+    /// Refuses a request above the limit without ever holding it.
+    fn skip_request(&mut self, setup: &Setup, key: SessionKey, scan: &mut RequestScan, missing: usize) {
+        self.doom_transaction(key);
+        self.refuse(setup, key, &Refusal::RequestTooLong(setup.limits.request_max));
+        self.skip_rest(setup, key, scan, missing);
     }
 
     fn protocol_error(&mut self, setup: &Setup, key: SessionKey, error: ProtocolError) {
         self.stats.protocol_errors += 1;
         self.answer_held(setup, key);
         self.answer_new(setup, key, |out| write::error(out, format!("ERR {error}").as_bytes()));
-        self.finish_session(key, CloseReason::Protocol);
+        self.finish_session(setup, key, CloseReason::Protocol);
     }
 
     /// Reads nothing more of a session and closes it when everything is answered and written.
-    pub(crate) fn finish_session(&mut self, key: SessionKey, reason: CloseReason) {
+    pub(crate) fn finish_session(&mut self, setup: &Setup, key: SessionKey, reason: CloseReason) {
         if let Some(session) = self.sessions.get_mut(key) {
             session.finishing = true;
             session.reason = reason;
         }
-        self.close_if_done(key);
+        self.close_if_done(setup, key);
     }
 
     /// The client sends nothing more. What it sent before is still carried out and answered.
-    pub(crate) fn session_ended(&mut self, key: SessionKey) {
+    pub(crate) fn session_ended(&mut self, setup: &Setup, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.ended = true;
-        self.close_if_done(key);
+        self.close_if_done(setup, key);
     }
 
     /// So many bytes of a session's output are written.
@@ -271,7 +329,7 @@ impl Traffic {
         if session.written >= session.out.len() {
             session.written = 0;
             self.buffers.give_back(std::mem::take(&mut session.out));
-            self.close_if_done(key);
+            self.close_if_done(setup, key);
         } else if session.written > setup.limits.session_output_max {
             session.out.drain(..std::mem::take(&mut session.written));
         }
@@ -283,20 +341,28 @@ impl Traffic {
         self.sessions.get(key).map_or(&[], |session| &session.out[session.written..])
     }
 
-    fn close_if_done(&mut self, key: SessionKey) {
+    fn close_if_done(&mut self, setup: &Setup, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.finishing |= session.ended && session.paused.is_none();
         if session.finishing && session.first.is_none() && session.out.is_empty() {
-            self.session_lost(key);
+            self.session_lost(setup, key);
             self.outputs.push_back(Output::CloseSession(key));
         }
     }
 
     /// Forgets a session whose connection is gone.
-    pub(crate) fn session_lost(&mut self, key: SessionKey) {
+    pub(crate) fn session_lost(&mut self, setup: &Setup, key: SessionKey) {
         let Some(session) = self.sessions.remove(key) else { return };
         self.stats.sessions_closed[session.reason as usize] += 1;
         self.buffers.give_back(session.out);
         self.forget_pending(session.first);
+        for (from, remaining) in self.drop_relays(End::Session(key)) {
+            if let End::Link(link) = from {
+                self.orphan_stream(setup, link, remaining);
+            }
+        }
+        if let Some(lane) = session.lane {
+            self.abandon_lane(setup, lane);
+        }
     }
 }

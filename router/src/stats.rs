@@ -72,6 +72,10 @@ pub struct Stats {
     pub discarded_replies: u64,
     /// Links that were lost.
     pub links_lost: u64,
+    /// Shared links taken out of service because of a large reply.
+    pub links_retired: u64,
+    /// Sessions closed because a large value stood still while others waited.
+    pub stalls: u64,
     /// From a request's arrival to the moment its reply was handed over, in microseconds.
     pub latency: Histogram,
     /// Requests per write to a link.
@@ -92,7 +96,8 @@ pub struct Bytes {
 }
 
 /// Why sessions are closed; the same order as [`CloseReason`].
-pub const CLOSE_REASONS: [&str; 5] = ["client", "quit", "protocol_error", "too_long", "too_many"];
+pub const CLOSE_REASONS: [&str; 7] =
+    ["client", "quit", "protocol_error", "too_long", "too_many", "upstream", "stalled"];
 
 /// Why a session is closed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,6 +113,10 @@ pub(crate) enum CloseReason {
     TooLong,
     /// There were too many sessions.
     TooMany,
+    /// Its upstream was lost in the middle of a large value.
+    Upstream,
+    /// It moved nothing of a large value while others waited.
+    Stalled,
 }
 
 /// First words of error replies that are counted apart; the last stands for all others.
@@ -141,8 +150,8 @@ pub struct Holding {
     pub pending: usize,
     /// Requests on links that are not answered yet, the proxy's own included.
     pub in_flight: usize,
-    /// Links by lane (shared, control) and stage (down, connecting, proving, ready).
-    pub links: [[usize; 4]; 2],
+    /// Links by lane (shared, bulk, control) and stage (down, connecting, proving, ready).
+    pub links: [[usize; 4]; 3],
     /// Bytes of requests that are not whole, or wait to be looked at.
     pub request_bytes: usize,
     /// Bytes of transactions that wait for their EXEC.

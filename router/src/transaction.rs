@@ -13,14 +13,14 @@
 use crate::command::{CommandId, Local, Transaction, Treatment};
 use crate::link::Target;
 use crate::mutant::Mutant;
-use crate::order::SessionKey;
+use crate::order::{LinkKey, SessionKey};
 use crate::pending::PendingKey;
 use crate::place::Shard;
 use crate::plan::{self, Plan};
 use crate::refusal::Refusal;
 use crate::resp::Request;
 use crate::router::{Setup, Traffic};
-use crate::session::Flow;
+use crate::session::{Flow, Pause};
 
 /// A transaction that waits for its EXEC.
 #[derive(Debug, Default)]
@@ -31,6 +31,8 @@ pub(crate) struct Held {
     /// Where its keys live, and one of them.
     home: Option<(Shard, Vec<u8>)>,
     doomed: bool,
+    /// The Bulk lane it has begun on: what follows goes there as it comes.
+    live: Option<LinkKey>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +44,11 @@ struct Item {
 }
 
 impl Held {
+    /// Whether it has begun at the instance.
+    pub(crate) fn is_live(&self) -> bool {
+        self.live.is_some()
+    }
+
     /// Bytes that wait for EXEC.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.len()
@@ -57,6 +64,12 @@ impl Traffic {
     /// Whether a session is between MULTI and EXEC.
     pub(crate) fn holds_transaction(&self, session: SessionKey) -> bool {
         self.sessions.get(session).is_some_and(|session| session.held.is_some())
+    }
+
+    /// Whether its EXEC will carry nothing out.
+    pub(crate) fn is_doomed(&self, session: SessionKey) -> bool {
+        let held = self.sessions.get(session).and_then(|session| session.held.as_ref());
+        held.is_some_and(|held| held.doomed)
     }
 
     fn held(&mut self, session: SessionKey) -> Option<&mut Held> {
@@ -82,7 +95,7 @@ impl Traffic {
             Treatment::Transaction(Transaction::Multi) => {
                 self.refuse_as_redis(setup, session, "ERR MULTI calls can not be nested");
             }
-            Treatment::Transaction(Transaction::Discard) => self.discard(setup, session),
+            Treatment::Transaction(Transaction::Discard) => self.discard(setup, session, request),
             Treatment::Transaction(Transaction::Exec) => return self.execute(setup, session, request),
             Treatment::Local(local @ (Local::Quit | Local::Reset)) => {
                 self.answer_held(setup, session);
@@ -115,6 +128,9 @@ impl Traffic {
             return self.mutant_each_queued_home(setup, session, request);
         }
         let pending = self.push_pending(session);
+        if let Some(lane) = self.held(session).and_then(|held| held.live) {
+            return self.send_on_lane(lane, Target::Request(pending, 0), request.bytes);
+        }
         let max = setup.limits.multi_max;
         let Some(held) = self.held(session) else { return };
         if held.bytes.len() + request.bytes.len() > max {
@@ -128,7 +144,7 @@ impl Traffic {
     }
 
     /// Finds a queued command's home and holds it against the transaction's.
-    fn settle_home(
+    pub(crate) fn settle_home(
         &mut self,
         setup: &Setup,
         session: SessionKey,
@@ -166,16 +182,39 @@ impl Traffic {
     }
 
     /// Answers a queued command with an error; EXEC will then carry nothing out.
-    fn doom(&mut self, setup: &Setup, session: SessionKey, why: &Refusal) {
+    pub(crate) fn doom(&mut self, setup: &Setup, session: SessionKey, why: &Refusal) {
         self.doom_transaction(session);
         self.refuse(setup, session, why);
     }
 
     /// Has EXEC answer EXECABORT, if the session is in a transaction.
     pub(crate) fn doom_transaction(&mut self, session: SessionKey) {
-        if let Some(held) = self.held(session) {
-            held.doomed = true;
+        let Some(held) = self.held(session) else { return };
+        held.doomed = true;
+        if let Some(lane) = held.live.take() {
+            self.send_on_lane(lane, Target::Nobody, b"*1\r\n$7\r\nDISCARD\r\n");
         }
+    }
+
+    /// A large value makes a held transaction begin at the instance: MULTI and what is held go first.
+    pub(crate) fn go_live(&mut self, session: SessionKey, lane: LinkKey) {
+        let Some(held) = self.held(session).filter(|held| held.live.is_none()) else { return };
+        held.live = Some(lane);
+        let (bytes, items) = (std::mem::take(&mut held.bytes), std::mem::take(&mut held.items));
+        let mut start = 0;
+        for item in items {
+            // All of them are answered here by now.
+            self.send_on_lane(lane, Target::Nobody, &bytes[start..item.end]);
+            start = item.end;
+        }
+    }
+
+    /// EXEC or DISCARD of a transaction that has begun at the instance.
+    fn end_live(&mut self, session: SessionKey, lane: LinkKey, request: &Request<'_>) {
+        let pending = self.push_pending(session);
+        self.drop_transaction(session);
+        self.pause(session, Pause::Lane);
+        self.send_on_lane(lane, Target::Request(pending, 0), request.bytes);
     }
 
     /// Answers what is held, for the client may be waiting for it.
@@ -189,7 +228,10 @@ impl Traffic {
         }
     }
 
-    fn discard(&mut self, setup: &Setup, session: SessionKey) {
+    fn discard(&mut self, setup: &Setup, session: SessionKey, request: &Request<'_>) {
+        if let Some(lane) = self.held(session).and_then(|held| held.live) {
+            return self.end_live(session, lane, request);
+        }
         self.answer_held(setup, session);
         self.drop_transaction(session);
         self.answer_new(setup, session, |out| out.extend_from_slice(b"+OK\r\n"));
@@ -205,6 +247,10 @@ impl Traffic {
     fn execute(&mut self, setup: &Setup, session: SessionKey, request: &Request<'_>) -> Flow {
         let any = self.any_shard(setup, session);
         let Some(held) = self.held(session) else { return Flow::Next };
+        if let Some(lane) = held.live {
+            self.end_live(session, lane, request);
+            return Flow::Next;
+        }
         let shard = held.home.as_ref().map_or(any, |(shard, _)| *shard);
         if !held.doomed && held.items.len() > 1 {
             if self.is_full(setup, shard, session) {

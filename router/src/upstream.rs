@@ -5,17 +5,20 @@ use std::time::Duration;
 use crate::link::{Lane, Link, Part, Stage, Target};
 use crate::mutant::Mutant;
 use crate::order::{End, LinkKey, LossReason, Notice, Order, Output, SessionKey};
+use crate::pending::PendingKey;
 use crate::place::Shard;
 use crate::refusal::Refusal;
 use crate::resp::{self, ReplyError, ReplyScan, write};
 use crate::router::{Profile, Setup, Traffic};
+use crate::stats::CloseReason;
 use crate::time::Time;
+use std::collections::VecDeque;
 
 /// One configured target.
 #[derive(Debug)]
 pub(crate) struct Upstream {
     /// The link for small requests of all sessions.
-    shared: LinkKey,
+    pub(crate) shared: LinkKey,
     /// The link for the proxy's own questions, opened when there is one.
     control: Option<LinkKey>,
     /// Attempts since it was last usable.
@@ -26,6 +29,12 @@ pub(crate) struct Upstream {
     pub(crate) multi: bool,
     /// Sessions that are not read until the shared link's batch is shorter.
     waiting: Vec<SessionKey>,
+    /// Links for one large value at a time.
+    pub(crate) bulk: Vec<LinkKey>,
+    /// Sessions that wait for one of these.
+    pub(crate) bulk_waiting: VecDeque<SessionKey>,
+    /// It refused a lane: none is opened before this time.
+    pub(crate) bulk_rest: Time,
 }
 
 /// Why a link is given up.
@@ -37,6 +46,7 @@ pub(crate) enum Loss {
     Unusable,
     Silent,
     TooLate,
+    Abandoned,
 }
 
 impl From<LossReason> for Loss {
@@ -57,6 +67,7 @@ impl Loss {
             Self::UnaskedReply => "it sent a reply to nothing".into(),
             Self::Unusable => "it refuses PING (loading, or a password is needed)".into(),
             Self::Silent => "nothing arrived for limits.link_dead".into(),
+            Self::Abandoned => "its session left in the middle of a request".into(),
             Self::TooLate => "it could not be connected and proven within limits.connect_timeout".into(),
         }
     }
@@ -73,6 +84,9 @@ impl Traffic {
             reconnects: 0,
             multi: true,
             waiting: Vec::new(),
+            bulk: Vec::new(),
+            bulk_waiting: VecDeque::new(),
+            bulk_rest: Time::default(),
         });
     }
 
@@ -134,7 +148,7 @@ impl Traffic {
         key
     }
 
-    fn connect_if_due(&mut self, setup: &Setup, key: LinkKey) {
+    pub(crate) fn connect_if_due(&mut self, setup: &Setup, key: LinkKey) {
         let Some(link) = self.links.get_mut(key) else { return };
         if matches!(link.stage, Stage::Down(when) if when <= self.now) {
             link.stage = Stage::Connecting(self.now.after(setup.limits.connect_timeout));
@@ -206,6 +220,9 @@ impl Traffic {
 
     fn read_replies(&mut self, setup: &Setup, key: LinkKey, scan: &mut ReplyScan, bytes: &[u8]) -> Result<usize, Loss> {
         let mut used = 0;
+        if self.links.get(key).is_none_or(|link| link.parked) {
+            return Ok(0);
+        }
         while let Some(len) = scan.scan(&bytes[used..]).map_err(Loss::NotResp)? {
             let reply = &bytes[used..used + len];
             used += len;
@@ -215,7 +232,12 @@ impl Traffic {
                 continue;
             }
             let part = link.take_answered().ok_or(Loss::UnaskedReply)?;
+            link.end_stream();
             self.answered(setup, key, part, reply);
+            self.tidy_after_reply(key);
+        }
+        if self.links.contains_key(key) {
+            used += self.stream_reply(setup, key, scan, &bytes[used..])?;
         }
         Ok(used)
     }
@@ -275,11 +297,12 @@ impl Traffic {
         if link.lane == Lane::Shared {
             self.outputs.push_back(Output::Notice(Notice::UpstreamReady(index)));
         }
+        self.freed_lanes.push(index);
         self.outputs.push_back(Output::Order(End::Link(key), Order::Inject));
     }
 
     /// Closes a link that the driver believes to be sound.
-    fn give_up(&mut self, setup: &Setup, key: LinkKey, loss: Loss) {
+    pub(crate) fn give_up(&mut self, setup: &Setup, key: LinkKey, loss: Loss) {
         self.outputs.push_back(Output::CloseLink(key));
         self.link_lost(setup, key, loss);
     }
@@ -288,6 +311,15 @@ impl Traffic {
     pub(crate) fn link_lost(&mut self, setup: &Setup, key: LinkKey, loss: Loss) {
         let Some(mut link) = self.links.remove(key) else { return };
         self.stats.links_lost += 1;
+        // A session in the middle of a value towards it: see `lane_lost`.
+        self.drop_relays(End::Link(key));
+        if let Some(pending) = link.end_stream() {
+            // A reply whose first byte has left is never restarted.
+            self.close_stream(setup, pending);
+        }
+        if link.lane == Lane::Bulk || link.retired {
+            return self.unreplaced_link_lost(setup, key, link);
+        }
         let pause = self.pause_before_retry(setup, link.upstream);
         let mut next = Link::new(link.upstream, link.lane, self.now.after(pause));
         let (sent, unsent) = link.salvage();
@@ -298,7 +330,7 @@ impl Traffic {
         let upstream = &mut self.upstreams[link.upstream];
         match link.lane {
             Lane::Shared => upstream.shared = next,
-            Lane::Control => upstream.control = Some(next),
+            Lane::Control | Lane::Bulk => upstream.control = Some(next),
         }
         self.outputs.push_back(Output::Notice(Notice::UpstreamDown(link.upstream, loss.text())));
         for part in sent {
@@ -358,16 +390,38 @@ impl Traffic {
             at += 1;
             self.tick_link(setup, key);
         }
+        self.end_stalls(setup);
+        (0..self.upstreams.len()).for_each(|index| self.serve_lanes(setup, index));
+    }
+
+    /// A link is gone that is opened again only when somebody needs one.
+    fn unreplaced_link_lost(&mut self, setup: &Setup, key: LinkKey, mut link: Link) {
+        if link.lane == Lane::Bulk {
+            self.lane_lost(setup, key, &link);
+        }
+        let (sent, unsent) = link.salvage();
+        for part in sent.iter().chain(unsent.iter().map(|(part, _)| part)) {
+            self.deliver_refusal(setup, part.target, &Refusal::OutcomeUnknown);
+        }
+    }
+
+    /// Closes the session of a reply that was being streamed.
+    fn close_stream(&mut self, setup: &Setup, pending: PendingKey) {
+        if let Some((session, ..)) = self.turn_of(pending) {
+            self.close_session_now(setup, session, CloseReason::Upstream);
+        }
     }
 
     fn tick_link(&mut self, setup: &Setup, key: LinkKey) {
         self.connect_if_due(setup, key);
         self.expire(setup, key);
+        let occupied = self.is_occupied(key);
         let Some(link) = self.links.get_mut(key) else { return };
         match link.stage {
             Stage::Connecting(until) | Stage::Proving(until) if until <= self.now => {
                 self.give_up(setup, key, Loss::TooLate);
             }
+            Stage::Ready if occupied => {}
             Stage::Ready if link.in_flight() > 0 && self.now >= link.heard.after(setup.limits.link_dead) => {
                 self.give_up(setup, key, Loss::Silent);
             }
@@ -380,8 +434,9 @@ impl Traffic {
 
     /// When something is due next.
     pub(crate) fn next_timeout(&self, setup: &Setup) -> Option<Time> {
-        let due = self.links.values().map(|link| {
+        let due = self.links.iter().map(|(key, link)| {
             let stage = match link.stage {
+                Stage::Ready if self.is_occupied(key) => Time::NEVER,
                 Stage::Down(when) => when,
                 Stage::Connecting(until) | Stage::Proving(until) => until,
                 Stage::Ready if link.in_flight() > 0 => link.heard.after(setup.limits.link_dead),
@@ -389,7 +444,7 @@ impl Traffic {
             };
             stage.min(link.next_deadline())
         });
-        due.min()
+        due.chain(self.next_stall(setup)).chain(self.next_lane_attempt()).min()
     }
 }
 

@@ -9,10 +9,11 @@ use mio::net::{TcpStream, UnixStream};
 use pdw_router::{End, Input, LinkKey, LossReason, Notice};
 use socket2::SockRef;
 
-use super::Worker;
+use super::ends::Line;
 use super::listener::Liveness;
 use super::socket::Socket;
 use super::token::Source;
+use super::{Ahead, Worker};
 
 /// Where an upstream is reached.
 #[derive(Clone, Debug)]
@@ -45,16 +46,11 @@ impl Dial {
     }
 }
 
-/// A link's socket and where its writing stands.
+/// A link's socket.
 #[derive(Debug)]
 pub(super) struct LinkSocket {
-    socket: Socket,
+    pub(super) line: Line,
     connecting: bool,
-    queued: bool,
-    blocked: bool,
-    /// The peer has closed its direction; what it sent before may still be unread.
-    ending: bool,
-    written: u32,
 }
 
 impl Worker {
@@ -66,10 +62,8 @@ impl Worker {
         });
         match dialled {
             Ok(socket) => {
-                let written = self.turn.wrapping_sub(1);
-                let link =
-                    LinkSocket { socket, connecting: true, queued: false, blocked: false, ending: false, written };
-                self.links.insert(key, link);
+                let line = Line::new(socket, self.turn.wrapping_sub(1));
+                self.links.insert(key, LinkSocket { line, connecting: true });
             }
             Err(_) => self.router.handle(self.now, Input::LinkLost(key, LossReason::Unreachable)),
         }
@@ -78,39 +72,44 @@ impl Worker {
     /// Takes note of what a link's socket is ready for.
     pub(super) fn note_link(&mut self, key: LinkKey, event: &Event) {
         let Some(link) = self.links.get_mut(key) else { return };
-        link.ending |= event.is_read_closed();
+        link.line.ending |= event.is_read_closed();
         if link.connecting && (event.is_writable() || event.is_error()) {
             link.connecting = false;
-            if event.is_error() || link.socket.connect_error().is_err() {
+            if event.is_error() || link.line.socket.connect_error().is_err() {
                 return self.lose_link(key, LossReason::Unreachable);
             }
             self.router.handle(self.now, Input::LinkConnected(key));
-        } else if event.is_writable() && std::mem::take(&mut link.blocked) {
+        } else if event.is_writable() && (std::mem::take(&mut link.line.blocked) || link.line.feeder.is_some()) {
             self.unwritten.push(End::Link(key));
         }
-        self.queue_link(key, event.is_readable());
-    }
-
-    fn queue_link(&mut self, key: LinkKey, readable: bool) {
-        let Some(link) = self.links.get_mut(key) else { return };
-        if readable && !link.queued {
-            link.queued = true;
-            self.ready.push(End::Link(key));
+        if event.is_readable() {
+            self.queue(End::Link(key), Ahead::ThisTurn);
         }
     }
 
-    /// Reads a link once.
+    /// Reads a link once, if the router wants its bytes.
     pub(super) fn read_link(&mut self, key: LinkKey) {
         let Some(link) = self.links.get_mut(key) else { return };
-        link.queued = false;
-        match link.socket.read(&mut self.buffer) {
+        let line = &mut link.line;
+        line.queued = false;
+        if line.pump.is_some() {
+            return self.pump(End::Link(key));
+        }
+        if !self.router.wants_link_bytes(key) {
+            line.unread = true;
+            return;
+        }
+        match line.socket.read(&mut self.buffer) {
             Ok(Some(0)) => self.lose_link(key, LossReason::Closed),
             Ok(Some(count)) => {
-                if count == self.buffer.len() || link.ending {
-                    link.queued = true;
+                let skipped = line.skipped(count);
+                if count == self.buffer.len() || line.ending {
+                    line.queued = true;
                     self.unfinished.push(End::Link(key));
                 }
-                self.router.handle(self.now, Input::LinkBytes(key, &self.buffer[..count]));
+                if skipped < count {
+                    self.router.handle(self.now, Input::LinkBytes(key, &self.buffer[skipped..count]));
+                }
             }
             Ok(None) => {}
             Err(_) => self.lose_link(key, LossReason::Failed),
@@ -120,28 +119,30 @@ impl Worker {
     /// Writes a link's batch, at most once in a turn.
     pub(super) fn write_link(&mut self, key: LinkKey) {
         let Some(link) = self.links.get_mut(key) else { return };
-        if link.blocked || link.connecting {
+        let line = &mut link.line;
+        if line.blocked || link.connecting {
             return;
         }
-        if link.written == self.turn {
+        if line.written == self.turn {
             return self.unwritten.push(End::Link(key));
         }
         let bytes = self.router.link_output(self.now, key);
         if bytes.is_empty() {
             return;
         }
-        link.written = self.turn;
-        match link.socket.write(bytes) {
+        line.written = self.turn;
+        match line.socket.write(bytes) {
             Ok(count) => {
                 let count = count.unwrap_or(0);
-                link.blocked = count < bytes.len();
+                line.blocked = count < bytes.len();
                 self.router.handle(self.now, Input::LinkWritten(key, count));
             }
             Err(_) => self.lose_link(key, LossReason::Failed),
         }
     }
 
-    fn lose_link(&mut self, key: LinkKey, why: LossReason) {
+    /// A link's connection is gone.
+    pub(super) fn lose_link(&mut self, key: LinkKey, why: LossReason) {
         self.links.remove(key);
         self.router.handle(self.now, Input::LinkLost(key, why));
     }

@@ -8,10 +8,12 @@
 //!
 //! Nothing on this path is shared with another thread: no lock, no atomic, no wake-up.
 
+mod ends;
 mod links;
 mod listener;
 mod mailbox;
 mod numbers;
+mod relay;
 mod sessions;
 mod socket;
 mod token;
@@ -31,8 +33,9 @@ pub(crate) use listener::{Listener, Liveness};
 pub(crate) use mailbox::{Letter, Mailbox};
 pub(crate) use numbers::names;
 
+use ends::Line;
 use links::LinkSocket;
-use sessions::SessionSocket;
+use relay::Pipe;
 use token::Source;
 
 /// Events taken from the kernel at once. A turn with more of them is followed by another.
@@ -64,7 +67,7 @@ pub(crate) struct Worker {
     listeners: Vec<Listener>,
     upstreams: Vec<Dial>,
     liveness: Liveness,
-    sessions: SecondaryMap<SessionKey, SessionSocket>,
+    sessions: SecondaryMap<SessionKey, Line>,
     links: SecondaryMap<LinkKey, LinkSocket>,
     /// Sessions and links to read in this turn, and those that have more for the next.
     ready: Vec<End>,
@@ -74,6 +77,8 @@ pub(crate) struct Worker {
     /// When listeners that ran out of descriptors are tried again.
     rested: Option<Instant>,
     buffer: Box<[u8]>,
+    /// Empty pipes for relays.
+    pipes: Vec<Pipe>,
     letters: Receiver<Letter>,
     names: Arc<Names>,
     started: Instant,
@@ -103,6 +108,7 @@ impl Worker {
             unwritten: Vec::new(),
             rested: None,
             buffer: vec![0; READ].into_boxed_slice(),
+            pipes: Vec::new(),
             letters,
             names: orders.names,
             started: Instant::now(),
@@ -205,9 +211,9 @@ impl Worker {
             match output {
                 Output::Connect(key, upstream) => self.connect(key, upstream),
                 Output::Order(end, Order::Inject) => self.write(end),
-                Output::Order(End::Session(key), Order::Skip { bytes }) => self.skip(key, bytes),
-                Output::Order(end, order) => tracing::error!(?end, ?order, "this driver cannot do this yet"),
-                Output::Read(key) => self.read_again(key),
+                Output::Order(end, Order::Skip { bytes }) => self.skip(end, bytes),
+                Output::Order(from, Order::Relay { to, bytes }) => self.begin_relay(from, to, bytes),
+                Output::Read(end) => self.read_again(end),
                 Output::CloseSession(key) => drop(self.sessions.remove(key)),
                 Output::CloseLink(key) => drop(self.links.remove(key)),
                 Output::Notice(notice) => self.tell(&notice),
@@ -220,6 +226,9 @@ impl Worker {
             End::Session(key) => self.write_session(key),
             End::Link(key) => self.write_link(key),
         }
+        if let Some(from) = self.feeder(end) {
+            self.pump(from);
+        }
     }
 
     fn read_mail(&mut self) -> Mail {
@@ -231,6 +240,13 @@ impl Worker {
         }
         Mail::Read
     }
+}
+
+/// When a socket is to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ahead {
+    ThisTurn,
+    NextTurn,
 }
 
 /// What the mail said.

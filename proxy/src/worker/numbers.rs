@@ -82,7 +82,7 @@ fn held(set: &mut WorkerSet, holding: &Holding) {
     set.set(Gauge::RequestsInFlight, holding.pending as u64);
     set.set(Gauge::LinkRequestsInFlight, holding.in_flight as u64);
     let states = [LinkState::Waiting, LinkState::Connecting, LinkState::Proving, LinkState::Ready];
-    for (lane, row) in [Lane::Shared, Lane::Control].into_iter().zip(holding.links) {
+    for (lane, row) in [Lane::Shared, Lane::Bulk, Lane::Control].into_iter().zip(holding.links) {
         for (state, count) in states.into_iter().zip(row) {
             set.set_labelled(Family::Links, lane.cell(state), count as u64);
         }

@@ -6,30 +6,13 @@ use std::time::Instant;
 use mio::event::Event;
 use pdw_router::{End, Input, SessionKey};
 
+use super::ends::Line;
 use super::socket::Socket;
 use super::token::Source;
-use super::{ACCEPT_REST, Worker};
+use super::{ACCEPT_REST, Ahead, Worker};
 
 /// Connections accepted in one turn.
 const ACCEPT_BURST: usize = 256;
-
-/// A client's socket and where its reading and writing stands.
-#[derive(Debug)]
-pub(super) struct SessionSocket {
-    socket: Socket,
-    /// Bytes to read and forget.
-    skip: u64,
-    /// The turn in which it was last written.
-    written: u32,
-    /// It is in this turn's or the next turn's list of sockets to read.
-    queued: bool,
-    /// The router did not want its bytes when there were some.
-    unread: bool,
-    /// The peer has closed its direction; what it sent before may still be unread.
-    ending: bool,
-    /// The last write took less than all; an event will say when it takes more.
-    blocked: bool,
-}
 
 impl Worker {
     /// Accepts who waits at a listener.
@@ -55,28 +38,18 @@ impl Worker {
             tracing::warn!(%error, "a connection could not be registered and was closed");
             return self.router.handle(self.now, Input::SessionLost(key));
         }
-        let session = SessionSocket {
-            socket,
-            skip: 0,
-            written: self.turn.wrapping_sub(1),
-            queued: false,
-            unread: false,
-            ending: false,
-            blocked: false,
-        };
-        self.sessions.insert(key, session);
+        self.sessions.insert(key, Line::new(socket, self.turn.wrapping_sub(1)));
     }
 
     /// Takes note of what a session's socket is ready for.
     pub(super) fn note_session(&mut self, key: SessionKey, event: &Event) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.ending |= event.is_read_closed();
-        if event.is_readable() && !session.queued {
-            session.queued = true;
-            self.ready.push(End::Session(key));
-        }
-        if event.is_writable() && std::mem::take(&mut session.blocked) {
+        if event.is_writable() && (std::mem::take(&mut session.blocked) || session.feeder.is_some()) {
             self.unwritten.push(End::Session(key));
+        }
+        if event.is_readable() {
+            self.queue(End::Session(key), Ahead::ThisTurn);
         }
     }
 
@@ -84,6 +57,9 @@ impl Worker {
     pub(super) fn read_session(&mut self, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.queued = false;
+        if session.pump.is_some() {
+            return self.pump(End::Session(key));
+        }
         if !self.router.wants_bytes(key) {
             session.unread = true;
             return;
@@ -94,35 +70,17 @@ impl Worker {
                 // A short read has emptied the socket: the kernel will tell of what comes next,
                 // but not again of an end that it has told already.
                 let more = count == self.buffer.len() || session.ending;
-                let skipped = session.skip.min(count as u64);
-                session.skip -= skipped;
+                let skipped = session.skipped(count);
                 if more {
                     session.queued = true;
                     self.unfinished.push(End::Session(key));
                 }
-                let bytes = &self.buffer[skipped as usize..count];
-                if !bytes.is_empty() {
-                    self.router.handle(self.now, Input::SessionBytes(key, bytes));
+                if skipped < count {
+                    self.router.handle(self.now, Input::SessionBytes(key, &self.buffer[skipped..count]));
                 }
             }
             Ok(None) => {}
-            Err(_) => self.lose_session(key),
-        }
-    }
-
-    /// Reads a session again that was not wanted for a while.
-    pub(super) fn read_again(&mut self, key: SessionKey) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        if std::mem::take(&mut session.unread) && !session.queued {
-            session.queued = true;
-            self.unfinished.push(End::Session(key));
-        }
-    }
-
-    /// Forgets the next bytes of a session.
-    pub(super) fn skip(&mut self, key: SessionKey, bytes: u64) {
-        if let Some(session) = self.sessions.get_mut(key) {
-            session.skip += bytes;
+            Err(_) => self.lose(End::Session(key)),
         }
     }
 
@@ -143,12 +101,7 @@ impl Worker {
                 session.blocked = count < bytes.len();
                 self.router.handle(self.now, Input::SessionWritten(key, count));
             }
-            Err(_) => self.lose_session(key),
+            Err(_) => self.lose(End::Session(key)),
         }
-    }
-
-    fn lose_session(&mut self, key: SessionKey) {
-        self.sessions.remove(key);
-        self.router.handle(self.now, Input::SessionLost(key));
     }
 }

@@ -26,6 +26,6 @@ impl Arguments {
     }
 
     pub(super) fn request(&self) -> Request<'_> {
-        Request { bytes: &self.bytes, spans: &self.spans }
+        Request { bytes: &self.bytes, spans: &self.spans, missing: 0 }
     }
 }

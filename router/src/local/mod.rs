@@ -24,7 +24,7 @@ impl Traffic {
             Err(why) => self.refuse(setup, session, &why),
         }
         if local == Local::Quit {
-            self.finish_session(session, CloseReason::Quit);
+            self.finish_session(setup, session, CloseReason::Quit);
         }
     }
 

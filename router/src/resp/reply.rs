@@ -55,6 +55,26 @@ impl ReplyScan {
         *self = Self::default();
         Ok(Some(len))
     }
+
+    /// Size of the bulk string whose bytes are arriving, and where it ends with its CR LF.
+    pub fn arriving(&self, bytes: &[u8]) -> Option<(usize, usize)> {
+        let rest = bytes.get(self.at..).filter(|rest| rest.first() == Some(&b'$'))?;
+        let len = line_end(&rest[1..]).ok().flatten()?;
+        let size = usize::try_from(size(&rest[1..=len]).ok()?).ok()?;
+        Some((size, self.at + len + 3 + size + 2))
+    }
+
+    /// Goes on behind the bulk string that is arriving, as if everything up to its end were gone.
+    /// Whether it was the end of the reply; then the scanner is ready for the next.
+    pub fn pass_bulk(&mut self) -> bool {
+        self.at = 0;
+        self.outstanding -= 1;
+        let whole = self.outstanding == 0;
+        if whole {
+            *self = Self::default();
+        }
+        whole
+    }
 }
 
 /// One value's own bytes from `at` on: where they end, and how many values nest in it.

@@ -9,7 +9,7 @@ pub struct Span {
     pub end: u32,
 }
 
-/// One whole request as it lies in a buffer: its bytes and where its arguments are.
+/// One request as it lies in a buffer: its bytes and where its arguments are.
 ///
 /// Argument 0 is the command's name. There is always at least one argument.
 #[derive(Clone, Copy, Debug)]
@@ -18,26 +18,28 @@ pub struct Request<'a> {
     pub bytes: &'a [u8],
     /// Where each argument lies in `bytes`.
     pub spans: &'a [Span],
+    /// Arguments that are announced but have not arrived: with any of them this is a request's head only.
+    pub missing: usize,
 }
 
 impl<'a> Request<'a> {
-    /// Number of arguments, the command's name included.
+    /// Number of arguments, the command's name and those that have not arrived included.
     pub fn len(&self) -> usize {
-        self.spans.len()
+        self.spans.len() + self.missing
     }
 
     /// Whether there is no argument at all, which a scanner never hands out.
     pub fn is_empty(&self) -> bool {
-        self.spans.is_empty()
+        self.len() == 0
     }
 
-    /// Argument `index`; empty where there is none.
+    /// Argument `index`; empty where there is none, or it has not arrived.
     pub fn arg(&self, index: usize) -> &'a [u8] {
         let Some(span) = self.spans.get(index) else { return &[] };
         &self.bytes[span.start as usize..span.end as usize]
     }
 
-    /// The arguments from `first` on.
+    /// The arguments from `first` on, as far as they have arrived.
     pub fn args(&self, first: usize) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let bytes = self.bytes;
         self.spans.iter().skip(first).map(move |span| &bytes[span.start as usize..span.end as usize])

@@ -118,12 +118,41 @@ impl RequestScan {
     /// The request that [`scan`](Self::scan) just found in `bytes`.
     pub fn request<'a>(&'a self, bytes: &'a [u8]) -> Request<'a> {
         let bytes = if self.rewritten.is_empty() { bytes } else { &self.rewritten };
-        Request { bytes, spans: &self.spans }
+        Request { bytes, spans: &self.spans, missing: 0 }
+    }
+
+    /// Size of the argument whose bytes are arriving.
+    pub fn arriving(&self) -> Option<usize> {
+        match self.expect {
+            Expect::Argument(size) => Some(size),
+            _ => None,
+        }
     }
 
     /// Whether what is missing of the unfinished request is the rest of its last argument.
     pub fn is_last_argument(&self) -> bool {
-        matches!(self.expect, Expect::Argument(_)) && self.missing == 1
+        self.arriving().is_some() && self.missing == 1
+    }
+
+    /// The unfinished request as far as it is known; `None` if its line ends were odd, so that it
+    /// would have to be written anew.
+    pub fn head<'a>(&'a self, bytes: &'a [u8]) -> Option<Request<'a>> {
+        (!self.odd).then_some(Request { bytes, spans: &self.spans, missing: self.missing })
+    }
+
+    /// Goes on behind the argument that is arriving, which somebody else takes care of to its end.
+    /// Whether it was the last one; then the scanner is ready for the next request.
+    pub fn pass_argument(&mut self) -> bool {
+        self.spans.clear();
+        self.at = 0;
+        self.missing -= 1;
+        self.expect = if self.missing == 0 { Expect::Start } else { Expect::Size };
+        self.missing == 0
+    }
+
+    /// Whether the scanner stands between two requests.
+    pub fn is_fresh(&self) -> bool {
+        self.expect == Expect::Start
     }
 
     /// Forgets the request, keeping the memory.

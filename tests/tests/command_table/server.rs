@@ -131,6 +131,6 @@ impl Arguments {
     }
 
     pub(crate) fn request(&self) -> pdw_router::resp::Request<'_> {
-        pdw_router::resp::Request { bytes: &self.bytes, spans: &self.spans }
+        pdw_router::resp::Request { bytes: &self.bytes, spans: &self.spans, missing: 0 }
     }
 }

@@ -1,0 +1,138 @@
+//! What sessions' and links' sockets have in common for the event loop.
+
+use pdw_router::{End, Input, LossReason};
+
+use super::relay::Pump;
+use super::socket::Socket;
+use super::{Ahead, Worker};
+
+/// The state of a socket that both kinds of ends have.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) socket: Socket,
+    /// Bytes to read and forget.
+    pub(super) skip: u64,
+    /// The turn in which it was last written.
+    pub(super) written: u32,
+    /// It is in this turn's or the next turn's list of sockets to read.
+    pub(super) queued: bool,
+    /// The router did not want its bytes when there were some.
+    pub(super) unread: bool,
+    /// The peer has closed its direction; what it sent before may still be unread.
+    pub(super) ending: bool,
+    /// The last write took less than all; an event will say when it takes more.
+    pub(super) blocked: bool,
+    /// Its next bytes go elsewhere.
+    pub(super) pump: Option<Box<Pump>>,
+    /// Whose bytes come here.
+    pub(super) feeder: Option<End>,
+}
+
+impl Line {
+    /// A socket that nothing has happened to; `turn` is the one before the current.
+    pub(super) fn new(socket: Socket, turn: u32) -> Self {
+        Self {
+            socket,
+            skip: 0,
+            written: turn,
+            queued: false,
+            unread: false,
+            ending: false,
+            blocked: false,
+            pump: None,
+            feeder: None,
+        }
+    }
+
+    /// Takes bytes that are to be forgotten off the front of what was read.
+    pub(super) fn skipped(&mut self, count: usize) -> usize {
+        let skipped = self.skip.min(count as u64);
+        self.skip -= skipped;
+        skipped as usize
+    }
+}
+
+impl Worker {
+    /// The common state of an end's socket.
+    pub(super) fn line(&mut self, end: End) -> Option<&mut Line> {
+        match end {
+            End::Session(key) => self.sessions.get_mut(key),
+            End::Link(key) => self.links.get_mut(key).map(|link| &mut link.line),
+        }
+    }
+
+    /// An end's socket.
+    pub(super) fn socket(&self, end: End) -> Option<&Socket> {
+        match end {
+            End::Session(key) => self.sessions.get(key).map(|session| &session.socket),
+            End::Link(key) => self.links.get(key).map(|link| &link.line.socket),
+        }
+    }
+
+    /// Has an end read, once.
+    pub(super) fn queue(&mut self, end: End, when: Ahead) {
+        let Some(line) = self.line(end) else { return };
+        if std::mem::replace(&mut line.queued, true) {
+            return;
+        }
+        match when {
+            Ahead::ThisTurn => self.ready.push(end),
+            Ahead::NextTurn => self.unfinished.push(end),
+        }
+    }
+
+    /// Reads an end again that was not wanted for a while.
+    pub(super) fn read_again(&mut self, end: End) {
+        if self.line(end).is_some_and(|line| std::mem::take(&mut line.unread)) {
+            self.queue(end, Ahead::NextTurn);
+        }
+    }
+
+    /// Forgets the next bytes of an end.
+    pub(super) fn skip(&mut self, end: End, bytes: u64) {
+        let lost = self.cancel_relay(end);
+        if let Some(line) = self.line(end) {
+            line.skip += bytes - lost.min(bytes);
+            self.queue(end, Ahead::NextTurn);
+        }
+    }
+
+    pub(super) fn take_pump(&mut self, end: End) -> Option<Box<Pump>> {
+        self.line(end)?.pump.take()
+    }
+
+    /// Whether there was an end to put it to.
+    pub(super) fn put_pump(&mut self, end: End, pump: Option<Box<Pump>>) -> bool {
+        self.line(end).map(|line| line.pump = pump).is_some()
+    }
+
+    pub(super) fn feeder(&mut self, end: End) -> Option<End> {
+        self.line(end)?.feeder
+    }
+
+    pub(super) fn set_feeder(&mut self, end: End, feeder: Option<End>) {
+        if let Some(line) = self.line(end) {
+            line.feeder = feeder;
+        }
+    }
+
+    /// Whether relayed bytes may go to this end now: what the router holds for it goes first.
+    pub(super) fn is_open_for_relay(&mut self, end: End) -> bool {
+        let waiting = match end {
+            End::Session(key) => self.router.session_output(key).len(),
+            End::Link(key) => self.router.link_output(self.now, key).len(),
+        };
+        waiting == 0
+    }
+
+    /// An end's connection is gone.
+    pub(super) fn lose(&mut self, end: End) {
+        match end {
+            End::Session(key) => {
+                self.sessions.remove(key);
+                self.router.handle(self.now, Input::SessionLost(key));
+            }
+            End::Link(key) => self.lose_link(key, LossReason::Failed),
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! Large values: a Bulk lane for each, through which they pass without ever being held.
+//!
+//! ```text
+//!             head known, own requests answered     lane free        bytes moved by the driver
+//!   session ─────────────────────────────────► waits ───────► cut ──────────────────────────► answered
+//!                                                              ▲ │ more arguments, more commands of
+//!                                                              └─┘ a live transaction
+//! ```
+//!
+//! A lane serves one session at a time, in the order in which they asked. A session uses a lane only
+//! while it has no unanswered request elsewhere, so that its requests for one shard never overtake
+//! each other on two paths.
+
+use crate::command::{self, CommandSpec, Treatment};
+use crate::link::{Lane, Link, Target};
+use crate::order::{End, LinkKey, Order, Output, SessionKey};
+use crate::place::{Located, Shard};
+use crate::plan;
+use crate::resp::{Request, RequestScan, parse_integer};
+use crate::router::{Setup, Traffic};
+use crate::session::{Flow, Pause};
+use crate::stats::CloseReason;
+use crate::time::Time;
+
+/// What became of an unfinished request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// It is not large, or has to be whole before it can be looked at.
+    No,
+    /// It is looked at again later.
+    Wait,
+    /// All its bytes so far are on their way, and the rest of its large argument is ordered.
+    Taken,
+}
+
+impl Traffic {
+    /// Looks at an unfinished request; if the argument that is arriving is large, sends it on its way.
+    /// `need`: bytes up to that argument's end.
+    pub(crate) fn cut_through(
+        &mut self,
+        setup: &Setup,
+        key: SessionKey,
+        scan: &mut RequestScan,
+        bytes: &[u8],
+        need: usize,
+    ) -> Cut {
+        if scan.arriving().is_none_or(|size| size < setup.limits.large_min) {
+            return Cut::No;
+        }
+        let lane = match self.cutting_lane(key) {
+            Some(lane) => {
+                self.extend_lane(lane, bytes);
+                lane
+            }
+            None => match self.begin_cut(setup, key, scan, bytes, need) {
+                Ok(lane) => lane,
+                Err(cut) => return cut,
+            },
+        };
+        scan.pass_argument();
+        self.relay(End::Session(key), End::Link(lane), (need - bytes.len()) as u64);
+        Cut::Taken
+    }
+
+    /// The lane that the middle of a request goes to.
+    pub(crate) fn cutting_lane(&self, key: SessionKey) -> Option<LinkKey> {
+        self.sessions.get(key).filter(|session| session.cut).and_then(|session| session.lane)
+    }
+
+    fn begin_cut(
+        &mut self,
+        setup: &Setup,
+        key: SessionKey,
+        scan: &mut RequestScan,
+        bytes: &[u8],
+        need: usize,
+    ) -> Result<LinkKey, Cut> {
+        let head = scan.head(bytes).ok_or(Cut::No)?;
+        let id = setup.table.resolve(&head).map_err(|_| Cut::No)?;
+        let spec = setup.table.spec(id);
+        let shard = bulk_home(setup, spec, &head).ok_or(Cut::No)?;
+        if self.treatment(setup, id, &head) != Treatment::Forward {
+            return Err(Cut::No);
+        }
+        if self.holds_transaction(key) {
+            if self.is_doomed(key) {
+                self.answer_held(setup, key);
+                self.answer_new(setup, key, |out| out.extend_from_slice(b"+QUEUED\r\n"));
+                self.skip_rest(setup, key, scan, need - bytes.len());
+                return Err(Cut::Taken);
+            }
+            if let Err(why) = self.settle_home(setup, key, id, &head) {
+                self.doom(setup, key, &why);
+                self.skip_rest(setup, key, scan, need - bytes.len());
+                return Err(Cut::Taken);
+            }
+            self.answer_held(setup, key);
+        }
+        let lane = self.lane_for(setup, shard, key).ok_or(Cut::Wait)?;
+        self.note_large(head.arg(1));
+        self.go_live(key, lane);
+        let pending = self.push_pending(key);
+        self.send_on_lane(lane, Target::Request(pending, 0), bytes);
+        self.stats.count_request(id.index());
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.cut = true;
+        }
+        Ok(lane)
+    }
+
+    /// The last bytes of a request that was cut through.
+    pub(crate) fn finish_cut(&mut self, key: SessionKey, tail: &[u8]) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        session.cut = false;
+        let (lane, live) = (session.lane, session.held.is_some());
+        if let Some(lane) = lane {
+            self.extend_lane(lane, tail);
+        }
+        if !live {
+            self.pause(key, Pause::Lane);
+        }
+        self.release_lane_if_done(key);
+    }
+
+    /// Takes a read that will be answered with a large value to a lane, so that nobody waits behind it.
+    pub(crate) fn read_on_lane(&mut self, setup: &Setup, key: SessionKey, shard: Shard, request: &Request<'_>) -> Flow {
+        let Some(lane) = self.lane_for(setup, shard, key) else { return Flow::Again };
+        let pending = self.push_pending(key);
+        self.send_on_lane(lane, Target::Request(pending, 0), request.bytes);
+        self.pause(key, Pause::Lane);
+        Flow::Next
+    }
+
+    /// Whether a read's reply is expected to be large: its span says so, or its file had large values before.
+    pub(crate) fn is_large_read(&self, setup: &Setup, spec: &CommandSpec, request: &Request<'_>) -> bool {
+        match &*spec.name {
+            "getrange" | "substr" => span(request).is_some_and(|span| span >= setup.limits.large_min as u64),
+            "get" | "getex" | "getdel" => self.large.contains(request.arg(1)),
+            _ => false,
+        }
+    }
+
+    /// The lane of a session that may use one now; else it is paused, and looked at again when it may.
+    fn lane_for(&mut self, setup: &Setup, shard: Shard, key: SessionKey) -> Option<LinkKey> {
+        let session = self.sessions.get(key)?;
+        if let Some(lane) = session.lane.filter(|lane| self.links.get(*lane).is_some_and(Link::is_ready)) {
+            return Some(lane);
+        }
+        if session.first.is_some() {
+            self.pause(key, Pause::Own);
+            return None;
+        }
+        self.pause(key, Pause::Lane);
+        let upstream = &mut self.upstreams[shard.index()];
+        if !upstream.bulk_waiting.contains(&key) {
+            upstream.bulk_waiting.push_back(key);
+        }
+        self.serve_lanes(setup, shard.index());
+        let lane = self.sessions.get(key)?.lane?;
+        self.unpause(key);
+        Some(lane)
+    }
+
+    /// Gives free lanes to those who wait, and opens another if there may be more.
+    pub(crate) fn serve_lanes(&mut self, setup: &Setup, index: usize) {
+        loop {
+            let upstream = &self.upstreams[index];
+            if upstream.bulk_waiting.is_empty() {
+                return;
+            }
+            let free = upstream.bulk.iter().copied().find(|lane| self.links.get(*lane).is_some_and(Link::is_free_lane));
+            let Some(lane) = free else { break };
+            self.hand_lane(index, lane);
+        }
+        let opening = |lane: &&LinkKey| self.links.get(**lane).is_some_and(|link| !link.is_ready());
+        let upstream = &self.upstreams[index];
+        let wanted = upstream.bulk_waiting.len() > upstream.bulk.iter().filter(opening).count();
+        let may_open = self.now >= upstream.bulk_rest && self.is_ready(upstream);
+        if wanted && may_open && upstream.bulk.len() < setup.limits.bulk_lanes {
+            let key = self.links.insert(Link::new(index, Lane::Bulk, self.now));
+            self.upstreams[index].bulk.push(key);
+            self.connect_if_due(setup, key);
+        }
+    }
+
+    fn hand_lane(&mut self, index: usize, lane: LinkKey) {
+        while let Some(key) = self.upstreams[index].bulk_waiting.pop_front() {
+            let (Some(session), Some(link)) = (self.sessions.get_mut(key), self.links.get_mut(lane)) else { continue };
+            session.lane = Some(lane);
+            link.owner = Some(key);
+            self.resumable.push(key);
+            return;
+        }
+    }
+
+    /// Gives a session's lane to the next one, once everything on it is answered.
+    pub(crate) fn release_lane_if_done(&mut self, key: SessionKey) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let in_use = session.cut || session.first.is_some() || session.held.as_ref().is_some_and(|held| held.is_live());
+        if in_use {
+            return;
+        }
+        if let Some(lane) = session.lane.take() {
+            self.free_lane(lane);
+        }
+        if self.sessions.get(key).is_some_and(|session| matches!(session.paused, Some(Pause::Lane | Pause::Own))) {
+            self.resumable.push(key);
+        }
+    }
+
+    /// A lane has no owner any more.
+    pub(crate) fn free_lane(&mut self, lane: LinkKey) {
+        let Some(link) = self.links.get_mut(lane) else { return };
+        link.owner = None;
+        self.freed_lanes.push(link.upstream);
+    }
+
+    /// Adds a request to a lane. It has no deadline: how long a large value takes is its client's affair,
+    /// until others wait for the lane.
+    pub(crate) fn send_on_lane(&mut self, lane: LinkKey, target: Target, bytes: &[u8]) {
+        self.last_id += 1;
+        let Some(link) = self.links.get_mut(lane) else { return };
+        link.append(self.last_id, target, Time::NEVER, |out| out.extend_from_slice(bytes));
+        self.write_lane(lane);
+    }
+
+    fn extend_lane(&mut self, lane: LinkKey, bytes: &[u8]) {
+        let Some(link) = self.links.get_mut(lane) else { return };
+        link.extend(bytes);
+        self.write_lane(lane);
+    }
+
+    fn write_lane(&mut self, lane: LinkKey) {
+        let Some(link) = self.links.get_mut(lane) else { return };
+        if !std::mem::replace(&mut link.dirty, true) {
+            self.outputs.push_back(Output::Order(End::Link(lane), Order::Inject));
+        }
+    }
+
+    /// A lane is gone. Its session's request cannot be repeated, for nobody has all its bytes: in the
+    /// middle of one the session is closed.
+    pub(crate) fn lane_lost(&mut self, setup: &Setup, lane: LinkKey, link: &Link) {
+        let upstream = &mut self.upstreams[link.upstream];
+        upstream.bulk.retain(|other| *other != lane);
+        if !link.is_ready() {
+            upstream.bulk_rest = self.now.after(setup.limits.reconnect_max);
+        }
+        self.freed_lanes.push(link.upstream);
+        let Some(key) = link.owner else { return };
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        session.lane = None;
+        let live = session.held.as_ref().is_some_and(|held| held.is_live());
+        if std::mem::take(&mut session.cut) || live {
+            self.finish_session(setup, key, CloseReason::Upstream);
+        }
+        self.release_lane_if_done(key);
+    }
+
+    /// A session is gone: a lane in the middle of its request or transaction is closed, so that the
+    /// instance discards what it has.
+    pub(crate) fn abandon_lane(&mut self, setup: &Setup, lane: LinkKey) {
+        let Some(link) = self.links.get_mut(lane) else { return };
+        link.owner = None;
+        if link.in_flight() == 0 && link.unsent() == 0 {
+            self.free_lane(lane);
+        } else {
+            self.close_lane(setup, lane);
+        }
+    }
+
+    /// When upstreams that refused a lane are asked for one again.
+    pub(crate) fn next_lane_attempt(&self) -> Option<Time> {
+        let waiting = self.upstreams.iter().filter(|upstream| !upstream.bulk_waiting.is_empty());
+        waiting.map(|upstream| upstream.bulk_rest).filter(|rest| *rest > self.now).min()
+    }
+
+    /// Remembers that a file has large values.
+    pub(crate) fn note_large(&mut self, key: &[u8]) {
+        self.large.insert(key);
+    }
+}
+
+/// Where a request goes whose keys are all known though it is not whole.
+fn bulk_home(setup: &Setup, spec: &CommandSpec, head: &Request<'_>) -> Option<Shard> {
+    let position = command::first_key(spec, head)? as usize;
+    let known = position < head.spans.len() && head.arg(position).len() <= setup.limits.key_max;
+    match known.then(|| plan::locate(setup, head.arg(position)))? {
+        Located::Home(shard) => Some(shard),
+        Located::Spread(_) => None,
+    }
+}
+
+/// Bytes that a GETRANGE asks for, if its ends are both counted from the same side.
+fn span(request: &Request<'_>) -> Option<u64> {
+    let (start, end) = (parse_integer(request.arg(2))?, parse_integer(request.arg(3))?);
+    let same_side = (start < 0) == (end < 0);
+    // From the front to the end: as much as there is.
+    if !same_side {
+        return Some(if end < 0 { u64::MAX } else { 0 });
+    }
+    u64::try_from(end.checked_sub(start)?.checked_add(1)?).ok()
+}
+
+/// Files whose values were large: a small table of fingerprints, newer ones over older.
+///
+/// The stripes of a file are alike, so the number at a key's end does not count.
+#[derive(Debug)]
+pub(crate) struct LargeFiles {
+    slots: Box<[u32; 1024]>,
+    any: bool,
+}
+
+impl Default for LargeFiles {
+    fn default() -> Self {
+        Self { slots: Box::new([0; 1024]), any: false }
+    }
+}
+
+impl LargeFiles {
+    fn insert(&mut self, key: &[u8]) {
+        let print = fingerprint(key);
+        self.slots[print as usize % 1024] = print;
+        self.any = true;
+    }
+
+    fn contains(&self, key: &[u8]) -> bool {
+        if !self.any {
+            return false;
+        }
+        let print = fingerprint(key);
+        self.slots[print as usize % 1024] == print
+    }
+}
+
+/// FNV-1a of the key without the digits at its end; never 0.
+fn fingerprint(key: &[u8]) -> u32 {
+    let digits = key.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let hash = key[..key.len() - digits]
+        .iter()
+        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+    hash | 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stripes_of_a_file_are_remembered_together() {
+        let mut large = LargeFiles::default();
+        large.insert(b"/m/f:1");
+        assert!(large.contains(b"/m/f:27") && !large.contains(b"/m/g:1"));
+    }
+}

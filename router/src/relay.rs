@@ -1,0 +1,134 @@
+//! Bytes that the driver moves from one end to another without the core seeing them.
+
+use crate::link::Lane;
+use crate::order::{End, LinkKey, Order, Output, SessionKey};
+use crate::router::{Setup, Traffic};
+use crate::stats::CloseReason;
+use crate::time::Time;
+
+/// One ordered relay that is not through.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Relay {
+    from: End,
+    to: End,
+    /// Bytes that have not reached the other end.
+    remaining: u64,
+    /// When the last bytes did.
+    moved: Time,
+}
+
+impl Traffic {
+    /// Orders the driver to move the next bytes of one end to the other.
+    pub(crate) fn relay(&mut self, from: End, to: End, bytes: u64) {
+        self.relays.push(Relay { from, to, remaining: bytes, moved: self.now });
+        self.outputs.push_back(Output::Order(from, Order::Relay { to, bytes }));
+    }
+
+    /// So many bytes of an end have reached the other end of its relay.
+    pub(crate) fn relayed(&mut self, setup: &Setup, from: End, bytes: u64) {
+        let Some(at) = self.relays.iter().position(|relay| relay.from == from) else { return };
+        let relay = &mut self.relays[at];
+        relay.remaining = relay.remaining.saturating_sub(bytes);
+        relay.moved = self.now;
+        self.count_relayed(from, bytes);
+        if self.relays[at].remaining == 0 {
+            self.relays.swap_remove(at);
+            match from {
+                End::Session(key) => self.argument_relayed(key),
+                End::Link(key) => self.bulk_relayed(setup, key),
+            }
+        }
+    }
+
+    fn count_relayed(&mut self, from: End, bytes: u64) {
+        let counts = &mut self.stats.bytes;
+        match from {
+            End::Session(key) => {
+                counts.from_clients += bytes;
+                counts.to_upstreams += bytes;
+                let lane = self.sessions.get(key).and_then(|session| session.lane);
+                if let Some(link) = lane.and_then(|lane| self.links.get_mut(lane)) {
+                    link.heard = self.now;
+                }
+            }
+            End::Link(key) => {
+                counts.from_upstreams += bytes;
+                counts.to_clients += bytes;
+                if let Some(link) = self.links.get_mut(key) {
+                    link.heard = self.now;
+                }
+            }
+        }
+    }
+
+    fn argument_relayed(&mut self, key: SessionKey) {
+        if self.sessions.get(key).is_some_and(|session| session.between_requests()) {
+            self.finish_cut(key, b"");
+        }
+    }
+
+    /// Whether bytes of this end are being moved.
+    pub(crate) fn is_relaying(&self, from: End) -> bool {
+        self.relays.iter().any(|relay| relay.from == from)
+    }
+
+    /// Whether bytes are being moved to or from this link, or will be when their turn comes.
+    pub(crate) fn is_occupied(&self, key: LinkKey) -> bool {
+        let end = End::Link(key);
+        let owned = self.links.get(key).is_some_and(|link| link.owner.is_some() || link.parked);
+        owned || self.relays.iter().any(|relay| relay.from == end || relay.to == end)
+    }
+
+    /// Forgets the relays of an end that is gone. Those towards it: what their source has yet to
+    /// send of the value.
+    pub(crate) fn drop_relays(&mut self, end: End) -> Vec<(End, u64)> {
+        let orphaned: Vec<(End, u64)> =
+            self.relays.iter().filter(|relay| relay.to == end).map(|relay| (relay.from, relay.remaining)).collect();
+        self.relays.retain(|relay| relay.from != end && relay.to != end);
+        orphaned
+    }
+
+    /// Ends what moves nothing while others wait for it.
+    pub(crate) fn end_stalls(&mut self, setup: &Setup) {
+        let stalled: Vec<Relay> = self.relays.iter().copied().filter(|relay| self.is_stalled(setup, relay)).collect();
+        for relay in stalled {
+            if let (End::Session(key), _) | (_, End::Session(key)) = (relay.from, relay.to) {
+                self.stats.stalls += 1;
+                self.close_session_now(setup, key, CloseReason::Stalled);
+            }
+        }
+    }
+
+    fn is_stalled(&self, setup: &Setup, relay: &Relay) -> bool {
+        self.now >= relay.moved.after(setup.limits.stall_max) && self.others_wait(relay)
+    }
+
+    /// Whether anyone waits for the link of a relay: senders for its lane, or requests behind on it.
+    fn others_wait(&self, relay: &Relay) -> bool {
+        let ((End::Link(key), _) | (_, End::Link(key))) = (relay.from, relay.to) else { return false };
+        self.links.get(key).is_some_and(|link| match link.lane {
+            Lane::Bulk => !self.upstreams[link.upstream].bulk_waiting.is_empty(),
+            _ => link.in_flight() > 1,
+        })
+    }
+
+    /// When the next relay counts as stalled.
+    pub(crate) fn next_stall(&self, setup: &Setup) -> Option<Time> {
+        let waited = self.relays.iter().filter(|relay| self.others_wait(relay));
+        waited.map(|relay| relay.moved.after(setup.limits.stall_max)).min()
+    }
+
+    /// Closes a session at once, whatever it is in the middle of.
+    pub(crate) fn close_session_now(&mut self, setup: &Setup, key: SessionKey, reason: CloseReason) {
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.reason = reason;
+            self.session_lost(setup, key);
+            self.outputs.push_back(Output::CloseSession(key));
+        }
+    }
+
+    /// Closes a lane on purpose.
+    pub(crate) fn close_lane(&mut self, setup: &Setup, lane: LinkKey) {
+        self.give_up(setup, lane, crate::upstream::Loss::Abandoned);
+    }
+}

@@ -1,0 +1,172 @@
+//! Large replies: handed on as they come, never held.
+//!
+//! A reply's size is unknown when its request is sent. One that turns out large on the Shared link
+//! retires that link: new requests use a fresh one, and only those behind the value wait for it.
+
+use crate::link::{Lane, Link, Target};
+use crate::order::{End, LinkKey, Order, Output, SessionKey};
+use crate::pending::PendingKey;
+use crate::resp::ReplyScan;
+use crate::router::{Setup, Traffic};
+use crate::time::Time;
+use crate::upstream::Loss;
+
+/// What becomes of a reply of which a large value is arriving.
+enum Course {
+    /// It is its session's turn: hand it on.
+    Stream(SessionKey, PendingKey),
+    /// Earlier replies are missing: leave the rest in the link.
+    Park(PendingKey),
+    /// Nobody wants it.
+    Skip,
+    /// It has to be whole.
+    Hold,
+}
+
+impl Traffic {
+    /// Looks at the beginning of a reply; if the value that is arriving is large, sends it on its way.
+    /// How many bytes are done with.
+    pub(crate) fn stream_reply(
+        &mut self,
+        setup: &Setup,
+        key: LinkKey,
+        scan: &mut ReplyScan,
+        bytes: &[u8],
+    ) -> Result<usize, Loss> {
+        let Some((size, end)) = scan.arriving(bytes) else { return Ok(0) };
+        if size < setup.limits.large_min || end <= bytes.len() {
+            return Ok(0);
+        }
+        let part = self.links.get(key).and_then(Link::front).ok_or(Loss::UnaskedReply)?;
+        let missing = (end - bytes.len()) as u64;
+        self.retire_link(setup, key);
+        match self.course(part.target) {
+            Course::Hold => return Ok(0),
+            Course::Park(pending) => {
+                self.park(key, pending);
+                return Ok(0);
+            }
+            Course::Skip => self.outputs.push_back(Output::Order(End::Link(key), Order::Skip { bytes: missing })),
+            Course::Stream(session, pending) => {
+                self.hand_on(session, bytes);
+                self.relay(End::Link(key), End::Session(session), missing);
+                if let Some(link) = self.links.get_mut(key) {
+                    link.begin_stream(pending);
+                }
+            }
+        }
+        let whole = scan.pass_bulk();
+        if whole && !self.is_relaying(End::Link(key)) {
+            self.end_reply(setup, key);
+        } else if let Some(link) = self.links.get_mut(key) {
+            link.last_value = whole;
+        }
+        Ok(bytes.len())
+    }
+
+    fn course(&self, target: Target) -> Course {
+        let Target::Request(pending, _) = target else { return Course::Skip };
+        match self.turn_of(pending) {
+            None => Course::Skip,
+            Some((_, false, _)) => Course::Hold,
+            Some((session, true, true)) => Course::Stream(session, pending),
+            Some((_, true, false)) => Course::Park(pending),
+        }
+    }
+
+    /// Adds the beginning of a streamed reply to its session's output.
+    pub(crate) fn hand_on(&mut self, session_key: SessionKey, bytes: &[u8]) {
+        let Some(session) = self.sessions.get_mut(session_key) else { return };
+        self.buffers.provide(&mut session.out);
+        session.out.extend_from_slice(bytes);
+        if !std::mem::replace(&mut session.dirty, true) {
+            self.outputs.push_back(Output::Order(End::Session(session_key), Order::Inject));
+        }
+    }
+
+    /// A large value of a link's reply has reached its session.
+    pub(crate) fn bulk_relayed(&mut self, setup: &Setup, key: LinkKey) {
+        if self.links.get(key).is_some_and(|link| link.last_value) {
+            self.end_reply(setup, key);
+        }
+    }
+
+    /// The reply whose large value came last is through.
+    fn end_reply(&mut self, setup: &Setup, key: LinkKey) {
+        let Some(link) = self.links.get_mut(key) else { return };
+        link.last_value = false;
+        let part = link.take_answered();
+        if let Some(pending) = link.end_stream() {
+            self.answer(setup, pending, |_| {});
+        } else if part.is_some() {
+            self.stats.discarded_replies += 1;
+        }
+        self.tidy_after_reply(key);
+    }
+
+    /// Takes the Shared link out of service because a large value is on it. Sessions that have
+    /// requests on it use the next one only when these are answered, so that none overtakes another.
+    fn retire_link(&mut self, setup: &Setup, key: LinkKey) {
+        let Some(link) = self.links.get_mut(key) else { return };
+        if link.lane != Lane::Shared || std::mem::replace(&mut link.retired, true) {
+            return;
+        }
+        let index = link.upstream;
+        let waiting: Vec<PendingKey> = link.requests().collect();
+        for pending in waiting {
+            self.settle_first(pending);
+        }
+        let next = self.links.insert(Link::new(index, Lane::Shared, self.now));
+        self.upstreams[index].shared = next;
+        self.stats.links_retired += 1;
+        self.connect_if_due(setup, next);
+    }
+
+    /// A link has one reply less to wait for: a retired one may be closed, a lane be free.
+    pub(crate) fn tidy_after_reply(&mut self, key: LinkKey) {
+        let Some(link) = self.links.get(key).filter(|link| link.in_flight() == 0) else { return };
+        if link.retired {
+            self.links.remove(key);
+            self.outputs.push_back(Output::CloseLink(key));
+        } else if link.is_free_lane() && link.lane == Lane::Bulk {
+            self.freed_lanes.push(link.upstream);
+        }
+    }
+
+    /// The session that a link streams to is gone: the rest of the value goes nowhere.
+    pub(crate) fn orphan_stream(&mut self, setup: &Setup, key: LinkKey, remaining: u64) {
+        let Some(link) = self.links.get_mut(key) else { return };
+        if link.lane == Lane::Bulk {
+            return self.close_lane(setup, key);
+        }
+        link.end_stream();
+        self.outputs.push_back(Output::Order(End::Link(key), Order::Skip { bytes: remaining }));
+        if link.last_value {
+            self.end_reply(setup, key);
+        }
+    }
+
+    /// Reads a link on that had to wait for its reply's turn.
+    pub(crate) fn unpark(&mut self, setup: &Setup, key: LinkKey) {
+        let Some(link) = self.links.get_mut(key) else { return };
+        if std::mem::take(&mut link.parked) {
+            self.link_bytes(setup, key, b"");
+            self.outputs.push_back(Output::Read(End::Link(key)));
+        }
+    }
+}
+
+impl Link {
+    /// The next reply goes to its session as it comes; its time cannot run out any more.
+    fn begin_stream(&mut self, pending: PendingKey) {
+        self.streaming = Some(pending);
+        if let Some(part) = self.front_mut() {
+            part.deadline = Time::NEVER;
+        }
+    }
+
+    /// The request whose reply was being streamed, if one was.
+    pub(crate) fn end_stream(&mut self) -> Option<PendingKey> {
+        self.streaming.take()
+    }
+}
