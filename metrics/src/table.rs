@@ -256,6 +256,10 @@ metrics! {
             "Upstream replies that nobody waited for any more: their session was closed, or their deadline had passed.";
         LinksLost: "pdw_links_lost_total", Counter, Number, [], Sum,
             "Links that broke or were given up.";
+        LinksRetired: "pdw_links_retired_total", Counter, Number, [], Sum,
+            "Shared links closed to new requests because a large reply turned up on them.";
+        Stalls: "pdw_stalls_total", Counter, Number, [], Sum,
+            "Sessions closed because a large value of theirs stood still while its link was wanted.";
         LinkWrites: "pdw_link_writes_total", Counter, Number, [], Sum,
             "Writes to links.";
         Turns: "pdw_turns_total", Counter, Number, [], Sum,

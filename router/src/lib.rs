@@ -19,6 +19,7 @@ mod pending;
 pub mod place;
 mod plan;
 mod pool;
+mod proof;
 mod refusal;
 mod relay;
 pub mod resp;
@@ -29,6 +30,7 @@ mod spread;
 pub mod stats;
 mod stream;
 mod time;
+mod timers;
 mod transaction;
 mod upstream;
 

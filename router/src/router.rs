@@ -16,12 +16,13 @@ use crate::pending::{Pending, PendingKey};
 use crate::place::Homes;
 use crate::plan::Scratch;
 use crate::pool::Pool;
+use crate::proof;
 use crate::relay::Relay;
 use crate::resp::ScanLimits;
 use crate::session::{Partial, Session};
 use crate::stats::{Holding, Stats};
 use crate::time::Time;
-use crate::upstream::{self, Upstream};
+use crate::upstream::Upstream;
 
 /// A named set of habits, chosen for whose traffic it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -276,7 +277,7 @@ impl Traffic {
             unparked: Vec::new(),
             freed_lanes: Vec::new(),
             large: LargeFiles::default(),
-            probe: upstream::probe(&setup.name),
+            probe: proof::probe(&setup.name),
             random: Random(setup.seed | 1),
             last_id: 0,
             stats: Stats::default(),

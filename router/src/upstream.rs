@@ -8,7 +8,7 @@ use crate::order::{End, LinkKey, LossReason, Notice, Order, Output, SessionKey};
 use crate::pending::PendingKey;
 use crate::place::Shard;
 use crate::refusal::Refusal;
-use crate::resp::{self, ReplyError, ReplyScan, write};
+use crate::resp::{ReplyError, ReplyScan, write};
 use crate::router::{Profile, Setup, Traffic};
 use crate::stats::CloseReason;
 use crate::time::Time;
@@ -22,7 +22,7 @@ pub(crate) struct Upstream {
     /// The link for the proxy's own questions, opened when there is one.
     control: Option<LinkKey>,
     /// Attempts since it was last usable.
-    failures: u32,
+    pub(crate) failures: u32,
     /// Attempts to replace a lost link.
     pub(crate) reconnects: u64,
     /// It lets us run MULTI, as far as we know.
@@ -228,7 +228,7 @@ impl Traffic {
             used += len;
             let Some(link) = self.links.get_mut(key) else { break };
             if matches!(link.stage, Stage::Proving(_)) {
-                self.prove(setup, key, reply)?;
+                self.prove(key, reply)?;
                 continue;
             }
             let part = link.take_answered().ok_or(Loss::UnaskedReply)?;
@@ -258,47 +258,6 @@ impl Traffic {
             Target::Nobody => self.stats.discarded_replies += 1,
             Target::Table(lookup) => self.looked_up(lookup, reply),
         }
-    }
-
-    /// Takes a reply to the probe: CLIENT SETNAME, MULTI, PING, EXEC.
-    fn prove(&mut self, setup: &Setup, key: LinkKey, reply: &[u8]) -> Result<(), Loss> {
-        let Some(link) = self.links.get_mut(key) else { return Ok(()) };
-        let index = link.upstream;
-        let step = link.proof.replies;
-        link.proof.replies += 1;
-        match step {
-            0 if reply.starts_with(b"-ERR LOOP") => {
-                self.outputs.push_back(Output::Notice(Notice::UpstreamIsSelf(index)))
-            }
-            0 => {}
-            1 => link.proof.multi = reply == b"+OK\r\n",
-            2 => link.proof.alive = !resp::is_error(reply),
-            _ if !link.proof.alive => return Err(Loss::Unusable),
-            _ => {
-                let multi = link.proof.multi && reply.first() == Some(&b'*');
-                self.proven(setup, key, index, multi);
-            }
-        }
-        Ok(())
-    }
-
-    fn proven(&mut self, _setup: &Setup, key: LinkKey, index: usize, multi: bool) {
-        let upstream = &mut self.upstreams[index];
-        upstream.failures = 0;
-        if upstream.multi && !multi {
-            self.outputs.push_back(Output::Notice(Notice::TransactionsForbidden(index)));
-        }
-        upstream.multi = multi;
-        // It may know commands that it could not be asked about before.
-        self.unknown.clear();
-        let Some(link) = self.links.get_mut(key) else { return };
-        link.stage = Stage::Ready;
-        link.dirty = true;
-        if link.lane == Lane::Shared {
-            self.outputs.push_back(Output::Notice(Notice::UpstreamReady(index)));
-        }
-        self.freed_lanes.push(index);
-        self.outputs.push_back(Output::Order(End::Link(key), Order::Inject));
     }
 
     /// Closes a link that the driver believes to be sound.
@@ -374,24 +333,12 @@ impl Traffic {
     }
 
     /// Answers the requests of a link whose time is up.
-    fn expire(&mut self, setup: &Setup, key: LinkKey) {
+    pub(crate) fn expire(&mut self, setup: &Setup, key: LinkKey) {
         let now = self.now;
         while let Some((target, sent)) = self.links.get_mut(key).and_then(|link| link.expire(now)) {
             let why = if sent { Refusal::OutcomeUnknown } else { Refusal::NotSent };
             self.deliver_refusal(setup, target, &why);
         }
-    }
-
-    /// Does what is due.
-    pub(crate) fn tick(&mut self, setup: &Setup) {
-        let mut at = 0;
-        // By position: a link that is given up is replaced while we go on.
-        while let Some(key) = self.links.keys().nth(at) {
-            at += 1;
-            self.tick_link(setup, key);
-        }
-        self.end_stalls(setup);
-        (0..self.upstreams.len()).for_each(|index| self.serve_lanes(setup, index));
     }
 
     /// A link is gone that is opened again only when somebody needs one.
@@ -411,50 +358,4 @@ impl Traffic {
             self.close_session_now(setup, session, CloseReason::Upstream);
         }
     }
-
-    fn tick_link(&mut self, setup: &Setup, key: LinkKey) {
-        self.connect_if_due(setup, key);
-        self.expire(setup, key);
-        let occupied = self.is_occupied(key);
-        let Some(link) = self.links.get_mut(key) else { return };
-        match link.stage {
-            Stage::Connecting(until) | Stage::Proving(until) if until <= self.now => {
-                self.give_up(setup, key, Loss::TooLate);
-            }
-            Stage::Ready if occupied => {}
-            Stage::Ready if link.in_flight() > 0 && self.now >= link.heard.after(setup.limits.link_dead) => {
-                self.give_up(setup, key, Loss::Silent);
-            }
-            Stage::Ready if link.in_flight() == 0 && self.now >= link.heard.after(setup.limits.ping_interval) => {
-                self.send_on(setup, key, Target::Nobody, |out| out.extend_from_slice(b"*1\r\n$4\r\nPING\r\n"));
-            }
-            _ => {}
-        }
-    }
-
-    /// When something is due next.
-    pub(crate) fn next_timeout(&self, setup: &Setup) -> Option<Time> {
-        let due = self.links.iter().map(|(key, link)| {
-            let stage = match link.stage {
-                Stage::Ready if self.is_occupied(key) => Time::NEVER,
-                Stage::Down(when) => when,
-                Stage::Connecting(until) | Stage::Proving(until) => until,
-                Stage::Ready if link.in_flight() > 0 => link.heard.after(setup.limits.link_dead),
-                Stage::Ready => link.heard.after(setup.limits.ping_interval),
-            };
-            stage.min(link.next_deadline())
-        });
-        due.chain(self.next_stall(setup)).chain(self.next_lane_attempt()).min()
-    }
-}
-
-/// What a new link has to answer before anything travels on it. With MULTI forbidden by the
-/// instance's ACL the commands of a "transaction" would be applied one by one, hence the proof.
-pub(crate) fn probe(name: &str) -> Vec<u8> {
-    let mut probe = Vec::new();
-    write::request(&mut probe, 3, [b"CLIENT".as_slice(), b"SETNAME", name.as_bytes()].into_iter());
-    for command in [b"MULTI".as_slice(), b"PING", b"EXEC"] {
-        write::request(&mut probe, 1, [command].into_iter());
-    }
-    probe
 }

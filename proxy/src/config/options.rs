@@ -153,6 +153,18 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
         sentence: "Most bytes that a transaction may hold before its `EXEC`; the command that passes it is refused, and `EXEC` answers EXECABORT.",
     },
     OptionSpec {
+        name: "limits.large_min",
+        kind: Kind::Bytes { default: 64 * KIB, range: (4 * KIB, GIB), field: |draft| &mut draft.limits.large_min },
+        reload: Reload::Live,
+        sentence: "A value of at least this size is large: it is never held, but passes through a link of its own while its tail is still on its way.",
+    },
+    OptionSpec {
+        name: "limits.bulk_lanes",
+        kind: Kind::Count { default: 2, range: (1, 64), field: |draft| &mut draft.limits.bulk_lanes },
+        reload: Reload::Live,
+        sentence: "Links of one worker to one upstream for large values; who needs one while all are taken waits, first come first served.",
+    },
+    OptionSpec {
         name: "limits.session_pending_max",
         kind: Kind::Count {
             default: 1024,
@@ -221,6 +233,16 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
         kind: Kind::Time { default: 30 * SECOND, range: (100, HOUR), field: |draft| &mut draft.limits.ping_interval },
         reload: Reload::Live,
         sentence: "How long a link may be idle before it is tried with a `PING`.",
+    },
+    OptionSpec {
+        name: "times.stall_max",
+        kind: Kind::Time {
+            default: 10 * SECOND,
+            range: (SECOND / 10, HOUR),
+            field: |draft| &mut draft.limits.stall_max,
+        },
+        reload: Reload::Live,
+        sentence: "How long a large value may stand still while others wait for its link; then its session is closed.",
     },
     OptionSpec {
         name: "times.link_dead",

@@ -62,6 +62,8 @@ fn counted(set: &mut WorkerSet, stats: &Stats) {
     set.set_counter(Counter::Replies, stats.replies);
     set.set_counter(Counter::RepliesDiscarded, stats.discarded_replies);
     set.set_counter(Counter::LinksLost, stats.links_lost);
+    set.set_counter(Counter::LinksRetired, stats.links_retired);
+    set.set_counter(Counter::Stalls, stats.stalls);
     set.set_counter(Counter::LinkWrites, stats.batch.counts.iter().sum());
     set.set_family(Family::Requests, &stats.requests);
     set.set_labelled(Family::Requests, usize::MAX, stats.unknown_requests);

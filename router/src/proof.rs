@@ -1,0 +1,61 @@
+//! What a new link has to show before anything travels on it.
+
+use crate::link::{Lane, Stage};
+use crate::order::{End, LinkKey, Notice, Order, Output};
+use crate::resp::{self, write};
+use crate::router::Traffic;
+use crate::upstream::Loss;
+
+impl Traffic {
+    /// Takes a reply to the probe: CLIENT SETNAME, MULTI, PING, EXEC.
+    pub(crate) fn prove(&mut self, key: LinkKey, reply: &[u8]) -> Result<(), Loss> {
+        let Some(link) = self.links.get_mut(key) else { return Ok(()) };
+        let index = link.upstream;
+        let step = link.proof.replies;
+        link.proof.replies += 1;
+        match step {
+            0 if reply.starts_with(b"-ERR LOOP") => {
+                self.outputs.push_back(Output::Notice(Notice::UpstreamIsSelf(index)))
+            }
+            0 => {}
+            1 => link.proof.multi = reply == b"+OK\r\n",
+            2 => link.proof.alive = !resp::is_error(reply),
+            _ if !link.proof.alive => return Err(Loss::Unusable),
+            _ => {
+                let multi = link.proof.multi && reply.first() == Some(&b'*');
+                self.proven(key, index, multi);
+            }
+        }
+        Ok(())
+    }
+
+    fn proven(&mut self, key: LinkKey, index: usize, multi: bool) {
+        let upstream = &mut self.upstreams[index];
+        upstream.failures = 0;
+        if upstream.multi && !multi {
+            self.outputs.push_back(Output::Notice(Notice::TransactionsForbidden(index)));
+        }
+        upstream.multi = multi;
+        // It may know commands that it could not be asked about before.
+        self.unknown.clear();
+        let Some(link) = self.links.get_mut(key) else { return };
+        link.stage = Stage::Ready;
+        link.dirty = true;
+        if link.lane == Lane::Shared {
+            self.outputs.push_back(Output::Notice(Notice::UpstreamReady(index)));
+        }
+        self.freed_lanes.push(index);
+        self.outputs.push_back(Output::Order(End::Link(key), Order::Inject));
+    }
+}
+
+/// What a new link has to answer before anything travels on it. With MULTI forbidden by the
+/// instance's ACL the commands of a "transaction" would be applied one by one, hence the proof.
+pub(crate) fn probe(name: &str) -> Vec<u8> {
+    let mut probe = Vec::new();
+    write::request(&mut probe, 3, [b"CLIENT".as_slice(), b"SETNAME", name.as_bytes()].into_iter());
+    for command in [b"MULTI".as_slice(), b"PING", b"EXEC"] {
+        write::request(&mut probe, 1, [command].into_iter());
+    }
+    probe
+}
