@@ -1,1 +1,17 @@
-//! Placeholder until its first content lands.
+//! Harness of the end to end suites: real instances, a real proxy, clients that count bytes.
+//!
+//! Nothing here knows how the proxy works inside: it is started as an operator would start it and
+//! spoken to over sockets. Everything started is killed by its own process id when its guard is
+//! dropped, by a panic too, and every wait has an end.
+
+pub mod address;
+pub mod clients;
+pub mod connection;
+pub mod contents;
+pub mod differential;
+pub mod guard;
+pub mod instance;
+pub mod nutcracker;
+pub mod pdwfs;
+pub mod proxy;
+pub mod reply;

@@ -1,0 +1,109 @@
+//! Child processes that do not outlive the test that started them.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use crate::connection::until;
+
+/// A child process, killed by its id when dropped, a panic included.
+#[derive(Debug)]
+pub struct Guard {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Guard {
+    /// Starts `command` with its output in `log`.
+    ///
+    /// # Errors
+    /// When the program cannot be started or the log not be made.
+    pub fn start(command: &mut Command, log: &Path) -> io::Result<Guard> {
+        let output = File::create(log)?;
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        let child = command.spawn().map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", command.get_program().to_string_lossy()))
+        })?;
+        Ok(Guard { child, log: log.to_owned() })
+    }
+
+    /// The child's process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What the child has written so far.
+    pub fn output(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The exit status, once the child has ended by itself.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    pub fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
+    }
+
+    /// Waits for the child to end by itself.
+    ///
+    /// # Errors
+    /// `TimedOut` when it still runs after `limit`.
+    pub fn wait_end(&mut self, limit: Duration) -> io::Result<ExitStatus> {
+        until("end of the process", limit, || {
+            self.ended()?.ok_or_else(|| io::Error::new(io::ErrorKind::TimedOut, "still running"))
+        })
+    }
+
+    /// Resident memory, in KiB (`VmRSS` of `/proc/PID/status`).
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn resident_kib(&self) -> io::Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|rest| rest.split_whitespace().next()).and_then(|text| text.parse().ok());
+        number.ok_or_else(|| io::Error::other("no VmRSS"))
+    }
+
+    /// Waits until `attempt` succeeds, and gives up at once when the child has ended.
+    ///
+    /// # Errors
+    /// With the child's output, when it ended or `attempt` never succeeded.
+    pub fn wait_ready(&mut self, limit: Duration, mut attempt: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+        let outcome = until("readiness", limit, || match (attempt(), self.child.try_wait()?) {
+            (Err(_), Some(status)) => Ok(Err(status)),
+            (attempted, _) => attempted.map(Ok),
+        });
+        match outcome {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(status)) => Err(io::Error::other(format!("ended at once ({status}): {}", self.output()))),
+            Err(error) => Err(io::Error::new(error.kind(), format!("{error}: {}", self.output()))),
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // Both fail only when the child is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_guard_leaves_no_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let guard = Guard::start(Command::new("sleep").arg("60"), &folder.path().join("log")).unwrap();
+        let process = PathBuf::from(format!("/proc/{}", guard.pid()));
+        assert!(process.exists());
+        drop(guard);
+        assert!(!process.exists());
+    }
+}

@@ -1,0 +1,157 @@
+//! The proxy under test, started as an operator starts it.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::address::Address;
+use crate::connection::Connection;
+use crate::guard::Guard;
+
+const START_LIMIT: Duration = Duration::from_secs(20);
+
+/// What to start: the options of `pdw-proxy serve` that suites use.
+#[derive(Clone, Debug, Default)]
+pub struct Launch {
+    profile: Option<&'static str>,
+    placement: Option<&'static str>,
+    mutant: Option<String>,
+    config: Option<String>,
+    listen: Option<Address>,
+    upstreams: Vec<Address>,
+    arguments: Vec<String>,
+}
+
+impl Launch {
+    /// A proxy of one worker in front of `upstreams`, with a profile's defaults.
+    pub fn new(profile: &'static str, upstreams: &[Address]) -> Launch {
+        let arguments = vec!["--workers".to_owned(), "1".to_owned()];
+        Launch { profile: Some(profile), upstreams: upstreams.to_vec(), arguments, ..Launch::default() }
+    }
+
+    /// Places keys by `name`.
+    #[must_use]
+    pub fn placement(mut self, name: &'static str) -> Launch {
+        self.placement = Some(name);
+        self
+    }
+
+    /// A deliberate fault, for binaries built with feature `mutants`.
+    #[must_use]
+    pub fn mutant(mut self, name: &str) -> Launch {
+        self.mutant = Some(name.to_owned());
+        self
+    }
+
+    /// Text of a configuration file.
+    #[must_use]
+    pub fn config(mut self, text: &str) -> Launch {
+        self.config = Some(text.to_owned());
+        self
+    }
+
+    /// Listens there instead of on a free loopback port.
+    #[must_use]
+    pub fn listen(mut self, address: &Address) -> Launch {
+        self.listen = Some(address.clone());
+        self
+    }
+
+    /// Further arguments of `serve`.
+    #[must_use]
+    pub fn argument(mut self, argument: &str) -> Launch {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// Starts the proxy and waits until it answers a PING.
+    ///
+    /// # Errors
+    /// When it does not; the text holds what it wrote.
+    pub fn start(&self) -> io::Result<Proxy> {
+        let mut proxy = self.spawn()?;
+        let address = proxy.address.clone();
+        proxy.guard.wait_ready(START_LIMIT, || Connection::open(&address)?.demand(&["PING"]).map(drop))?;
+        Ok(proxy)
+    }
+
+    /// Starts the proxy and waits for nothing.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub fn spawn(&self) -> io::Result<Proxy> {
+        let folder = tempfile::Builder::new().prefix("pdw-proxy-").tempdir()?;
+        let address = self.listen.clone().map_or_else(Address::free_loopback, Ok)?;
+        let mut command = Command::new(program()?);
+        command.args(["serve", "--listen", &address.to_string()]);
+        for upstream in &self.upstreams {
+            command.args(["--upstream", &upstream.to_string()]);
+        }
+        self.optional(&mut command);
+        if let Some(text) = &self.config {
+            let file = folder.path().join("config.toml");
+            std::fs::write(&file, text)?;
+            command.arg("--config").arg(file);
+        }
+        let guard = Guard::start(&mut command, &folder.path().join("log"))?;
+        Ok(Proxy { address, guard, _folder: folder })
+    }
+
+    fn optional(&self, command: &mut Command) {
+        if let Some(profile) = self.profile {
+            command.args(["--profile", profile]);
+        }
+        if let Some(placement) = self.placement {
+            command.args(["--placement", placement]);
+        }
+        command.args(&self.arguments).env_remove("PDW_MUTANT");
+        if let Some(mutant) = &self.mutant {
+            command.env("PDW_MUTANT", mutant);
+        }
+    }
+}
+
+/// The proxy's binary: `PDW_PROXY_BIN`, else the one cargo built beside the running test.
+///
+/// # Errors
+/// When there is none.
+pub fn program() -> io::Result<PathBuf> {
+    if let Some(named) = std::env::var_os("PDW_PROXY_BIN") {
+        return Ok(PathBuf::from(named));
+    }
+    let test = std::env::current_exe()?;
+    let beside = test.parent().and_then(|deps| deps.parent()).map(|profile| profile.join("pdw-proxy"));
+    let missing = "no pdw-proxy beside the tests: `cargo build -p pdw-proxy --features mutants` or set PDW_PROXY_BIN";
+    beside.filter(|file| file.is_file()).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, missing))
+}
+
+/// A running proxy.
+#[derive(Debug)]
+pub struct Proxy {
+    address: Address,
+    guard: Guard,
+    _folder: TempDir,
+}
+
+impl Proxy {
+    /// Where it listens.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Its process.
+    pub fn guard(&mut self) -> &mut Guard {
+        &mut self.guard
+    }
+
+    /// A new session.
+    ///
+    /// # Errors
+    /// What the socket reports.
+    pub fn connect(&self) -> io::Result<Connection> {
+        Connection::open(&self.address)
+    }
+}

@@ -1,0 +1,60 @@
+//! After a proxied run every instance holds exactly what the client-side ring would have left there.
+
+use std::io;
+
+use pdw_tests::contents::read_all;
+use pdw_tests::instance::{Instance, addresses};
+use pdw_tests::pdwfs::{CONNECTIONS_MAX, TRIM_SCRIPT, TRIM_SHA};
+use pdw_tests::proxy::Launch;
+
+use super::replay::{direct_contents, replay, same, seed};
+
+/// Replays directly, then through a proxy with `mutant`, and compares. The outer result tells
+/// whether the check could be made, the inner one what it found.
+pub(super) fn check(count: usize, mutant: Option<&str>) -> io::Result<io::Result<()>> {
+    let instances = Instance::start_many(count)?;
+    let wanted = direct_contents(seed(), &instances)?;
+    let mut launch = Launch::new("pdwfs", &addresses(&instances));
+    if let Some(mutant) = mutant {
+        launch = launch.mutant(mutant);
+    }
+    let proxy = launch.start()?;
+    let replayed = replay(seed(), &|_| vec![proxy.address().clone()]);
+    Ok(replayed.and_then(|peak| {
+        assert_eq!(peak, CONNECTIONS_MAX, "the replay does not open as many connections as pdwfs does");
+        same(&wanted, &read_all(&instances)?)
+    }))
+}
+
+#[test]
+fn one_instance_holds_what_a_direct_run_leaves() -> io::Result<()> {
+    check(1, None)?
+}
+
+#[test]
+fn three_instances_hold_what_a_direct_run_leaves() -> io::Result<()> {
+    check(3, None)?
+}
+
+#[test]
+fn eleven_instances_hold_what_a_direct_run_leaves() -> io::Result<()> {
+    // From 11 up the ring has equal points.
+    check(11, None)?
+}
+
+#[test]
+fn a_direct_replay_leaves_the_same_twice_and_another_seed_something_else() -> io::Result<()> {
+    let instances = Instance::start_many(3)?;
+    let (first, second) = (direct_contents(7, &instances)?, direct_contents(7, &instances)?);
+    same(&first, &second)?;
+    assert!(same(&first, &direct_contents(8, &instances)?).is_err());
+    Ok(())
+}
+
+#[test]
+fn the_replays_script_has_the_digest_it_is_called_by() -> io::Result<()> {
+    let instance = Instance::start()?;
+    let digest = instance.connect()?.demand(&["SCRIPT", "LOAD", TRIM_SCRIPT])?;
+    assert_eq!(digest.text(), TRIM_SHA);
+    Ok(())
+}
