@@ -1,0 +1,183 @@
+//! Sequences from a seed.
+
+use fastrand::Rng;
+
+use super::vocabulary::{FAMILIES, TEMPLATES, fill};
+use super::{Shape, Step};
+
+/// What sequences are made for.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Steps of a sequence, at most; blocks may add a few.
+    pub steps: usize,
+    /// Longest run of steps that are sent without waiting.
+    pub chunk: usize,
+}
+
+impl Default for Setting {
+    fn default() -> Setting {
+        Setting { steps: 40, chunk: 12 }
+    }
+}
+
+/// The sequence of `seed`.
+pub fn sequence(seed: u64, setting: &Setting) -> Vec<Step> {
+    let mut random = Rng::with_seed(seed);
+    // Without tags most commands with several keys are refused where there are several shards.
+    let tagged = random.bool();
+    let mut generator = Generator { random, tagged, steps: Vec::new() };
+    if generator.random.u8(..) < 20 {
+        generator.one_key_world();
+    }
+    while generator.steps.len() < setting.steps {
+        generator.block();
+    }
+    generator.cut(setting.chunk);
+    generator.steps
+}
+
+struct Generator {
+    random: Rng,
+    tagged: bool,
+    steps: Vec<Step>,
+}
+
+impl Generator {
+    fn block(&mut self) {
+        match self.random.u8(..100) {
+            0..=7 => self.transaction(),
+            8..=9 => self.scan(),
+            10..=11 => self.silence(),
+            _ => self.command(),
+        }
+    }
+
+    /// RANDOMKEY has one answer where there is at most one key.
+    fn one_key_world(&mut self) {
+        let key = self.key("str");
+        self.push(vec![b"RANDOMKEY".to_vec()], Shape::Array);
+        self.push(vec![b"SET".to_vec(), key.clone(), b"v".to_vec()], Shape::Array);
+        self.push(vec![b"RANDOMKEY".to_vec()], Shape::Array);
+        self.push(vec![b"DEL".to_vec(), key], Shape::Array);
+        self.push(vec![b"RANDOMKEY".to_vec()], Shape::Array);
+    }
+
+    fn transaction(&mut self) {
+        // One in three meets in one home, whatever the rest of the sequence does.
+        let outer = self.tagged;
+        self.tagged |= self.random.u8(..3) == 0;
+        self.push(vec![b"MULTI".to_vec()], Shape::Array);
+        for _ in 0..self.random.usize(..6) {
+            self.command();
+        }
+        if self.random.u8(..20) == 0 {
+            self.push(vec![b"MULTI".to_vec()], Shape::Array);
+        }
+        let end: &[u8] = if self.random.u8(..5) == 0 { b"DISCARD" } else { b"EXEC" };
+        self.push(vec![end.to_vec()], Shape::Array);
+        self.tagged = outer;
+    }
+
+    fn scan(&mut self) {
+        let options = ["", " COUNT 1", " MATCH *1", " TYPE string"][self.random.usize(..4)];
+        let words = format!("SCAN 0{options}");
+        self.push(words.split(' ').map(|word| word.as_bytes().to_vec()).collect(), Shape::Scan);
+    }
+
+    fn silence(&mut self) {
+        let nothing: [&[u8]; 4] = [b"\r\n", b"*0\r\n", b"*-1\r\n", b"\n"];
+        let bytes = nothing[self.random.usize(..nothing.len())].to_vec();
+        self.push(vec![bytes], Shape::Silent);
+    }
+
+    fn command(&mut self) {
+        let template = TEMPLATES[self.random.usize(..TEMPLATES.len())];
+        let mut words: Vec<Vec<u8>> = template.split(' ').flat_map(|word| self.expand(word)).collect();
+        self.damage(&mut words);
+        let plain = |word: &Vec<u8>| {
+            !word.is_empty() && word.iter().all(|byte| byte.is_ascii_graphic() && !b"'\"".contains(byte))
+        };
+        let inline = self.random.u8(..20) == 0 && words.iter().all(plain) && words[0][0] != b'*';
+        self.push(words, if inline { Shape::Inline } else { Shape::Array });
+    }
+
+    /// Now and then a command is not as it should be.
+    fn damage(&mut self, words: &mut Vec<Vec<u8>>) {
+        let last = words.len() - 1;
+        let at = self.random.usize(..words.len());
+        match self.random.u8(..80) {
+            0 if last > 0 => words.truncate(last),
+            1 => words.push(b"extra".to_vec()),
+            2 if at > 0 => words[at] = b"x".to_vec(),
+            3 if at > 0 => words.swap(at, last),
+            4 => words[0].make_ascii_lowercase(),
+            5 if at > 0 => drop(words.remove(at)),
+            _ => {}
+        }
+    }
+
+    /// The words of one word of a template.
+    fn expand(&mut self, word: &str) -> Vec<Vec<u8>> {
+        if let Some(optional) = word.strip_prefix('?') {
+            let choices: Vec<_> = optional.split('|').collect();
+            let chosen = choices[self.random.usize(..choices.len())];
+            let present = self.random.bool();
+            return chosen.split(',').filter(|_| present).map(|part| self.one(part)).collect();
+        }
+        if let Some(repeated) = word.strip_suffix('+').filter(|word| word.starts_with('$')) {
+            let count = self.random.usize(1..=4);
+            return (0..count).flat_map(|_| repeated.split(':')).map(|part| self.one(part)).collect();
+        }
+        // A choice; its words are joined by commas.
+        let choices: Vec<_> = word.split('|').collect();
+        let chosen = choices[self.random.usize(..choices.len())];
+        chosen.split(',').map(|part| self.one(part)).collect()
+    }
+
+    fn one(&mut self, part: &str) -> Vec<u8> {
+        match part.strip_prefix('$') {
+            None => part.as_bytes().to_vec(),
+            Some(name) if name == "key" || FAMILIES.contains(&name) => self.key(name),
+            Some(name) => fill(name, &mut self.random).unwrap_or_default(),
+        }
+    }
+
+    /// A key, mostly of its family, so that types meet and sometimes clash.
+    fn key(&mut self, family: &str) -> Vec<u8> {
+        let stray = family == "key" || self.random.u8(..12) == 0;
+        let family = if stray { FAMILIES[self.random.usize(..FAMILIES.len())] } else { family };
+        let tag = if self.tagged || self.random.u8(..3) == 0 { "{t}" } else { "" };
+        match self.random.u8(..50) {
+            0 if !self.tagged => Vec::new(),
+            1 => [tag.as_bytes(), b"\x00\xff key"].concat(),
+            _ => format!("{tag}{family}{}", self.random.u8(1..=2)).into_bytes(),
+        }
+    }
+
+    fn push(&mut self, arguments: Vec<Vec<u8>>, shape: Shape) {
+        self.steps.push(Step { arguments, shape, cut: false });
+    }
+
+    fn cut(&mut self, chunk: usize) {
+        let mut left = self.random.usize(1..=chunk);
+        for step in &mut self.steps {
+            left -= 1;
+            step.cut = left == 0;
+            if step.cut {
+                left = self.random.usize(1..=chunk);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_gives_one_sequence_and_another_gives_another() {
+        let setting = Setting::default();
+        assert_eq!(sequence(5, &setting), sequence(5, &setting));
+        assert_ne!(sequence(5, &setting), sequence(6, &setting));
+    }
+}

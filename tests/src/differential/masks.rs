@@ -1,0 +1,174 @@
+//! Everything in which a subject may differ from one Redis, with the reason. A mask that no run needs is an error.
+
+use std::collections::BTreeSet;
+
+use super::Step;
+use crate::reply::Value;
+
+/// One permitted difference.
+#[derive(Debug)]
+pub struct Mask {
+    /// What reports call it.
+    pub name: &'static str,
+    /// Why it is permitted.
+    pub reason: &'static str,
+    /// What is done with it.
+    pub rule: Rule,
+}
+
+/// How a mask applies.
+#[derive(Clone, Copy, Debug)]
+pub enum Rule {
+    /// These requests are refused with an error that starts so; the oracle never gets them, and inside
+    /// MULTI gets an unknown command in their place.
+    Refused(fn(&Step, &Situation) -> bool, &'static str),
+    /// For these requests two replies need only be as alike as this.
+    Alike(fn(&Step) -> bool, fn(&Value, &Value) -> bool),
+}
+
+/// What is known when a request is about to be sent.
+#[derive(Clone, Debug, Default)]
+pub struct Situation {
+    /// Shards behind the subject.
+    pub shards: usize,
+    /// Homes of the request's keys.
+    pub homes: BTreeSet<usize>,
+    /// Whether MULTI is open.
+    pub queueing: bool,
+    /// Home of the open transaction, once a key was queued.
+    pub transaction_home: Option<usize>,
+}
+
+/// Names of the masks that were needed.
+pub type Used = BTreeSet<&'static str>;
+
+/// Commands that one Redis carries out on keys that lie anywhere, and a proxy too: part by part.
+const SPLIT: &[&str] = &["MGET", "MSET", "DEL", "UNLINK", "EXISTS", "TOUCH"];
+
+/// Commands that concern all shards at once.
+const WHOLE: &[&str] = &["DBSIZE", "KEYS", "SCAN", "RANDOMKEY", "FLUSHALL", "FLUSHDB"];
+
+/// Every mask.
+pub const MASKS: &[Mask] = &[
+    Mask {
+        name: "cross-home",
+        reason: "its keys, or those of its transaction, live on several instances, and it cannot be split",
+        rule: Rule::Refused(crosses_homes, "CROSSSLOT"),
+    },
+    Mask {
+        name: "whole-in-multi",
+        reason: "a transaction is carried out by one instance, this command concerns all of them",
+        rule: Rule::Refused(|step, at| at.shards > 1 && at.queueing && is_whole(step), ""),
+    },
+    Mask {
+        name: "keys-by-pattern",
+        reason: "BY and GET of SORT name keys by a pattern; they may live on any instance",
+        rule: Rule::Refused(|step, at| at.shards > 1 && sorts_by_pattern(step), "ERR 'SORT'"),
+    },
+    Mask {
+        name: "needs-its-own-link",
+        reason: "subscriptions, blocking commands and WATCH need a link of their own, which comes later",
+        rule: Rule::Refused(|step, _| is_one_of(step, &["WATCH", "BLPOP", "SUBSCRIBE"]) && enough(step), "ERR '"),
+    },
+    Mask {
+        name: "one-database",
+        reason: "the proxy serves database 0, and says so where one Redis with one database has words of its own",
+        rule: Rule::Refused(reaches_other_database, "ERR '"),
+    },
+    Mask {
+        name: "resp3",
+        reason: "RESP3 comes later; clients fall back on NOPROTO",
+        rule: Rule::Refused(|step, _| step.word(0) == "HELLO" && step.word(1) == "3", "NOPROTO"),
+    },
+    Mask {
+        name: "greeting",
+        reason: "HELLO tells the id of the session and the proxy's own version",
+        rule: Rule::Alike(
+            |step| step.word(0) == "HELLO",
+            |wanted, found| wanted.elements().len() == found.elements().len() && wanted.error() == found.error(),
+        ),
+    },
+    Mask {
+        name: "clock",
+        reason: "the two servers set an expiry at slightly different times",
+        rule: Rule::Alike(|step| is_one_of(step, CLOCK), within_seconds),
+    },
+    Mask {
+        name: "order",
+        reason: "Redis leaves the order of these replies open: it depends on a random hash seed",
+        rule: Rule::Alike(|step| is_one_of(step, UNORDERED), |wanted, found| sorted(wanted) == sorted(found)),
+    },
+];
+
+const CLOCK: &[&str] = &["TTL", "PTTL", "EXPIRETIME", "PEXPIRETIME"];
+
+const UNORDERED: &[&str] = &[
+    "SMEMBERS",
+    "SINTER",
+    "SUNION",
+    "SDIFF",
+    "SPOP",
+    "SRANDMEMBER",
+    "SSCAN",
+    "HGETALL",
+    "HKEYS",
+    "HVALS",
+    "HRANDFIELD",
+    "HSCAN",
+    "ZRANDMEMBER",
+    "ZSCAN",
+    "KEYS",
+    "SCAN",
+    "GEOSEARCH",
+];
+
+fn is_one_of(step: &Step, names: &[&str]) -> bool {
+    names.contains(&step.name().as_str())
+}
+
+/// Whether WATCH, BLPOP or SUBSCRIBE has as many arguments as it needs to be more than an arity error.
+fn enough(step: &Step) -> bool {
+    step.arguments.len() > 1 + usize::from(step.name() == "BLPOP")
+}
+
+fn crosses_homes(step: &Step, at: &Situation) -> bool {
+    let elsewhere = at.queueing && at.transaction_home.is_some_and(|home| at.homes.iter().any(|other| *other != home));
+    let split = SPLIT.contains(&step.name().as_str()) && !at.queueing;
+    elsewhere || (at.homes.len() > 1 && !split)
+}
+
+fn is_whole(step: &Step) -> bool {
+    let all = is_one_of(step, &["SCRIPT", "FUNCTION"]);
+    all || is_one_of(step, WHOLE)
+}
+
+fn sorts_by_pattern(step: &Step) -> bool {
+    is_one_of(step, &["SORT"]) && step.arguments.iter().skip(2).any(|word| word == b"BY" || word == b"GET")
+}
+
+fn reaches_other_database(step: &Step, _: &Situation) -> bool {
+    match step.name().as_str() {
+        "MOVE" | "SWAPDB" => step.arguments.len() == 3,
+        _ => false,
+    }
+}
+
+fn within_seconds(wanted: &Value, found: &Value) -> bool {
+    match (wanted.integer(), found.integer()) {
+        // Milliseconds and seconds alike: the tolerance only has to exceed the time a sequence takes.
+        (Some(wanted), Some(found)) if wanted > 0 && found > 0 => wanted.abs_diff(found) <= 10_000,
+        _ => wanted == found,
+    }
+}
+
+/// The value with the elements of every array in a fixed order.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Array(Some(elements)) => {
+            let mut elements: Vec<_> = elements.iter().map(sorted).collect();
+            elements.sort();
+            Value::Array(Some(elements))
+        }
+        other => other.clone(),
+    }
+}

@@ -1,0 +1,133 @@
+//! One Redis, asked step by step, says what the subject must answer.
+
+use std::io;
+
+use pdw_router::place::Placement;
+
+use super::masks::{MASKS, Mask, Rule, Situation};
+use super::{Shape, Step};
+use crate::connection::{Connection, encode};
+use crate::instance::Instance;
+use crate::reply::Value;
+
+/// What the subject must answer to one step.
+#[derive(Clone, Debug)]
+pub(super) enum Expected {
+    /// This, or something as alike as a mask permits; with the steps that an EXEC carried out.
+    Reply(Value, Vec<Step>),
+    /// An error that starts as the mask says.
+    Refusal(&'static Mask, &'static str),
+    /// Nothing at all.
+    Silence,
+}
+
+/// An instance that answers for what should be.
+#[derive(Debug)]
+pub(super) struct Oracle {
+    control: Connection,
+    instance: Instance,
+}
+
+impl Oracle {
+    pub(super) fn start(instance: Instance) -> io::Result<Oracle> {
+        Ok(Oracle { control: instance.connect()?, instance })
+    }
+
+    /// Carries out `steps` on an empty instance. `placement` tells where the subject has its keys.
+    pub(super) fn answer(&mut self, steps: &[Step], placement: &Placement) -> io::Result<Vec<Expected>> {
+        clear(&mut self.control)?;
+        let session = self.instance.connect()?;
+        let mut asking =
+            Asking { control: &mut self.control, session, placement, at: Situation::default(), queued: vec![] };
+        asking.at.shards = placement.shards();
+        steps.iter().map(|step| asking.step(step)).collect()
+    }
+}
+
+/// Removes keys, scripts and functions.
+pub(super) fn clear(control: &mut Connection) -> io::Result<()> {
+    let commands: [&[&str]; 3] = [&["FLUSHALL"], &["SCRIPT", "FLUSH"], &["FUNCTION", "FLUSH"]];
+    control.send(&commands.iter().flat_map(|command| encode(command)).collect::<Vec<_>>())?;
+    control.receive_many(commands.len()).map(drop)
+}
+
+struct Asking<'a> {
+    control: &'a mut Connection,
+    session: Connection,
+    placement: &'a Placement,
+    at: Situation,
+    queued: Vec<Step>,
+}
+
+impl Asking<'_> {
+    fn step(&mut self, step: &Step) -> io::Result<Expected> {
+        match step.shape {
+            Shape::Silent => Ok(Expected::Silence),
+            Shape::Scan => Ok(Expected::Reply(scan(&mut self.session, step)?, Vec::new())),
+            Shape::Array | Shape::Inline => self.command(step),
+        }
+    }
+
+    fn command(&mut self, step: &Step) -> io::Result<Expected> {
+        self.at.homes = self.homes(step)?;
+        let refusal = MASKS.iter().find_map(|mask| match mask.rule {
+            Rule::Refused(applies, prefix) if applies(step, &self.at) => Some((mask, prefix)),
+            _ => None,
+        });
+        if let Some((mask, prefix)) = refusal {
+            if self.at.queueing {
+                self.session.call(&["PDW-REFUSED"])?;
+            }
+            return Ok(Expected::Refusal(mask, prefix));
+        }
+        let value = self.session.call(&step.arguments)?;
+        Ok(self.follow(step, value))
+    }
+
+    /// Keeps track of the transaction.
+    fn follow(&mut self, step: &Step, value: Value) -> Expected {
+        let mut carried = Vec::new();
+        if value == Value::Simple(b"QUEUED".to_vec()) {
+            self.queued.push(step.clone());
+            self.at.transaction_home = self.at.transaction_home.or(self.at.homes.first().copied());
+        } else if step.name() == "MULTI" && value.error().is_none() {
+            self.at.queueing = true;
+        } else if ends_transaction(step, &value) {
+            carried = std::mem::take(&mut self.queued);
+            (self.at.queueing, self.at.transaction_home) = (false, None);
+        }
+        Expected::Reply(value, carried)
+    }
+
+    /// Homes of the keys that Redis itself finds in the request; none for one that it would not accept.
+    fn homes(&mut self, step: &Step) -> io::Result<std::collections::BTreeSet<usize>> {
+        if self.placement.shards() == 1 || step.arguments.len() < 2 {
+            return Ok(std::collections::BTreeSet::new());
+        }
+        let question = [&[b"COMMAND".to_vec(), b"GETKEYS".to_vec()], step.arguments.as_slice()].concat();
+        let keys = self.control.call(&question)?;
+        Ok(keys.elements().iter().map(|key| self.placement.home(key.bytes()).index()).collect())
+    }
+}
+
+/// Whether MULTI is closed afterwards: EXEC and DISCARD close it with an error too, but for a wrong number of arguments.
+fn ends_transaction(step: &Step, value: &Value) -> bool {
+    let closes = ["EXEC", "DISCARD", "RESET"].contains(&step.name().as_str());
+    closes && !value.error().is_some_and(|text| text.starts_with("ERR wrong number"))
+}
+
+/// All elements of a scan, once each; the last reply if it is an error.
+pub(super) fn scan(session: &mut Connection, step: &Step) -> io::Result<Value> {
+    let mut arguments = step.arguments.clone();
+    let mut elements = std::collections::BTreeSet::new();
+    for _ in 0..10_000 {
+        let page = session.call(&arguments)?;
+        let [cursor, found] = page.elements() else { return Ok(page) };
+        elements.extend(found.elements().iter().cloned());
+        if cursor.bytes() == b"0" {
+            return Ok(Value::Array(Some(elements.into_iter().collect())));
+        }
+        arguments[1] = cursor.bytes().to_vec();
+    }
+    Err(io::Error::other("a scan that never ends"))
+}

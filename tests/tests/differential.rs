@@ -1,0 +1,109 @@
+//! Whatever one Redis answers, it answers through the proxy too: on one instance, and on four.
+//!
+//! `PDW_SEED` is the first seed, `PDW_SEEDS` how many sequences each setting gets.
+
+use std::io;
+
+use pdw_router::place::{Placement, PlacementKind, PlacementOptions, Target};
+use pdw_tests::address::Address;
+use pdw_tests::differential::{Difference, MASKS, Setting, Step, Subject, Trial, Used, sequence, shrink};
+use pdw_tests::instance::{Instance, Server, addresses};
+use pdw_tests::nutcracker::Nutcracker;
+use pdw_tests::proxy::Launch;
+
+/// Sequences of each setting unless `PDW_SEEDS` says otherwise.
+const SEEDS: u64 = 400;
+
+/// Differences shown before a run gives up.
+const SHOWN: usize = 12;
+
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// Placement `slots`: it does not depend on the instances' addresses, so that a seed means the same every time.
+fn placement(shards: usize) -> io::Result<Placement> {
+    let targets: Vec<_> = (0..shards).map(|shard| Target::named(shard.to_string(), 1)).collect();
+    Placement::new(&PlacementOptions::new(PlacementKind::Slots), &targets).map_err(io::Error::other)
+}
+
+fn trial(server: &Server, address: &Address, instances: &[Instance]) -> io::Result<Trial> {
+    let subject = Subject { address: address.clone(), placement: placement(instances.len())? };
+    Trial::new(Instance::start_with(server, &[])?, subject, instances)
+}
+
+/// Runs `count` sequences and describes the differences, shrunk.
+fn differences(trial: &mut Trial, count: u64, left_out: &[&str]) -> io::Result<Vec<String>> {
+    let (first, mut shown) = (number("PDW_SEED", 1), Vec::new());
+    for seed in first..first + count {
+        let mut steps = sequence(seed, &Setting::default());
+        steps.retain(|step| !left_out.contains(&step.name().as_str()));
+        if let Some(difference) = trial.run(&steps)? {
+            let (steps, difference) = shrink(trial, &steps, difference)?;
+            shown.push(describe(seed, &steps, &difference));
+        }
+        if shown.len() >= SHOWN {
+            break;
+        }
+    }
+    Ok(shown)
+}
+
+fn describe(seed: u64, steps: &[Step], difference: &Difference) -> String {
+    let lines: Vec<_> = steps.iter().enumerate().map(|(at, step)| format!("  {at}: {step}")).collect();
+    format!("seed {seed}:\n{}\n  {difference}\n", lines.join("\n"))
+}
+
+/// Compares a proxy before `shards` instances of `server` with one of them; returns the masks it needed.
+fn proxied(server: &Server, shards: usize, count: u64) -> io::Result<Used> {
+    let instances = (0..shards).map(|_| Instance::start_with(server, &[])).collect::<io::Result<Vec<_>>>()?;
+    let proxy = Launch::new("redis", &addresses(&instances)).placement("slots").start()?;
+    let mut trial = trial(server, proxy.address(), &instances)?;
+    let found = differences(&mut trial, count, &[])?;
+    assert!(found.is_empty(), "{} with {shards} instances:\n{}", server.name, found.join("\n"));
+    Ok(trial.used)
+}
+
+#[test]
+fn a_proxy_answers_as_one_redis_does_and_every_mask_is_needed() -> io::Result<()> {
+    let count = number("PDW_SEEDS", SEEDS);
+    let mut used = proxied(&Server::redis(), 1, count)?;
+    used.extend(proxied(&Server::redis(), 4, count)?);
+    let idle: Vec<_> = MASKS.iter().map(|mask| mask.name).filter(|name| !used.contains(name)).collect();
+    assert_eq!(idle, Vec::<&str>::new(), "masks that no run needed");
+    Ok(())
+}
+
+#[test]
+fn a_proxy_answers_as_one_valkey_does() -> io::Result<()> {
+    for server in Server::found().iter().filter(|server| server.name == "valkey") {
+        proxied(server, 4, number("PDW_SEEDS", SEEDS) / 4)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn one_redis_does_not_differ_from_another() -> io::Result<()> {
+    let instances = Instance::start_many(1)?;
+    let mut trial = trial(&Server::redis(), instances[0].address(), &instances)?;
+    // What one Redis carries out and a proxy has to refuse.
+    let left_out = ["WATCH", "BLPOP", "SUBSCRIBE", "MOVE", "SWAPDB", "HELLO"];
+    let found = differences(&mut trial, 300, &left_out)?;
+    assert!(found.is_empty(), "{}", found.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn nutcracker_differs_and_the_difference_is_small() -> io::Result<()> {
+    let instances = Instance::start_many(1)?;
+    let Some(nutcracker) = Nutcracker::start(&addresses(&instances))? else {
+        eprintln!("SKIPPED: nutcracker is not installed");
+        return Ok(());
+    };
+    let mut trial = trial(&Server::redis(), nutcracker.address(), &instances)?;
+    let steps = sequence(1, &Setting::default());
+    let difference = trial.run(&steps)?.ok_or_else(|| io::Error::other("no difference found"))?;
+    let (small, _) = shrink(&mut trial, &steps, difference)?;
+    assert!(small.len() <= 3, "not shrunk: {small:?}");
+    Ok(())
+}
