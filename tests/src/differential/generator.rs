@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 
-use super::vocabulary::{FAMILIES, TEMPLATES, fill};
+use super::vocabulary::{FAMILIES, FILLERS, PROLOGUE, TEMPLATES, fill};
 use super::{Shape, Step};
 
 /// What sequences are made for.
@@ -25,10 +25,12 @@ pub fn sequence(seed: u64, setting: &Setting) -> Vec<Step> {
     let mut random = Rng::with_seed(seed);
     // Without tags most commands with several keys are refused where there are several shards.
     let tagged = random.bool();
-    let mut generator = Generator { random, tagged, steps: Vec::new() };
+    let focus = random.choose_multiple(FAMILIES, 2);
+    let mut generator = Generator { random, tagged, focus, steps: Vec::new() };
     if generator.random.u8(..) < 20 {
         generator.one_key_world();
     }
+    generator.prologue();
     while generator.steps.len() < setting.steps {
         generator.block();
     }
@@ -39,6 +41,8 @@ pub fn sequence(seed: u64, setting: &Setting) -> Vec<Step> {
 struct Generator {
     random: Rng,
     tagged: bool,
+    /// The families of keys that this sequence is about: few, so that they meet.
+    focus: Vec<&'static &'static str>,
     steps: Vec<Step>,
 }
 
@@ -60,6 +64,25 @@ impl Generator {
         self.push(vec![b"RANDOMKEY".to_vec()], Shape::Array);
         self.push(vec![b"DEL".to_vec(), key], Shape::Array);
         self.push(vec![b"RANDOMKEY".to_vec()], Shape::Array);
+    }
+
+    fn prologue(&mut self) {
+        for template in PROLOGUE {
+            if self.random.bool() {
+                self.command_of(template);
+            }
+        }
+        for _ in 0..4 {
+            let template = self.filler();
+            self.command_of(template);
+        }
+    }
+
+    /// A command that fills a key of a family in focus, so that others find something there.
+    fn filler(&mut self) -> &'static str {
+        let family = self.focus[self.random.usize(..self.focus.len())];
+        let place = FAMILIES.iter().position(|name| name == family).unwrap_or(0);
+        FILLERS[place]
     }
 
     fn transaction(&mut self) {
@@ -91,7 +114,11 @@ impl Generator {
     }
 
     fn command(&mut self) {
-        let template = TEMPLATES[self.random.usize(..TEMPLATES.len())];
+        let template = if self.random.u8(..5) == 0 { self.filler() } else { self.template() };
+        self.command_of(template);
+    }
+
+    fn command_of(&mut self, template: &str) {
         let mut words: Vec<Vec<u8>> = template.split(' ').flat_map(|word| self.expand(word)).collect();
         self.damage(&mut words);
         let plain = |word: &Vec<u8>| {
@@ -99,6 +126,20 @@ impl Generator {
         };
         let inline = self.random.u8(..20) == 0 && words.iter().all(plain) && words[0][0] != b'*';
         self.push(words, if inline { Shape::Inline } else { Shape::Array });
+    }
+
+    fn template(&mut self) -> &'static str {
+        loop {
+            let template = TEMPLATES[self.random.usize(..TEMPLATES.len())];
+            let names = template.split([' ', '|', ',', '?', ':', '+']).filter_map(|word| word.strip_prefix('$'));
+            let mut families = names.filter(|name| FAMILIES.contains(name)).peekable();
+            // What is about no family would be most of a sequence, and FLUSHALL undoes it.
+            let odds = if template.starts_with("FLUSH") { 12 } else { 3 };
+            let rare = families.peek().is_none() && self.random.u8(..odds) > 0;
+            if !rare && families.all(|name| self.focus.contains(&&name)) {
+                return template;
+            }
+        }
     }
 
     /// Now and then a command is not as it should be.
@@ -145,7 +186,7 @@ impl Generator {
     /// A key, mostly of its family, so that types meet and sometimes clash.
     fn key(&mut self, family: &str) -> Vec<u8> {
         let stray = family == "key" || self.random.u8(..12) == 0;
-        let family = if stray { FAMILIES[self.random.usize(..FAMILIES.len())] } else { family };
+        let family = if stray { *self.focus[self.random.usize(..self.focus.len())] } else { family };
         let tag = if self.tagged || self.random.u8(..3) == 0 { "{t}" } else { "" };
         match self.random.u8(..50) {
             0 if !self.tagged => Vec::new(),

@@ -374,6 +374,23 @@ fn script(name: &str, random: &mut Rng) -> Option<&'static str> {
 /// Families of keys: names that commands of one type mostly share.
 pub(super) const FAMILIES: &[&str] = &["str", "num", "bit", "hll", "list", "set", "hash", "zset", "geo", "stream"];
 
+/// A command that fills a key of each family, in the order of [`FAMILIES`].
+pub(super) const FILLERS: &[&str] = &[
+    "SET $str $v",
+    "SET $num 7",
+    "SETBIT $bit $o 1",
+    "PFADD $hll a b c",
+    "RPUSH $list a b $v $m+",
+    "SADD $set a b $m+",
+    "HSET $hash f 7 g $v $f $i",
+    "ZADD $zset 1 a 2 b 2.5 $m",
+    "GEOADD $geo 13.36 38.11 a 2.35 48.85 $m",
+    "XADD $stream 4-* $f $v",
+];
+
+/// What half of all sequences start with, each on its own.
+pub(super) const PROLOGUE: &[&str] = &["SCRIPT LOAD $loaded", "FUNCTION LOAD REPLACE $library"];
+
 #[cfg(test)]
 mod tests {
     use super::*;
