@@ -21,8 +21,16 @@ impl Guard {
     /// # Errors
     /// When the program cannot be started or the log not be made.
     pub fn start(command: &mut Command, log: &Path) -> io::Result<Guard> {
+        Guard::start_with_input(command, Stdio::null(), log)
+    }
+
+    /// As [`Guard::start`], reading `input`.
+    ///
+    /// # Errors
+    /// As [`Guard::start`].
+    pub fn start_with_input(command: &mut Command, input: Stdio, log: &Path) -> io::Result<Guard> {
         let output = File::create(log)?;
-        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        command.stdin(input).stdout(output.try_clone()?).stderr(output);
         let child = command.spawn().map_err(|error| {
             io::Error::new(error.kind(), format!("{}: {error}", command.get_program().to_string_lossy()))
         })?;

@@ -19,8 +19,8 @@ pub struct Mask {
 /// How a mask applies.
 #[derive(Clone, Copy, Debug)]
 pub enum Rule {
-    /// These requests are refused with an error that starts so; the oracle never gets them, and inside
-    /// MULTI gets an unknown command in their place.
+    /// These requests, if Redis would accept them at all, are refused with an error that starts so; the oracle
+    /// never gets them, and inside MULTI gets an unknown command in their place.
     Refused(fn(&Step, &Situation) -> bool, &'static str),
     /// For these requests two replies need only be as alike as this.
     Alike(fn(&Step) -> bool, fn(&Value, &Value) -> bool),
@@ -31,6 +31,8 @@ pub enum Rule {
 pub struct Situation {
     /// Shards behind the subject.
     pub shards: usize,
+    /// Whether there is such a command and it takes so many arguments.
+    pub well_formed: bool,
     /// Homes of the request's keys.
     pub homes: BTreeSet<usize>,
     /// Whether MULTI is open.
@@ -48,6 +50,9 @@ const SPLIT: &[&str] = &["MGET", "MSET", "DEL", "UNLINK", "EXISTS", "TOUCH"];
 /// Commands that concern all shards at once.
 const WHOLE: &[&str] = &["DBSIZE", "KEYS", "SCAN", "RANDOMKEY", "FLUSHALL", "FLUSHDB"];
 
+/// Commands that concern the session.
+const SESSION: &[&str] = &["SELECT", "CLIENT", "HELLO", "AUTH"];
+
 /// Every mask.
 pub const MASKS: &[Mask] = &[
     Mask {
@@ -58,7 +63,12 @@ pub const MASKS: &[Mask] = &[
     Mask {
         name: "whole-in-multi",
         reason: "a transaction is carried out by one instance, this command concerns all of them",
-        rule: Rule::Refused(|step, at| at.shards > 1 && at.queueing && is_whole(step), ""),
+        rule: Rule::Refused(|step, at| at.shards > 1 && at.queueing && is_whole(step), "CROSSSLOT"),
+    },
+    Mask {
+        name: "session-in-multi",
+        reason: "what the proxy answers itself cannot take its turn inside a transaction that an instance carries out",
+        rule: Rule::Refused(|step, at| at.queueing && is_one_of(step, SESSION), "ERR '"),
     },
     Mask {
         name: "keys-by-pattern",
@@ -68,7 +78,7 @@ pub const MASKS: &[Mask] = &[
     Mask {
         name: "needs-its-own-link",
         reason: "subscriptions, blocking commands and WATCH need a link of their own, which comes later",
-        rule: Rule::Refused(|step, _| is_one_of(step, &["WATCH", "BLPOP", "SUBSCRIBE"]) && enough(step), "ERR '"),
+        rule: Rule::Refused(needs_link, "ERR '"),
     },
     Mask {
         name: "one-database",
@@ -126,9 +136,9 @@ fn is_one_of(step: &Step, names: &[&str]) -> bool {
     names.contains(&step.name().as_str())
 }
 
-/// Whether WATCH, BLPOP or SUBSCRIBE has as many arguments as it needs to be more than an arity error.
-fn enough(step: &Step) -> bool {
-    step.arguments.len() > 1 + usize::from(step.name() == "BLPOP")
+/// WATCH inside MULTI is an error of Redis's own.
+fn needs_link(step: &Step, at: &Situation) -> bool {
+    is_one_of(step, &["BLPOP", "SUBSCRIBE"]) || (step.name() == "WATCH" && !at.queueing)
 }
 
 fn crosses_homes(step: &Step, at: &Situation) -> bool {
@@ -147,8 +157,10 @@ fn sorts_by_pattern(step: &Step) -> bool {
 }
 
 fn reaches_other_database(step: &Step, _: &Situation) -> bool {
+    let other = |pair: &[Vec<u8>]| pair[0].eq_ignore_ascii_case(b"db") && pair[1] != b"0";
     match step.name().as_str() {
-        "MOVE" | "SWAPDB" => step.arguments.len() == 3,
+        "MOVE" | "SWAPDB" => true,
+        "COPY" => step.arguments.windows(2).skip(3).any(other),
         _ => false,
     }
 }

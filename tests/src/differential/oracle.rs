@@ -69,9 +69,9 @@ impl Asking<'_> {
     }
 
     fn command(&mut self, step: &Step) -> io::Result<Expected> {
-        self.at.homes = self.homes(step)?;
+        self.look_at(step)?;
         let refusal = MASKS.iter().find_map(|mask| match mask.rule {
-            Rule::Refused(applies, prefix) if applies(step, &self.at) => Some((mask, prefix)),
+            Rule::Refused(applies, prefix) if self.at.well_formed && applies(step, &self.at) => Some((mask, prefix)),
             _ => None,
         });
         if let Some((mask, prefix)) = refusal {
@@ -99,14 +99,14 @@ impl Asking<'_> {
         Expected::Reply(value, carried)
     }
 
-    /// Homes of the keys that Redis itself finds in the request; none for one that it would not accept.
-    fn homes(&mut self, step: &Step) -> io::Result<std::collections::BTreeSet<usize>> {
-        if self.placement.shards() == 1 || step.arguments.len() < 2 {
-            return Ok(std::collections::BTreeSet::new());
-        }
+    /// Asks Redis itself which keys the request has, and whether it is one.
+    fn look_at(&mut self, step: &Step) -> io::Result<()> {
         let question = [&[b"COMMAND".to_vec(), b"GETKEYS".to_vec()], step.arguments.as_slice()].concat();
         let keys = self.control.call(&question)?;
-        Ok(keys.elements().iter().map(|key| self.placement.home(key.bytes()).index()).collect())
+        let error = keys.error().unwrap_or_default();
+        self.at.well_formed = !["ERR Invalid command", "ERR Invalid number"].iter().any(|text| error.starts_with(text));
+        self.at.homes = keys.elements().iter().map(|key| self.placement.home(key.bytes()).index()).collect();
+        Ok(())
     }
 }
 

@@ -64,7 +64,7 @@ pub(super) const TEMPLATES: &[&str] = &[
     "TYPE $key",
     "RENAME $key $key",
     "RENAMENX $key $key",
-    "COPY $key $key ?REPLACE|DB,0|DB,0,REPLACE",
+    "COPY $key $key ?REPLACE|DB,0|DB,0,REPLACE|DB,1",
     "OBJECT ENCODING $key",
     "OBJECT REFCOUNT $str",
     "OBJECT HELP",
