@@ -119,8 +119,12 @@ impl Generator {
     }
 
     fn command_of(&mut self, template: &str) {
-        let mut words: Vec<Vec<u8>> = template.split(' ').flat_map(|word| self.expand(word)).collect();
+        let whole: Vec<Vec<u8>> = template.split(' ').flat_map(|word| self.expand(word)).collect();
+        let mut words = whole.clone();
         self.damage(&mut words);
+        if is_left_to_chance(&words) {
+            words = whole;
+        }
         let plain = |word: &Vec<u8>| {
             !word.is_empty() && word.iter().all(|byte| byte.is_ascii_graphic() && !b"'\"".contains(byte))
         };
@@ -209,6 +213,16 @@ impl Generator {
             }
         }
     }
+}
+
+/// Whether two servers may answer differently: a random pick of several, or an expiry within milliseconds.
+fn is_left_to_chance(words: &[Vec<u8>]) -> bool {
+    let name = words[0].to_ascii_uppercase();
+    let picks = name == b"SPOP" || name.ends_with(b"RANDMEMBER") || name.ends_with(b"RANDFIELD");
+    let whole = words.get(2).is_some_and(|count| count == b"1000");
+    let short = |pair: &[Vec<u8>]| pair[0] == b"PX" && pair[1].len() < 4;
+    let expires = name == b"PSETEX" && words.get(2).is_some_and(|time| time.len() < 4);
+    (picks && !whole) || expires || words.windows(2).any(short)
 }
 
 #[cfg(test)]

@@ -148,8 +148,8 @@ fn crosses_homes(step: &Step, at: &Situation) -> bool {
 }
 
 fn is_whole(step: &Step) -> bool {
-    let all = is_one_of(step, &["SCRIPT", "FUNCTION"]);
-    all || is_one_of(step, WHOLE)
+    let function = step.name() == "FUNCTION" && ["LOAD", "DELETE", "FLUSH"].contains(&step.word(1).as_str());
+    function || step.name() == "SCRIPT" || is_one_of(step, WHOLE)
 }
 
 fn sorts_by_pattern(step: &Step) -> bool {

@@ -1,5 +1,6 @@
 //! One Redis, asked step by step, says what the subject must answer.
 
+use std::collections::HashMap;
 use std::io;
 
 use pdw_router::place::Placement;
@@ -15,8 +16,8 @@ use crate::reply::Value;
 pub(super) enum Expected {
     /// This, or something as alike as a mask permits; with the steps that an EXEC carried out.
     Reply(Value, Vec<Step>),
-    /// An error that starts as the mask says.
-    Refusal(&'static Mask, &'static str),
+    /// An error that starts as one of these masks says; where several apply, the subject may name any reason.
+    Refusal(Vec<(&'static Mask, &'static str)>),
     /// Nothing at all.
     Silence,
 }
@@ -26,20 +27,30 @@ pub(super) enum Expected {
 pub(super) struct Oracle {
     control: Connection,
     instance: Instance,
+    arities: Arities,
 }
+
+/// How many arguments each command takes, its name included; negative: at least so many. Subcommands as `a|b`.
+type Arities = HashMap<String, i64>;
 
 impl Oracle {
     pub(super) fn start(instance: Instance) -> io::Result<Oracle> {
-        Ok(Oracle { control: instance.connect()?, instance })
+        let mut control = instance.connect()?;
+        let published = control.demand(&["COMMAND"])?;
+        let subcommands = published.elements().iter().filter_map(|row| row.elements().get(9));
+        let rows = published.elements().iter().chain(subcommands.flat_map(Value::elements));
+        let arity = |row: &Value| Some((row.elements().first()?.text(), row.elements().get(1)?.integer()?));
+        let arities = rows.filter_map(arity).collect();
+        Ok(Oracle { control, instance, arities })
     }
 
     /// Carries out `steps` on an empty instance. `placement` tells where the subject has its keys.
     pub(super) fn answer(&mut self, steps: &[Step], placement: &Placement) -> io::Result<Vec<Expected>> {
         clear(&mut self.control)?;
         let session = self.instance.connect()?;
+        let at = Situation { shards: placement.shards(), ..Situation::default() };
         let mut asking =
-            Asking { control: &mut self.control, session, placement, at: Situation::default(), queued: vec![] };
-        asking.at.shards = placement.shards();
+            Asking { control: &mut self.control, arities: &self.arities, session, placement, at, queued: vec![] };
         steps.iter().map(|step| asking.step(step)).collect()
     }
 }
@@ -53,6 +64,7 @@ pub(super) fn clear(control: &mut Connection) -> io::Result<()> {
 
 struct Asking<'a> {
     control: &'a mut Connection,
+    arities: &'a Arities,
     session: Connection,
     placement: &'a Placement,
     at: Situation,
@@ -70,15 +82,16 @@ impl Asking<'_> {
 
     fn command(&mut self, step: &Step) -> io::Result<Expected> {
         self.look_at(step)?;
-        let refusal = MASKS.iter().find_map(|mask| match mask.rule {
+        let refusing = MASKS.iter().filter_map(|mask| match mask.rule {
             Rule::Refused(applies, prefix) if self.at.well_formed && applies(step, &self.at) => Some((mask, prefix)),
             _ => None,
         });
-        if let Some((mask, prefix)) = refusal {
+        let refusing: Vec<_> = refusing.collect();
+        if !refusing.is_empty() {
             if self.at.queueing {
                 self.session.call(&["PDW-REFUSED"])?;
             }
-            return Ok(Expected::Refusal(mask, prefix));
+            return Ok(Expected::Refusal(refusing));
         }
         let value = self.session.call(&step.arguments)?;
         Ok(self.follow(step, value))
@@ -99,14 +112,35 @@ impl Asking<'_> {
         Expected::Reply(value, carried)
     }
 
-    /// Asks Redis itself which keys the request has, and whether it is one.
+    /// Asks Redis itself which keys the request has, and whether it is one at all.
     fn look_at(&mut self, step: &Step) -> io::Result<()> {
         let question = [&[b"COMMAND".to_vec(), b"GETKEYS".to_vec()], step.arguments.as_slice()].concat();
         let keys = self.control.call(&question)?;
-        let error = keys.error().unwrap_or_default();
-        self.at.well_formed = !["ERR Invalid command", "ERR Invalid number"].iter().any(|text| error.starts_with(text));
-        self.at.homes = keys.elements().iter().map(|key| self.placement.home(key.bytes()).index()).collect();
+        self.at.well_formed = self.is_well_formed(step);
+        let mut keys: Vec<&[u8]> = keys.elements().iter().map(Value::bytes).collect();
+        match step.name().as_str() {
+            // A value is missing: Redis finds keys but will not carry it out.
+            "MSET" | "MSETNX" if step.arguments.len().is_multiple_of(2) => keys.clear(),
+            // The number of source keys is wrong: there still is a destination.
+            "ZUNIONSTORE" | "ZINTERSTORE" | "ZDIFFSTORE" if keys.is_empty() && self.at.well_formed => {
+                keys.push(&step.arguments[1]);
+            }
+            _ => {}
+        }
+        self.at.homes = keys.iter().map(|key| self.placement.home(key).index()).collect();
         Ok(())
+    }
+
+    fn is_well_formed(&self, step: &Step) -> bool {
+        let name = step.name().to_ascii_lowercase();
+        let subcommand = format!("{name}|{}", step.word(1).to_ascii_lowercase());
+        let count = step.arguments.len() as i64;
+        let takes = |arity: &i64| if *arity < 0 { count >= -arity } else { count == *arity };
+        // A container command takes any subcommand by its own arity, but there must be such a one.
+        let container =
+            self.arities.keys().any(|known| known.strip_prefix(&name).is_some_and(|rest| rest.starts_with('|')));
+        let found = if container { self.arities.get(&subcommand) } else { self.arities.get(&name) };
+        found.is_some_and(takes)
     }
 }
 

@@ -115,10 +115,12 @@ impl Trial {
             (Expected::Reply(wanted, queued), Ok(found)) => {
                 (equal(&steps[index], queued, wanted, &found.value, &mut self.used), show(wanted))
             }
-            (Expected::Refusal(mask, prefix), Ok(found)) => {
-                self.used.insert(mask.name);
-                let refused = found.value.error().is_some_and(|text| text.starts_with(prefix));
-                (refused, format!("-{prefix}... ({}: {})", mask.name, mask.reason))
+            (Expected::Refusal(masks), Ok(found)) => {
+                let text = found.value.error().unwrap_or_default();
+                let named = masks.iter().find(|(_, prefix)| text.starts_with(prefix));
+                self.used.extend(named.map(|(mask, _)| mask.name));
+                let (mask, prefix) = masks[0];
+                (named.is_some(), format!("-{prefix}... ({}: {})", mask.name, mask.reason))
             }
             (Expected::Reply(wanted, _), Err(_)) => (false, show(wanted)),
             (_, Err(_)) | (Expected::Silence, _) => (false, "nothing".to_owned()),

@@ -5,7 +5,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::{CONNECTIONS_MAX, framing};
 use crate::address::Address;
-use crate::connection::Connection;
+use crate::connection::{Connection, TIMEOUT};
 use crate::reply::Value;
 
 const IDLE_MAX: usize = 5;
@@ -23,6 +23,8 @@ struct State {
     idle: Vec<Connection>,
     busy: usize,
     peak: usize,
+    /// Connections that have to be open at once before any of them is used; 0 once they are.
+    expected: usize,
 }
 
 impl Pool {
@@ -33,6 +35,12 @@ impl Pool {
     /// The most connections that were in use at once.
     pub(super) fn peak(&self) -> usize {
         self.state().peak
+    }
+
+    /// Has the next `users` wait for each other, as far as the pool lets them in at once. What pdwfs's
+    /// goroutines do by their number would otherwise depend on how fast this machine is.
+    pub(super) fn expect(&self, users: usize) {
+        self.state().expected = users.min(CONNECTIONS_MAX);
     }
 
     /// One command and its reply; an error reply is an error, as it makes pdwfs panic.
@@ -80,12 +88,27 @@ impl Pool {
         let idle = state.idle.pop();
         drop(state);
         match idle.map_or_else(|| Connection::open(&self.address), Ok) {
-            Ok(connection) => Ok(connection),
+            Ok(connection) => {
+                self.meet();
+                Ok(connection)
+            }
             Err(error) => {
                 self.give_back(None);
                 Err(error)
             }
         }
+    }
+
+    /// Waits until as many connections are open as were expected.
+    fn meet(&self) {
+        let mut state = self.state();
+        while state.busy < state.expected {
+            let waited = self.freed.wait_timeout(state, TIMEOUT);
+            state = waited.map_or_else(|poisoned| poisoned.into_inner().0, |(state, _)| state);
+        }
+        state.expected = 0;
+        drop(state);
+        self.freed.notify_all();
     }
 
     fn give_back(&self, connection: Option<Connection>) {
@@ -95,7 +118,7 @@ impl Pool {
             state.idle.extend(connection);
         }
         drop(state);
-        self.freed.notify_one();
+        self.freed.notify_all();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

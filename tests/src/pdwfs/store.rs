@@ -48,10 +48,11 @@ impl Store {
     }
 
     pub(super) fn write(&self, file: &str, offset: u64, data: &[u8]) -> io::Result<()> {
-        together(self.pieces(offset, data.len()), |piece| {
-            self.write_stripe(file, piece.number, piece.start, &data[piece.data])
-        })
-        .map(drop)
+        let pieces = self.pieces(offset, data.len());
+        if let [pool] = self.pools.as_slice() {
+            pool.expect(pieces.len());
+        }
+        together(pieces, |piece| self.write_stripe(file, piece.number, piece.start, &data[piece.data])).map(drop)
     }
 
     pub(super) fn read(&self, file: &str, offset: u64, length: usize) -> io::Result<Vec<u8>> {
@@ -91,7 +92,7 @@ impl Store {
     /// `ftruncate` to more bytes, from a size that fills its last stripe.
     pub(super) fn grow(&self, file: &str, size: u64) -> io::Result<()> {
         let old = self.size(file)?.div_ceil(self.stripe);
-        let last = size.div_ceil(self.stripe) - 1;
+        let last = size.div_ceil(self.stripe).saturating_sub(1);
         together(old..=last, |number| {
             let end = if number == last { size - last * self.stripe } else { self.stripe };
             self.write_stripe(file, number, end - 1, b"\0")
