@@ -76,6 +76,17 @@ impl Guard {
         number.ok_or_else(|| io::Error::other("no VmRSS"))
     }
 
+    /// Processor time used so far, in seconds (`utime` and `stime` of `/proc/PID/stat`, in ticks of 10 ms).
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn cpu_seconds(&self) -> io::Result<f64> {
+        let line = fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
+        let after_name = line.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        let ticks = after_name.split(' ').skip(11).take(2).filter_map(|field| field.parse::<f64>().ok());
+        Ok(ticks.sum::<f64>() / 100.0)
+    }
+
     /// Waits until `attempt` succeeds, and gives up at once when the child has ended.
     ///
     /// # Errors

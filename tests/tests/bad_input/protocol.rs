@@ -52,8 +52,8 @@ const CASES: &[&[u8]] = &[
     b"\tPING\t\r\n",
     b"\r\n\r\nPING\r\n",
     b"\n\nPING\n",
-    b"P\0ING\r\nPING\r\n",
-    b"\x00\x01\x02\xff\r\nPING\r\n",
+    // Not a NUL byte in an inline line: Redis looks for the line's end with a function for C strings and waits for ever.
+    b"\x01\x02\xff\r\nPING\r\n",
     b"SET \"a b\r\n",
     b"SET 'a b\r\n",
     b"SET \"a\"b c\r\n",

@@ -1,11 +1,11 @@
 //! Upstreams that are not what they should be.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use pdw_tests::address::Address;
-use pdw_tests::connection::Connection;
+use pdw_tests::connection::{Connection, until};
 use pdw_tests::instance::{Instance, Server, addresses};
 use pdw_tests::proxy::{Launch, Proxy};
 
@@ -85,23 +85,38 @@ fn what_is_not_redis_fails_its_own_requests_only() -> io::Result<()> {
 }
 
 #[test]
-fn a_proxy_pointed_at_itself_says_so() -> io::Result<()> {
-    let own = Address::free_loopback()?;
-    let mut proxy = Launch::new("redis", std::slice::from_ref(&own)).listen(&own).spawn()?;
-    let mut said = String::new();
-    for _ in 0..100 {
-        std::thread::sleep(Duration::from_millis(50));
-        if proxy.guard().ended()?.is_some() {
-            said = proxy.guard().output();
-            break;
-        }
-        if let Ok(mut session) = Connection::open_with(&own, FAST) {
-            said = session.call(&["GET", "k"])?.error().unwrap_or_default();
-            break;
-        }
+fn a_proxy_pointed_at_itself_does_not_start_and_says_why() -> io::Result<()> {
+    for (listen, reach) in [([127, 0, 0, 1], [127, 0, 0, 1]), ([0, 0, 0, 0], [127, 0, 0, 2])] {
+        let port = Address::free_loopback()?.port();
+        let address = |host: [u8; 4]| Address::Tcp(SocketAddr::from((host, port)));
+        let mut proxy = Launch::new("redis", &[address(reach)]).listen(&address(listen)).spawn()?;
+        assert!(!proxy.guard().wait_end(FAST)?.success());
+        let said = proxy.guard().output();
+        assert!(said.contains("its own listener") && said.contains(&address(listen).to_string()), "{said}");
     }
-    let names_the_mistake = said.contains("its own upstream") || said.contains("itself");
-    assert!(names_the_mistake, "{said}");
+    Ok(())
+}
+
+#[test]
+fn proxies_in_a_circle_refuse_and_stay_alive() -> io::Result<()> {
+    for length in [2, 3] {
+        let listen: Vec<_> = (0..length).map(|_| Address::free_loopback()).collect::<io::Result<_>>()?;
+        let launch = |at: usize| {
+            let next = listen[(at + 1) % length].clone();
+            Launch::new("redis", &[next]).listen(&listen[at]).spawn()
+        };
+        let mut circle = (0..length).map(launch).collect::<io::Result<Vec<_>>>()?;
+        let answer = until("an answer", FAST, || {
+            let mut session = Connection::open_with(&listen[0], FAST)?;
+            session.call(&["GET", "k"])
+        })?;
+        let error = answer.error().unwrap_or_default();
+        assert!(error.starts_with("ERR"), "{length} in a circle: {answer:?}");
+        let busy = circle[0].guard().cpu_seconds()?;
+        std::thread::sleep(Duration::from_secs(1));
+        let busy = circle[0].guard().cpu_seconds()? - busy;
+        assert!(busy < 0.3, "{length} in a circle burn {busy} CPU seconds in one");
+    }
     Ok(())
 }
 

@@ -4,7 +4,8 @@ import sys
 
 import redis
 
-client = redis.Redis(host="127.0.0.1", port=int(sys.argv[1]), decode_responses=True, socket_timeout=20)
+# From its version 8 on redis-py speaks RESP3 unless told otherwise, and does not fall back.
+client = redis.Redis(host="127.0.0.1", port=int(sys.argv[1]), protocol=2, decode_responses=True, socket_timeout=20)
 assert client.ping()
 assert client.set("py:a", "1") and client.get("py:a") == "1"
 assert client.mset({f"py:{n}": n for n in range(50)})

@@ -105,9 +105,8 @@ const ARGUMENTS: &[&str] = &[
     "xreadgroup group g c block 0 streams k >",
 ];
 
-/// Not flagged as what they are, and transactions that are left open.
-const UNFLAGGED: &[&str] =
-    &["swapdb 0 1", "move witness:0 1", "multi", "exec", "discard", "watch k", "migrate h 1 k 0 1"];
+/// Not flagged as what they are.
+const UNFLAGGED: &[&str] = &["swapdb 0 1", "move witness:0 1", "migrate h 1 k 0 1"];
 
 /// Every command of the server that is flagged admin, blocking, pubsub or noscript, or is of category @connection.
 pub(super) fn suspects(control: &mut Connection) -> io::Result<Vec<Suspect>> {
