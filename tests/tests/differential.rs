@@ -13,7 +13,7 @@ use pdw_tests::nutcracker::Nutcracker;
 use pdw_tests::proxy::Launch;
 
 /// Sequences of each setting unless `PDW_SEEDS` says otherwise.
-const SEEDS: u64 = 1000;
+const SEEDS: u64 = 1500;
 
 /// Differences shown before a run gives up.
 const SHOWN: usize = 12;
@@ -58,21 +58,24 @@ fn describe(seed: u64, steps: &[Step], difference: &Difference) -> String {
     format!("seed {seed}:\n{}\n  {difference}\n", lines.join("\n"))
 }
 
-/// Compares a proxy before `shards` instances of `server` with one of them; returns the masks it needed.
-fn proxied(server: &Server, shards: usize, count: u64) -> io::Result<Used> {
+/// Compares a proxy before `shards` instances of `server` with one of them; the masks it needed, and differences.
+fn proxied(server: &Server, shards: usize, count: u64) -> io::Result<(Used, Vec<String>)> {
     let instances = (0..shards).map(|_| Instance::start_with(server, &[])).collect::<io::Result<Vec<_>>>()?;
     let proxy = Launch::new("redis", &addresses(&instances)).placement("slots").start()?;
     let mut trial = trial(server, proxy.address(), &instances)?;
     let found = differences(&mut trial, count, &[])?;
-    assert!(found.is_empty(), "{} with {shards} instances:\n{}", server.name, found.join("\n"));
-    Ok(trial.used)
+    let named = found.into_iter().map(|text| format!("{} with {shards} instances, {text}", server.name));
+    Ok((trial.used, named.collect()))
 }
 
 #[test]
 fn a_proxy_answers_as_one_redis_does_and_every_mask_is_needed() -> io::Result<()> {
     let count = number("PDW_SEEDS", SEEDS);
-    let mut used = proxied(&Server::redis(), 1, count)?;
-    used.extend(proxied(&Server::redis(), 4, count)?);
+    let (mut used, mut found) = proxied(&Server::redis(), 1, count)?;
+    let (more_used, more_found) = proxied(&Server::redis(), 4, count)?;
+    used.extend(more_used);
+    found.extend(more_found);
+    assert!(found.is_empty(), "{}", found.join("\n"));
     let idle: Vec<_> = MASKS.iter().map(|mask| mask.name).filter(|name| !used.contains(name)).collect();
     assert_eq!(idle, Vec::<&str>::new(), "masks that no run needed");
     Ok(())
@@ -81,7 +84,8 @@ fn a_proxy_answers_as_one_redis_does_and_every_mask_is_needed() -> io::Result<()
 #[test]
 fn a_proxy_answers_as_one_valkey_does() -> io::Result<()> {
     for server in Server::found().iter().filter(|server| server.name == "valkey") {
-        proxied(server, 4, number("PDW_SEEDS", SEEDS) / 4)?;
+        let (_, found) = proxied(server, 4, number("PDW_SEEDS", SEEDS) / 4)?;
+        assert!(found.is_empty(), "{}", found.join("\n"));
     }
     Ok(())
 }

@@ -52,6 +52,7 @@ impl Generator {
             0..=7 => self.transaction(),
             8..=9 => self.scan(),
             10..=11 => self.silence(),
+            12 => self.newer_arity(),
             _ => self.command(),
         }
     }
@@ -101,6 +102,14 @@ impl Generator {
         self.tagged = outer;
     }
 
+    /// A command that a newer Redis takes with an argument more, where the table of the newest one is asked.
+    fn newer_arity(&mut self) {
+        let key = self.key("zset");
+        self.push(vec![b"MULTI".to_vec()], Shape::Array);
+        self.push(vec![b"ZRANK".to_vec(), key, b"a".to_vec(), b"WITHSCORE".to_vec()], Shape::Array);
+        self.push(vec![b"EXEC".to_vec()], Shape::Array);
+    }
+
     fn scan(&mut self) {
         let options = ["", " COUNT 1", " MATCH *1", " TYPE string"][self.random.usize(..4)];
         let words = format!("SCAN 0{options}");
@@ -122,7 +131,8 @@ impl Generator {
         let whole: Vec<Vec<u8>> = template.split(' ').flat_map(|word| self.expand(word)).collect();
         let mut words = whole.clone();
         self.damage(&mut words);
-        if is_left_to_chance(&words) {
+        // Whether a damaged BY still names keys is more than the masks want to know.
+        if is_left_to_chance(&words) || template.contains(" BY ") {
             words = whole;
         }
         let plain = |word: &Vec<u8>| {

@@ -93,11 +93,12 @@ impl Trial {
             let reply = found.map(|value| Reply { raw: format!("{value:?}").into_bytes(), value });
             return self.judge(steps, expected, range.start, reply);
         }
-        let bytes: Vec<u8> = steps[range.clone()].iter().flat_map(Step::bytes).collect();
+        let tried = range.clone().filter(|index| !matches!(expected[*index], Expected::Untried));
+        let bytes: Vec<u8> = tried.flat_map(|index| steps[index].bytes()).collect();
         if let Err(error) = session.send(&bytes) {
             return Some(Difference { step: range.start, wanted: "replies".into(), found: error.to_string() });
         }
-        let mut answered = range.filter(|index| !matches!(expected[*index], Expected::Silence));
+        let mut answered = range.filter(|index| !matches!(expected[*index], Expected::Silence | Expected::Untried));
         answered.find_map(|index| {
             let reply = session.receive();
             self.judge(steps, expected, index, reply)
@@ -116,14 +117,15 @@ impl Trial {
                 (equal(&steps[index], queued, wanted, &found.value, &mut self.used), show(wanted))
             }
             (Expected::Refusal(masks), Ok(found)) => {
-                let text = found.value.error().unwrap_or_default();
+                // Refusals name the command as it was typed.
+                let text = found.value.error().unwrap_or_default().to_ascii_uppercase();
                 let named = masks.iter().find(|(_, prefix)| text.starts_with(prefix));
                 self.used.extend(named.map(|(mask, _)| mask.name));
                 let (mask, prefix) = masks[0];
                 (named.is_some(), format!("-{prefix}... ({}: {})", mask.name, mask.reason))
             }
             (Expected::Reply(wanted, _), Err(_)) => (false, show(wanted)),
-            (_, Err(_)) | (Expected::Silence, _) => (false, "nothing".to_owned()),
+            (_, Err(_)) | (Expected::Silence | Expected::Untried, _) => (false, "nothing".to_owned()),
         };
         let found = reply.map_or_else(|error| error.to_string(), |found| printable(&found.raw));
         (!permitted).then_some(Difference { step: index, wanted, found })

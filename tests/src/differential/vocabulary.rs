@@ -170,7 +170,7 @@ pub(super) const TEMPLATES: &[&str] = &[
     "ZINTER 2 $zset $zset",
     "ZDIFF 2 $zset $zset WITHSCORES",
     "ZUNIONSTORE $zset 2 $zset $set",
-    "ZINTERSTORE $zset $int $zset $zset",
+    "ZINTERSTORE $zset 2|1|0 $zset $zset",
     "ZINTERCARD 2 $zset $zset",
     "ZRANDMEMBER $zset 1000",
     "ZSCAN $zset 0 COUNT 1000",
