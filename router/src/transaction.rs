@@ -110,10 +110,12 @@ impl Traffic {
                     "ERR '{name}' concerns the connection and is not possible inside a transaction; send it before MULTI"
                 )));
             }
+            // Redis 7.0 goes on with the transaction after this one.
+            Treatment::Refused(_) if request.arg(0).eq_ignore_ascii_case(b"watch") => {
+                self.refuse_as_redis(setup, session, "ERR WATCH inside MULTI is not allowed");
+            }
             Treatment::Refused(_) => {
-                if !request.arg(0).eq_ignore_ascii_case(b"watch") {
-                    self.doom_transaction(session);
-                }
+                self.doom_transaction(session);
                 self.refuse_command(setup, session, id, request);
             }
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::address::Address;
 use crate::guard::Guard;
+use crate::skipped;
 
 /// How long a client program may run.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -52,7 +53,7 @@ pub fn redis_py() -> Option<PathBuf> {
     let arguments = ["-m", "pip", "install", "--quiet", "--upgrade", "--target", &target, "redis", "hiredis"];
     let installed = run("python3", &arguments, &[], "").and_then(|_| std::fs::write(&complete, ""));
     if let Err(error) = installed {
-        eprintln!("SKIPPED: redis-py is not available: {error}");
+        skipped(&format!("redis-py is not available: {error}"));
         return None;
     }
     Some(folder)

@@ -160,7 +160,8 @@ impl Connection {
             }
         };
         let bytes = self.input.split_off(self.consumed);
-        (self.input.clear(), self.consumed = 0);
+        self.input.clear();
+        self.consumed = 0;
         Ok((bytes, closed))
     }
 

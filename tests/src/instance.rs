@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use crate::address::Address;
 use crate::connection::Connection;
 use crate::guard::Guard;
+use crate::skipped;
 
 const START_LIMIT: Duration = Duration::from_secs(20);
 
@@ -38,7 +39,7 @@ impl Server {
         let mut servers = vec![Server::redis()];
         match Server::valkey() {
             Some(valkey) => servers.push(valkey),
-            None => eprintln!("SKIPPED: valkey-server is neither on PATH nor in PDW_VALKEY"),
+            None => skipped("valkey-server is neither on PATH nor in PDW_VALKEY"),
         }
         servers
     }

@@ -1,6 +1,7 @@
 //! twemproxy as a subject that is known to differ from Redis: shows that a suite can find differences.
 
 use std::io;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ impl Nutcracker {
     /// # Errors
     /// When it does not answer in time.
     pub fn start(upstreams: &[Address]) -> io::Result<Option<Nutcracker>> {
-        let Some(program) = on_path("nutcracker").or_else(|| Some("/usr/sbin/nutcracker".into()).filter(exists)) else {
+        let Some(program) = on_path("nutcracker").or_else(debian_place) else {
             return Ok(None);
         };
         let folder = tempfile::Builder::new().prefix("pdw-nutcracker-").tempdir()?;
@@ -46,8 +47,9 @@ impl Nutcracker {
     }
 }
 
-fn exists(file: &std::path::PathBuf) -> bool {
-    file.is_file()
+/// Debian keeps it where users' search paths do not lead.
+fn debian_place() -> Option<PathBuf> {
+    Some(PathBuf::from("/usr/sbin/nutcracker")).filter(|file| file.is_file())
 }
 
 fn configuration(listen: &Address, upstreams: &[Address]) -> String {

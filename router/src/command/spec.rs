@@ -198,9 +198,9 @@ pub struct Condition {
 }
 
 impl Condition {
-    /// Whether the request carries the option.
+    /// Whether the request carries the option. Without its value it is a syntax error, which the server says best.
     pub fn holds(&self, request: &Request<'_>) -> bool {
-        (self.from..request.len())
+        (self.from..request.len().saturating_sub(1))
             .take_while(|&at| !self.ends_options(request.arg(at)))
             .any(|at| is_word(request.arg(at), self.option) && !self.excuses(request.arg(at + 1)))
     }

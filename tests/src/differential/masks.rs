@@ -165,6 +165,9 @@ fn needs_link(step: &Step, at: &Situation) -> bool {
 }
 
 fn crosses_homes(step: &Step, at: &Situation) -> bool {
+    if step.name() == "WATCH" {
+        return false;
+    }
     let elsewhere = at.queueing && at.transaction_home.is_some_and(|home| at.homes.iter().any(|other| *other != home));
     let split = SPLIT.contains(&step.name().as_str()) && !at.queueing;
     elsewhere || (at.homes.len() > 1 && !split)

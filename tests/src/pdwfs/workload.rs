@@ -247,7 +247,8 @@ impl Workload {
 
     fn new_path(&mut self, kind: Kind) -> (String, Operation, Outcome) {
         self.serial += 1;
-        let parent = self.random.choice(&self.directories).filter(|_| self.serial % 4 != 0).unwrap_or(&self.base);
+        let parent =
+            self.random.choice(&self.directories).filter(|_| !self.serial.is_multiple_of(4)).unwrap_or(&self.base);
         // Braces and spaces are legal in paths and matter to the hash.
         let name = ["f", "file.dat", "a{b}c", "x}y", "with space"][self.serial % 5];
         let path = format!("{parent}/{name}{}", self.serial);

@@ -11,7 +11,7 @@ fn is_noticed(mutant: &str) -> io::Result<()> {
     let mut noticed = false;
     for (name, check) in checks {
         let found = check(3, Some(mutant))?;
-        eprintln!("{mutant}: {name} finds {found:?}");
+        println!("{mutant}: {name} finds {found:?}");
         noticed |= found.is_err();
     }
     assert!(noticed, "no check notices {mutant}: is this pdw-proxy built with feature `mutants`?");
