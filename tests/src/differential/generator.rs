@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 
-use super::vocabulary::{FAMILIES, FILLERS, PROLOGUE, TEMPLATES, fill};
+use super::vocabulary::{FAMILIES, FILLERS, PROLOGUE, SECLUDED, TEMPLATES, fill};
 use super::{Shape, Step};
 
 /// What sequences are made for.
@@ -132,7 +132,7 @@ impl Generator {
         let mut words = whole.clone();
         self.damage(&mut words);
         // Whether a damaged BY still names keys is more than the masks want to know.
-        if is_left_to_chance(&words) || template.contains(" BY ") {
+        if is_left_to_chance(&words) || template.contains(" BY ") || template.contains(SECLUDED) {
             words = whole;
         }
         let plain = |word: &Vec<u8>| {
@@ -199,12 +199,13 @@ impl Generator {
 
     /// A key, mostly of its family, so that types meet and sometimes clash.
     fn key(&mut self, family: &str) -> Vec<u8> {
-        let stray = family == "key" || self.random.u8(..12) == 0;
-        let family = if stray { *self.focus[self.random.usize(..self.focus.len())] } else { family };
+        let stray = family == "key" || (family != SECLUDED && self.random.u8(..12) == 0);
+        let others: Vec<&str> = self.focus.iter().map(|family| **family).filter(|family| *family != SECLUDED).collect();
+        let family = if stray { self.random.choice(others).unwrap_or("str") } else { family };
         let tag = if self.tagged || self.random.u8(..3) == 0 { "{t}" } else { "" };
         match self.random.u8(..50) {
-            0 if !self.tagged => Vec::new(),
-            1 => [tag.as_bytes(), b"\x00\xff key"].concat(),
+            0 if !self.tagged && family != SECLUDED => Vec::new(),
+            1 if family != SECLUDED => [tag.as_bytes(), b"\x00\xff key"].concat(),
             _ => format!("{tag}{family}{}", self.random.u8(1..=2)).into_bytes(),
         }
     }

@@ -122,10 +122,12 @@ impl Asking<'_> {
         let question = [&[b"COMMAND".to_vec(), b"GETKEYS".to_vec()], step.arguments.as_slice()].concat();
         let keys = self.control.call(&question)?;
         self.at.well_formed = self.is_well_formed(step);
-        let lost = keys.error().is_some_and(|text| text.starts_with("ERR Invalid arguments"));
+        let miscounted = !counts_keys(step);
+        let lost = miscounted || keys.error().is_some_and(|text| text.starts_with("ERR Invalid arguments"));
         let mut keys: Vec<&[u8]> = keys.elements().iter().map(Value::bytes).collect();
-        // A value is missing: Redis finds keys but will not carry it out.
-        if ["MSET", "MSETNX"].contains(&step.name().as_str()) && step.arguments.len().is_multiple_of(2) {
+        // A value is missing, or the number of keys is none: Redis finds keys but will not carry it out.
+        let odd = ["MSET", "MSETNX"].contains(&step.name().as_str()) && step.arguments.len().is_multiple_of(2);
+        if odd || miscounted {
             keys.clear();
         }
         self.at.homes = keys.iter().map(|key| self.placement.home(key).index()).collect();
@@ -143,6 +145,23 @@ impl Asking<'_> {
         let found = if container { self.arities.get(&subcommand) } else { self.arities.get(&name) };
         found.is_some_and(takes)
     }
+}
+
+/// Whether the number of keys, of commands that take one, is a number; COMMAND GETKEYS reads 3 from `3.5`.
+fn counts_keys(step: &Step) -> bool {
+    let at = match step.name().as_str() {
+        "EVAL" | "EVAL_RO" | "EVALSHA" | "EVALSHA_RO" | "FCALL" | "FCALL_RO" => 2,
+        "ZUNIONSTORE" | "ZINTERSTORE" => 2,
+        "LMPOP" | "ZMPOP" | "SINTERCARD" | "ZINTERCARD" | "ZUNION" | "ZINTER" | "ZDIFF" => 1,
+        _ => return true,
+    };
+    step.arguments.get(at).is_none_or(|count| is_integer(count))
+}
+
+/// As Redis reads one: no sign but a minus, no blank, no leading zero.
+fn is_integer(text: &[u8]) -> bool {
+    let number = std::str::from_utf8(text).ok().and_then(|text| text.parse::<i64>().ok());
+    number.is_some_and(|number| number.to_string().as_bytes() == text)
 }
 
 /// Whether MULTI is closed afterwards: EXEC and DISCARD close it with an error too, but for a wrong number of arguments.
