@@ -12,7 +12,7 @@ use crate::connection::Connection;
 use crate::guard::Guard;
 use crate::skipped;
 
-const START_LIMIT: Duration = Duration::from_secs(20);
+const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// A server program that instances can be made of.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use crate::address::Address;
 use crate::connection::Connection;
 use crate::guard::Guard;
 
-const START_LIMIT: Duration = Duration::from_secs(20);
+const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// What to start: the options of `pdw-proxy serve` that suites use.
 #[derive(Clone, Debug, Default)]

@@ -10,7 +10,7 @@ use pdw_tests::instance::{Instance, Server, addresses};
 use pdw_tests::proxy::{Launch, Proxy};
 
 /// Profile `redis` fails fast; this is how fast at least.
-const FAST: Duration = Duration::from_secs(20);
+const FAST: Duration = Duration::from_secs(40);
 
 /// The error of a GET of some key that lives on the bad upstream of two.
 fn an_error(proxy: &Proxy) -> io::Result<String> {
