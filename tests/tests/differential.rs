@@ -7,7 +7,9 @@ use std::io;
 
 use pdw_router::place::{Placement, PlacementKind, PlacementOptions, Target};
 use pdw_tests::address::Address;
-use pdw_tests::differential::{Difference, MASKS, Setting, Step, Subject, Trial, Used, sequence, shrink};
+use pdw_tests::differential::{
+    Difference, Family, MASKS, Noise, Setting, Step, Subject, Trial, Used, sequence, shrink, spread_sequence,
+};
 use pdw_tests::instance::{Instance, Server, addresses};
 use pdw_tests::nutcracker::Nutcracker;
 use pdw_tests::proxy::Launch;
@@ -36,14 +38,19 @@ fn trial(server: &Server, address: &Address, instances: &[Instance]) -> io::Resu
 
 /// Runs `count` sequences and describes the differences, shrunk.
 fn differences(trial: &mut Trial, count: u64, left_out: &[&str]) -> io::Result<Vec<String>> {
-    let (first, mut shown, mut known) = (number("PDW_SEED", 1), Vec::new(), BTreeSet::new());
-    for seed in first..first + count {
+    differences_in(trial, count, |seed| {
         let mut steps = sequence(seed, &Setting::default());
         leave_out(&mut steps, left_out);
+        steps
+    })
+}
+
+fn differences_in(trial: &mut Trial, count: u64, sequence: impl Fn(u64) -> Vec<Step>) -> io::Result<Vec<String>> {
+    let (first, mut shown, mut known) = (number("PDW_SEED", 1), Vec::new(), BTreeSet::new());
+    for seed in first..first + count {
+        let steps = sequence(seed);
         let Some(difference) = trial.run(&steps)? else { continue };
-        // One example of each kind: of what command, and what came.
-        let found: String = difference.found.chars().take(12).collect();
-        if known.insert((steps[difference.step].name(), found)) {
+        if known.insert(difference.kind(&steps)) {
             let (steps, difference) = shrink(trial, &steps, difference)?;
             shown.push(describe(seed, &steps, &difference));
         }
@@ -75,7 +82,9 @@ fn proxied(server: &Server, shards: usize, count: u64, left_out: &[&str]) -> io:
     let instances = (0..shards).map(|_| Instance::start_with(server, &[])).collect::<io::Result<Vec<_>>>()?;
     let proxy = Launch::new("redis", &addresses(&instances)).placement("slots").start()?;
     let mut trial = trial(server, proxy.address(), &instances)?;
+    let noise = Noise::start(proxy.address(), 2);
     let found = differences(&mut trial, count, left_out)?;
+    noise.finish()?;
     let named = found.into_iter().map(|text| format!("{} with {shards} instances, {text}", server.name));
     Ok((trial.used, named.collect()))
 }
@@ -101,6 +110,28 @@ fn a_proxy_answers_as_one_valkey_does() -> io::Result<()> {
         assert!(found.is_empty(), "{}", found.join("\n"));
     }
     Ok(())
+}
+
+/// Compares sets whose members are spread over four shards with one Redis.
+fn spread(family: Family, config: &str) -> io::Result<()> {
+    let instances = Instance::start_many(4)?;
+    let proxy = Launch::new("pdwfs", &addresses(&instances)).config(config).start()?;
+    // With one shard in the oracle's view no request may be refused for its keys' homes.
+    let subject = Subject { address: proxy.address().clone(), placement: placement(1)? };
+    let mut trial = Trial::new(Instance::start()?, subject, &instances)?;
+    let found = differences_in(&mut trial, number("PDW_SEEDS", SEEDS) / 3, |seed| spread_sequence(seed, family))?;
+    assert!(found.is_empty(), "{}", found.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn spread_stripe_sets_answer_as_one_redis_does() -> io::Result<()> {
+    spread(Family::Stripes, "")
+}
+
+#[test]
+fn spread_children_answer_as_one_redis_does() -> io::Result<()> {
+    spread(Family::Children, "spread_children = true\n")
 }
 
 #[test]

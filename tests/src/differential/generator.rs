@@ -34,8 +34,9 @@ pub fn sequence(seed: u64, setting: &Setting) -> Vec<Step> {
     while generator.steps.len() < setting.steps {
         generator.block();
     }
-    generator.cut(setting.chunk);
-    generator.steps
+    let Generator { mut steps, mut random, .. } = generator;
+    cut(&mut steps, setting.chunk, &mut random);
+    steps
 }
 
 struct Generator {
@@ -213,15 +214,16 @@ impl Generator {
     fn push(&mut self, arguments: Vec<Vec<u8>>, shape: Shape) {
         self.steps.push(Step { arguments, shape, cut: false });
     }
+}
 
-    fn cut(&mut self, chunk: usize) {
-        let mut left = self.random.usize(1..=chunk);
-        for step in &mut self.steps {
-            left -= 1;
-            step.cut = left == 0;
-            if step.cut {
-                left = self.random.usize(1..=chunk);
-            }
+/// Has the client wait after every run of at most `chunk` steps.
+pub(super) fn cut(steps: &mut [Step], chunk: usize, random: &mut Rng) {
+    let mut left = random.usize(1..=chunk);
+    for step in steps {
+        left -= 1;
+        step.cut = left == 0;
+        if step.cut {
+            left = random.usize(1..=chunk);
         }
     }
 }

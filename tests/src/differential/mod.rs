@@ -6,14 +6,18 @@
 mod compare;
 mod generator;
 pub mod masks;
+mod noise;
 mod oracle;
 mod shrink;
+mod spread;
 mod trial;
 mod vocabulary;
 
 pub use generator::{Setting, sequence};
 pub use masks::{MASKS, Used};
+pub use noise::Noise;
 pub use shrink::shrink;
+pub use spread::{Family, spread_sequence};
 pub use trial::{Difference, Subject, Trial};
 
 use crate::connection::encode;

@@ -172,6 +172,8 @@ fn ends_transaction(step: &Step, value: &Value) -> bool {
 
 /// All elements of a scan, once each; the last reply if it is an error.
 pub(super) fn scan(session: &mut Connection, step: &Step) -> io::Result<Value> {
+    // SSCAN and its like name a key before the cursor.
+    let at = if step.name() == "SCAN" { 1 } else { 2 };
     let mut arguments = step.arguments.clone();
     let mut elements = std::collections::BTreeSet::new();
     for _ in 0..10_000 {
@@ -181,7 +183,7 @@ pub(super) fn scan(session: &mut Connection, step: &Step) -> io::Result<Value> {
         if cursor.bytes() == b"0" {
             return Ok(Value::Array(Some(elements.into_iter().collect())));
         }
-        arguments[1] = cursor.bytes().to_vec();
+        arguments[at] = cursor.bytes().to_vec();
     }
     Err(io::Error::other("a scan that never ends"))
 }

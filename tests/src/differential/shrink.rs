@@ -8,11 +8,12 @@ use super::{Shape, Step};
 /// Runs that shrinking may cost.
 const RUNS_MAX: usize = 400;
 
-/// Drops steps, and then waits, as long as some difference stays.
+/// Drops steps, and then waits, as long as a difference of the same kind stays.
 ///
 /// # Errors
 /// As [`Trial::run`].
 pub fn shrink(trial: &mut Trial, steps: &[Step], found: Difference) -> io::Result<(Vec<Step>, Difference)> {
+    let kind = found.kind(steps);
     // What comes after the first difference cannot have caused it.
     let mut best = (steps[..=found.step].to_vec(), found);
     let mut runs = 0;
@@ -23,8 +24,10 @@ pub fn shrink(trial: &mut Trial, steps: &[Step], found: Difference) -> io::Resul
             runs += 1;
             let candidate = without(&best.0, at, size);
             match trial.run(&candidate)? {
-                Some(difference) => best = (candidate[..=difference.step].to_vec(), difference),
-                None => at += size,
+                Some(difference) if difference.kind(&candidate) == kind => {
+                    best = (candidate[..=difference.step].to_vec(), difference)
+                }
+                _ => at += size,
             }
         }
         size = if size == 1 { 0 } else { size.div_ceil(2) };
@@ -48,5 +51,7 @@ fn simplest(trial: &mut Trial, best: (Vec<Step>, Difference)) -> io::Result<(Vec
         Step { cut: true, shape, ..step.clone() }
     };
     let waiting: Vec<Step> = best.0.iter().map(plain).collect();
-    Ok(trial.run(&waiting)?.map_or(best, |difference| (waiting, difference)))
+    let kind = best.1.kind(&best.0);
+    let found = trial.run(&waiting)?.filter(|difference| difference.kind(&waiting) == kind);
+    Ok(found.map_or(best, |difference| (waiting, difference)))
 }

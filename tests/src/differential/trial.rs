@@ -40,6 +40,13 @@ impl fmt::Display for Difference {
     }
 }
 
+impl Difference {
+    /// Which command got what, roughly: two of one kind have one cause, more likely than not.
+    pub fn kind(&self, steps: &[Step]) -> (String, String) {
+        (steps[self.step].name(), self.found.chars().take(12).collect())
+    }
+}
+
 /// An oracle and a subject, ready for sequences.
 #[derive(Debug)]
 pub struct Trial {

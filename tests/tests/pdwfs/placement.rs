@@ -4,10 +4,10 @@ use std::io;
 
 use pdw_tests::contents::read_all;
 use pdw_tests::instance::{Instance, addresses};
-use pdw_tests::pdwfs::{CONNECTIONS_MAX, TRIM_SCRIPT, TRIM_SHA};
+use pdw_tests::pdwfs::{CONNECTIONS_MAX, Process, TRIM_SCRIPT, TRIM_SHA};
 use pdw_tests::proxy::Launch;
 
-use super::replay::{direct_contents, replay, same, seed};
+use super::replay::{MOUNT, direct_contents, replay, same, seed};
 
 /// Replays directly, then through a proxy with `mutant`, and compares. The outer result tells
 /// whether the check could be made, the inner one what it found.
@@ -40,6 +40,22 @@ fn three_instances_hold_what_a_direct_run_leaves() -> io::Result<()> {
 fn eleven_instances_hold_what_a_direct_run_leaves() -> io::Result<()> {
     // From 11 up the ring has equal points.
     check(11, None)?
+}
+
+#[test]
+fn stripes_of_megabytes_arrive_whole_where_they_belong() -> io::Result<()> {
+    const STRIPE: u64 = 3 << 20;
+    let instances = Instance::start_many(3)?;
+    let direct = addresses(&instances);
+    let proxy = Launch::new("pdwfs", &direct).start()?;
+    let mut writer = Process::start(std::slice::from_ref(proxy.address()), MOUNT, STRIPE)?;
+    let mut reader = Process::start(&direct, MOUNT, STRIPE)?;
+    let data: Vec<u8> = (0..10 * STRIPE + 12_345).map(|at| (at * 31 + at / 4099) as u8).collect();
+    writer.create("/m/big")?;
+    writer.write("/m/big", 0, &data)?;
+    assert!(reader.read("/m/big", 0, data.len())? == data, "what a direct client reads");
+    assert!(writer.read("/m/big", 0, data.len())? == data, "what a proxied client reads");
+    Ok(())
 }
 
 #[test]

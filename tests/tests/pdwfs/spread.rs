@@ -61,3 +61,43 @@ fn members(shard: &Contents, key: &str) -> Vec<String> {
         _ => Vec::new(),
     }
 }
+
+#[test]
+fn what_cannot_be_done_to_parts_is_refused_and_changes_nothing() -> io::Result<()> {
+    let instances = Instance::start_many(3)?;
+    let proxy = Launch::new("pdwfs", &addresses(&instances)).start()?;
+    let mut session = proxy.connect()?;
+    let members: Vec<String> = (0..20).map(|number| number.to_string()).collect();
+    session.demand(&[&["SADD".to_owned(), "/m/f:stripes".to_owned()], &members[..]].concat())?;
+    let before = read_all(&instances)?;
+    assert!(before.iter().all(|shard| shard.contains_key(&b"/m/f:stripes"[..])), "spread over all shards");
+    for line in REFUSED {
+        let words: Vec<_> = line.split(' ').collect();
+        let error = session.call(&words)?.error().unwrap_or_default();
+        assert!(error.contains("spread set") || error.starts_with("CROSSSLOT"), "{line}: {error:?}");
+        assert_eq!(read_all(&instances)?, before, "{line}");
+    }
+    Ok(())
+}
+
+/// Commands that one instance would carry out on the part it happens to hold.
+const REFUSED: &[&str] = &[
+    "SPOP /m/f:stripes",
+    "SRANDMEMBER /m/f:stripes",
+    "SMOVE /m/f:stripes other 1",
+    "SMOVE other /m/f:stripes 1",
+    "SINTER /m/f:stripes",
+    "SUNION /m/f:stripes other",
+    "SUNIONSTORE other /m/f:stripes",
+    "SINTERSTORE /m/f:stripes other",
+    "SINTERCARD 1 /m/f:stripes",
+    "SORT /m/f:stripes",
+    "RENAME /m/f:stripes other",
+    "COPY /m/f:stripes other",
+    "DUMP /m/f:stripes",
+    "SET /m/f:stripes value",
+    "GET /m/f:stripes",
+    "APPEND /m/f:stripes value",
+    "OBJECT ENCODING /m/f:stripes",
+    "EVAL return{redis.call('SCARD',KEYS[1])} 1 /m/f:stripes",
+];
