@@ -258,6 +258,8 @@ metrics! {
             "Links that broke or were given up.";
         LinksRetired: "pdw_links_retired_total", Counter, Number, [], Sum,
             "Shared links closed to new requests because a large reply turned up on them.";
+        Sheds: "pdw_sheds_total", Counter, Number, [], Sum,
+            "Sessions closed because the ceiling on memory was reached.";
         Stalls: "pdw_stalls_total", Counter, Number, [], Sum,
             "Sessions closed because a large value of theirs stood still while its link was wanted.";
         LinkWrites: "pdw_link_writes_total", Counter, Number, [], Sum,

@@ -141,7 +141,7 @@ impl Traffic {
     }
 
     /// The lane of a session that may use one now; else it is paused, and looked at again when it may.
-    fn lane_for(&mut self, setup: &Setup, shard: Shard, key: SessionKey) -> Option<LinkKey> {
+    pub(crate) fn lane_for(&mut self, setup: &Setup, shard: Shard, key: SessionKey) -> Option<LinkKey> {
         let session = self.sessions.get(key)?;
         if let Some(lane) = session.lane.filter(|lane| self.links.get(*lane).is_some_and(Link::is_ready)) {
             return Some(lane);

@@ -60,6 +60,11 @@ impl Gather {
         self.replies.resize(parts, (0, 0));
     }
 
+    /// Bytes of replies that it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Takes the reply of one part; whether it was the last that was missing.
     pub(crate) fn accept(&mut self, part: u16, reply: &[u8]) -> bool {
         let start = self.bytes.len() as u32;

@@ -13,6 +13,7 @@ mod gather;
 pub mod limits;
 mod link;
 mod local;
+mod memory;
 pub mod mutant;
 mod order;
 mod pending;

@@ -15,7 +15,7 @@ pub struct Limits {
     pub request_max: usize,
     /// Most arguments of a request.
     pub args_max: usize,
-    /// Most bytes that a transaction may hold before its EXEC.
+    /// Bytes of a transaction that are held; a larger one begins at its instance before its EXEC.
     pub multi_max: usize,
     /// A value of at least this size is large: it passes through a Bulk lane and is never held.
     pub large_min: usize,
@@ -29,6 +29,8 @@ pub struct Limits {
     pub session_output_max: usize,
     /// Unsent request bytes of a link past which sessions that address it are not read.
     pub link_output_max: usize,
+    /// Bytes of requests and replies that may be held at once; see `memory`.
+    pub memory_max: usize,
     /// Sessions of a worker past which new ones are refused.
     pub sessions_max: usize,
     /// How long a request may be kept before its client is answered with a refusal.
@@ -52,13 +54,14 @@ impl Default for Limits {
             request_buffer_max: 1 << 20,
             request_max: 512 << 20,
             args_max: 1 << 20,
-            multi_max: 512 << 20,
+            multi_max: 1 << 20,
             large_min: 64 << 10,
             bulk_lanes: 2,
             stall_max: Duration::from_secs(10),
             session_pending_max: 1024,
             session_output_max: 1 << 20,
             link_output_max: 8 << 20,
+            memory_max: 1 << 30,
             sessions_max: 100_000,
             patience: Duration::from_secs(60),
             reconnect_min: Duration::from_millis(50),
@@ -79,7 +82,6 @@ impl Limits {
                 self.request_buffer_max <= self.request_max,
                 "limits.request_buffer_max must be at most limits.request_max",
             ),
-            (self.multi_max <= self.request_max, "limits.multi_max must be at most limits.request_max"),
             // Positions in a request are kept as 32-bit numbers.
             (self.request_max <= 1 << 31, "limits.request_max must be at most 2GiB"),
             (self.session_pending_max >= 1, "limits.session_pending_max must be at least 1"),

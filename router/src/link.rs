@@ -13,6 +13,9 @@ use crate::pending::PendingKey;
 use crate::resp::ReplyScan;
 use crate::time::Time;
 
+/// A batch that was larger gives its memory back once it is written.
+const BATCH_KEEP: usize = 256 << 10;
+
 /// What a link to an instance is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
@@ -201,6 +204,16 @@ impl Link {
         self.batch.len() - self.cursor
     }
 
+    /// Memory of requests that wait to be written.
+    pub(crate) fn batch_bytes(&self) -> usize {
+        self.batch.capacity()
+    }
+
+    /// Memory of a reply that is not whole.
+    pub(crate) fn reply_bytes(&self) -> usize {
+        self.reply.capacity()
+    }
+
     /// What waits to be written.
     pub(crate) fn batch(&self) -> &[u8] {
         &self.batch[self.cursor..]
@@ -215,6 +228,7 @@ impl Link {
         self.written += bytes as u64;
         if self.cursor == self.batch.len() {
             self.batch.clear();
+            self.batch.shrink_to(BATCH_KEEP);
             self.cursor = 0;
         }
         std::mem::take(&mut self.fresh)

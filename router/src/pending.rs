@@ -34,6 +34,17 @@ pub(crate) struct Pending {
     parked: Option<LinkKey>,
 }
 
+impl Pending {
+    /// Bytes of replies that wait here.
+    pub(crate) fn bytes(&self) -> usize {
+        match &self.answer {
+            Answer::Awaited => 0,
+            Answer::Gathering(gather) => gather.bytes(),
+            Answer::Ready(text) => text.capacity(),
+        }
+    }
+}
+
 #[derive(Debug)]
 enum Answer {
     Awaited,

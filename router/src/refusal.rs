@@ -19,8 +19,6 @@ pub enum Refusal {
     RequestTooLong(usize),
     /// A request that has to be split is above the limit.
     SplitTooLong(usize),
-    /// A transaction above the limit.
-    TransactionTooLong(usize),
     /// The upstream does not let the proxy run MULTI.
     TransactionsForbidden,
     /// The request was not sent: the upstream was not there in time.
@@ -36,7 +34,7 @@ pub enum Refusal {
 }
 
 /// Refusals as metrics count them.
-pub const REFUSAL_KINDS: [&str; 14] = [
+pub const REFUSAL_KINDS: [&str; 13] = [
     "as_redis",
     "cross_shard",
     "spread_set",
@@ -44,7 +42,6 @@ pub const REFUSAL_KINDS: [&str; 14] = [
     "key_too_long",
     "request_too_long",
     "split_too_long",
-    "transaction_too_long",
     "transactions_forbidden",
     "not_sent",
     "outcome_unknown",
@@ -64,13 +61,12 @@ impl Refusal {
             Self::KeyTooLong(_) => 4,
             Self::RequestTooLong(_) => 5,
             Self::SplitTooLong(_) => 6,
-            Self::TransactionTooLong(_) => 7,
-            Self::TransactionsForbidden => 8,
-            Self::NotSent => 9,
-            Self::OutcomeUnknown => 10,
-            Self::Disagreement => 11,
-            Self::Loop => 12,
-            Self::TooManySessions => 13,
+            Self::TransactionsForbidden => 7,
+            Self::NotSent => 8,
+            Self::OutcomeUnknown => 9,
+            Self::Disagreement => 10,
+            Self::Loop => 11,
+            Self::TooManySessions => 12,
         }
     }
 
@@ -92,7 +88,6 @@ impl Refusal {
                 "ERR request has keys on several shards and is longer than limits.request_buffer_max ({max} bytes); send it in smaller parts"
             )
             .into_bytes(),
-            Self::TransactionTooLong(max) => format!("ERR transaction is longer than limits.multi_max ({max} bytes)").into_bytes(),
             Self::TransactionsForbidden => {
                 b"NOPERM the upstream does not let pdw-proxy run MULTI, so transactions are refused".to_vec()
             }

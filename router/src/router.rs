@@ -9,6 +9,7 @@ use crate::command::Table;
 use crate::gather::Gather;
 use crate::limits::Limits;
 use crate::link::Link;
+use crate::memory::Budget;
 use crate::mutant::Mutation;
 use crate::order::End;
 use crate::order::{Input, LinkKey, Order, Output, SessionKey};
@@ -108,6 +109,7 @@ pub(crate) struct Traffic {
     pub(crate) learned: Vec<(Vec<u8>, Vec<u8>)>,
     /// Bytes that the driver moves without us.
     pub(crate) relays: Vec<Relay>,
+    pub(crate) budget: Budget,
     /// Links whose reply's turn has come.
     pub(crate) unparked: Vec<LinkKey>,
     /// Upstreams of which a Bulk lane may be free.
@@ -274,6 +276,7 @@ impl Traffic {
             lookups: HashMap::new(),
             learned: Vec::new(),
             relays: Vec::new(),
+            budget: Budget::default(),
             unparked: Vec::new(),
             freed_lanes: Vec::new(),
             large: LargeFiles::default(),
@@ -288,13 +291,15 @@ impl Traffic {
         traffic
     }
 
-    fn holding(&self) -> Holding {
+    pub(crate) fn holding(&self) -> Holding {
         let mut holding = Holding { sessions: self.sessions.len(), pending: self.pendings.len(), ..Holding::default() };
         for link in self.links.values() {
             holding.in_flight += link.in_flight();
-            holding.batch_bytes += link.unsent();
+            holding.batch_bytes += link.batch_bytes();
+            holding.reply_bytes += link.reply_bytes();
             holding.links[link.lane as usize][link.stage_index()] += 1;
         }
+        holding.reply_bytes += self.pendings.values().map(Pending::bytes).sum::<usize>();
         for session in self.sessions.values() {
             holding.request_bytes += session.request_bytes();
             holding.reply_bytes += session.reply_bytes();

@@ -11,6 +11,7 @@
 
 use crate::bulk::Cut;
 use crate::local::Identity;
+use crate::memory::Pressure;
 use crate::mutant::Mutant;
 use crate::order::{End, LinkKey, Order, Output, SessionKey};
 use crate::pending::PendingKey;
@@ -18,6 +19,7 @@ use crate::refusal::Refusal;
 use crate::resp::{ProtocolError, RequestScan, Scanned, write};
 use crate::router::{Setup, Traffic};
 use crate::stats::CloseReason;
+use crate::time::Time;
 use crate::transaction::Held;
 
 /// Partial requests larger than this give their memory back once they are whole.
@@ -37,6 +39,8 @@ pub(crate) struct Session {
     pub(crate) lane: Option<LinkKey>,
     /// The rest of its request goes to that lane as it comes.
     pub(crate) cut: bool,
+    /// When its unfinished request began to be held.
+    pub(crate) begun: Time,
     /// Its requests are on a link that was retired: it waits for them before it uses another.
     pub(crate) settling: bool,
     /// Why it is not read for now, if it is not.
@@ -89,7 +93,7 @@ pub(crate) enum Flow {
 impl Session {
     /// Bytes of requests that are not whole, or wait to be looked at.
     pub(crate) fn request_bytes(&self) -> usize {
-        self.partial.as_ref().map_or(0, |partial| partial.bytes.len())
+        self.partial.as_ref().map_or(0, |partial| partial.bytes.capacity())
     }
 
     /// Whether no request is half read.
@@ -123,7 +127,7 @@ impl Traffic {
     pub(crate) fn open_session(&mut self, setup: &Setup) -> SessionKey {
         self.stats.sessions_opened += 1;
         let id = self.stats.sessions_opened;
-        let crowded = self.sessions.len() >= setup.limits.sessions_max;
+        let crowded = self.sessions.len() >= setup.limits.sessions_max || self.budget.pressure != Pressure::None;
         let key = self.sessions.insert(Session { id, ..Session::default() });
         if crowded {
             self.refuse(setup, key, &Refusal::TooManySessions);
@@ -134,8 +138,9 @@ impl Traffic {
 
     /// Reads what a client sent.
     pub(crate) fn session_bytes(&mut self, setup: &Setup, key: SessionKey, bytes: &[u8]) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
         self.stats.bytes.from_clients += bytes.len() as u64;
+        self.take_in(setup, bytes.len());
+        let Some(session) = self.sessions.get_mut(key) else { return };
         let mut partial =
             session.partial.take().or_else(|| self.partials.pop()).unwrap_or_else(|| {
                 Box::new(Partial { bytes: Vec::new(), scan: RequestScan::new(setup.scan_limits()) })
@@ -177,8 +182,14 @@ impl Traffic {
     fn keep_partial(&mut self, key: SessionKey, mut partial: Box<Partial>) {
         let idle = partial.bytes.is_empty() && partial.scan.is_fresh();
         if let (false, Some(session)) = (idle, self.sessions.get_mut(key)) {
+            if session.begun == Time::default() {
+                session.begun = self.now;
+            }
             session.partial = Some(partial);
             return;
+        }
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.begun = Time::default();
         }
         if partial.bytes.capacity() <= PARTIAL_KEEP && self.partials.len() < 64 {
             partial.bytes.clear();
@@ -235,14 +246,15 @@ impl Traffic {
 
     /// Whether the session's next request may be looked at; pauses it at a limit.
     fn may_read(&mut self, setup: &Setup, key: SessionKey) -> bool {
+        let share = self.budget.share();
         let Some(mut session) = self.sessions.get_mut(key) else { return false };
-        if session.held.is_some() && (session.settling || session.is_above(setup, 1)) {
+        if session.held.is_some() && (session.settling || session.is_above(setup, share)) {
             // What is held is answered only here or at EXEC, which would then never be read.
             self.answer_held(setup, key);
             let Some(found) = self.sessions.get_mut(key) else { return false };
             session = found;
         }
-        if session.paused.is_none() && session.is_above(setup, 1) {
+        if session.paused.is_none() && session.is_above(setup, share) {
             session.paused = Some(Pause::Limit);
         }
         if session.paused.is_none() && session.settling && session.first.is_some() {
@@ -274,7 +286,7 @@ impl Traffic {
     /// Has a paused session read again once it is well below its limits.
     pub(crate) fn resume_if_relieved(&mut self, setup: &Setup, key: SessionKey) {
         let Some(session) = self.sessions.get(key) else { return };
-        if session.paused == Some(Pause::Limit) && !session.is_above(setup, 2) {
+        if session.paused == Some(Pause::Limit) && !session.is_above(setup, 2 * self.budget.share()) {
             self.resumable.push(key);
         }
     }

@@ -74,6 +74,8 @@ pub struct Stats {
     pub links_lost: u64,
     /// Shared links taken out of service because of a large reply.
     pub links_retired: u64,
+    /// Sessions closed because the ceiling on memory was reached.
+    pub sheds: u64,
     /// Sessions closed because a large value stood still while others waited.
     pub stalls: u64,
     /// From a request's arrival to the moment its reply was handed over, in microseconds.
@@ -96,8 +98,8 @@ pub struct Bytes {
 }
 
 /// Why sessions are closed; the same order as [`CloseReason`].
-pub const CLOSE_REASONS: [&str; 7] =
-    ["client", "quit", "protocol_error", "too_long", "too_many", "upstream", "stalled"];
+pub const CLOSE_REASONS: [&str; 8] =
+    ["client", "quit", "protocol_error", "too_long", "too_many", "upstream", "stalled", "memory"];
 
 /// Why a session is closed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -117,6 +119,8 @@ pub(crate) enum CloseReason {
     Upstream,
     /// It moved nothing of a large value while others waited.
     Stalled,
+    /// The ceiling on memory was reached.
+    Memory,
 }
 
 /// First words of error replies that are counted apart; the last stands for all others.
@@ -158,8 +162,15 @@ pub struct Holding {
     pub transaction_bytes: usize,
     /// Bytes of requests that wait to be written to a link.
     pub batch_bytes: usize,
-    /// Bytes of replies that wait to be written to a session.
+    /// Bytes of replies that wait to be written to a session, or for other replies.
     pub reply_bytes: usize,
+}
+
+impl Holding {
+    /// All bytes that are held.
+    pub fn bytes(&self) -> usize {
+        self.request_bytes + self.transaction_bytes + self.batch_bytes + self.reply_bytes
+    }
 }
 
 impl Stats {

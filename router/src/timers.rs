@@ -16,6 +16,7 @@ impl Traffic {
             self.tick_link(setup, key);
         }
         self.end_stalls(setup);
+        self.measure_if_due(setup);
         (0..self.upstreams.len()).for_each(|index| self.serve_lanes(setup, index));
     }
 
@@ -51,6 +52,6 @@ impl Traffic {
             };
             stage.min(link.next_deadline())
         });
-        due.chain(self.next_stall(setup)).chain(self.next_lane_attempt()).min()
+        due.chain(self.next_stall(setup)).chain(self.next_lane_attempt()).chain(self.next_measure()).min()
     }
 }

@@ -102,7 +102,7 @@ impl Traffic {
                 self.answer_locally(setup, session, local, request);
             }
             Treatment::Local(Local::Ping | Local::Echo) | Treatment::Forward | Treatment::Gathered(_) => {
-                self.queue_forwarded(setup, session, id, request);
+                return self.queue_forwarded(setup, session, id, request);
             }
             Treatment::Local(_) => {
                 let name = String::from_utf8_lossy(request.arg(0)).into_owned();
@@ -122,27 +122,41 @@ impl Traffic {
         Flow::Next
     }
 
-    fn queue_forwarded(&mut self, setup: &Setup, session: SessionKey, id: CommandId, request: &Request<'_>) {
+    fn queue_forwarded(&mut self, setup: &Setup, session: SessionKey, id: CommandId, request: &Request<'_>) -> Flow {
         if let Err(why) = self.settle_home(setup, session, id, request) {
-            return self.doom(setup, session, &why);
+            self.doom(setup, session, &why);
+            return Flow::Next;
         }
         if setup.mutation.is(Mutant::EachQueuedHome) {
-            return self.mutant_each_queued_home(setup, session, request);
+            self.mutant_each_queued_home(setup, session, request);
+            return Flow::Next;
+        }
+        if self.outgrows(setup, session, request.bytes.len()) && !self.begin_at_instance(setup, session) {
+            return Flow::Again;
         }
         let pending = self.push_pending(session);
-        if let Some(lane) = self.held(session).and_then(|held| held.live) {
-            return self.send_on_lane(lane, Target::Request(pending, 0), request.bytes);
+        let Some(held) = self.held(session) else { return Flow::Next };
+        match held.live {
+            Some(lane) => self.send_on_lane(lane, Target::Request(pending, 0), request.bytes),
+            None => held.push(pending, request.bytes),
         }
-        let max = setup.limits.multi_max;
-        let Some(held) = self.held(session) else { return };
-        if held.bytes.len() + request.bytes.len() > max {
-            held.doomed = true;
-            held.bytes = Vec::new();
-            let why = Refusal::TransactionTooLong(max);
-            self.stats.refusals[why.kind()] += 1;
-            return self.answer(setup, pending, |out| crate::resp::write::error(out, &why.text()));
-        }
-        held.push(pending, request.bytes);
+        Flow::Next
+    }
+
+    /// Whether more bytes are too many to be held.
+    fn outgrows(&mut self, setup: &Setup, session: SessionKey, bytes: usize) -> bool {
+        let held = self.held(session);
+        held.is_some_and(|held| held.live.is_none() && held.bytes.len() + bytes > setup.limits.multi_max)
+    }
+
+    /// Has a transaction begin at its instance, so that no more of it need be held; false: there is no lane yet.
+    fn begin_at_instance(&mut self, setup: &Setup, session: SessionKey) -> bool {
+        let any = self.any_shard(setup, session);
+        let Some(held) = self.held(session) else { return false };
+        let shard = held.home.get_or_insert((any, Vec::new())).0;
+        self.answer_held(setup, session);
+        let lane = self.lane_for(setup, shard, session);
+        lane.map(|lane| self.go_live(session, lane)).is_some()
     }
 
     /// Finds a queued command's home and holds it against the transaction's.

@@ -198,6 +198,8 @@ impl Traffic {
         let Some(link) = self.links.get_mut(key) else { return };
         link.heard = self.now;
         self.stats.bytes.from_upstreams += bytes.len() as u64;
+        self.take_in(setup, bytes.len());
+        let Some(link) = self.links.get_mut(key) else { return };
         let mut kept = link.take_reply();
         let mut scan = std::mem::take(&mut link.scan);
         let outcome = if kept.is_empty() {

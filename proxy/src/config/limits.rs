@@ -26,7 +26,7 @@ struct Relation<T> {
     why: &'static str,
 }
 
-const SIZES: [Relation<usize>; 3] = [
+const SIZES: [Relation<usize>; 2] = [
     Relation {
         low: ("limits.key_max", |limits| limits.key_max),
         high: ("limits.request_buffer_max", |limits| limits.request_buffer_max),
@@ -36,11 +36,6 @@ const SIZES: [Relation<usize>; 3] = [
         low: ("limits.request_buffer_max", |limits| limits.request_buffer_max),
         high: ("limits.request_max", |limits| limits.request_max),
         why: "a request that is split is a request",
-    },
-    Relation {
-        low: ("limits.multi_max", |limits| limits.multi_max),
-        high: ("limits.request_max", |limits| limits.request_max),
-        why: "a transaction travels as one request",
     },
 ];
 

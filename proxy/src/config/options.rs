@@ -148,9 +148,9 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
     },
     OptionSpec {
         name: "limits.multi_max",
-        kind: Kind::Bytes { default: 512 * MIB, range: (KIB, 2 * GIB), field: |draft| &mut draft.limits.multi_max },
+        kind: Kind::Bytes { default: MIB, range: (KIB, 512 * MIB), field: |draft| &mut draft.limits.multi_max },
         reload: Reload::Live,
-        sentence: "Most bytes that a transaction may hold before its `EXEC`; the command that passes it is refused, and `EXEC` answers EXECABORT.",
+        sentence: "Most bytes of a transaction that are held; a larger one, or one with a large value, takes a link of its own and begins at its instance before its `EXEC`.",
     },
     OptionSpec {
         name: "limits.large_min",
@@ -189,6 +189,12 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
         },
         reload: Reload::Live,
         sentence: "Bytes of requests that one link has not taken past which the sessions that need that link are not read.",
+    },
+    OptionSpec {
+        name: "limits.memory_max",
+        kind: Kind::Bytes { default: GIB, range: (48 * MIB, 1024 * GIB), field: |draft| &mut draft.limits.memory_max },
+        reload: Reload::Live,
+        sentence: "Resident memory under which the whole process keeps itself. Above three quarters of what it leaves for buffers no new sessions are taken and each session is read less far ahead; at the top the newest unfinished request loses its buffer and its session is closed.",
     },
     OptionSpec {
         name: "limits.sessions_max",

@@ -6,9 +6,11 @@ use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pdw_router::command::Table;
+use pdw_router::limits::Limits;
 use pdw_router::mutant::{Mutant, Mutation};
 use pdw_router::place::{Homes, Placement};
 use pdw_router::{Profile, Setup};
+use rustix::process::{Resource, getrlimit};
 use tokio::sync::mpsc;
 
 use super::ServeError;
@@ -41,7 +43,9 @@ impl Crew {
             let mut listeners = tcp_listeners(config, liveness)?;
             listeners.extend(handles(&shared)?);
             let setup = setup(config, &name, index as u64)?;
-            let orders = Orders { setup, upstreams: dials.clone(), listeners, liveness, names: Arc::clone(&names) };
+            let descriptors = descriptors_of_one(config);
+            let orders =
+                Orders { descriptors, setup, upstreams: dials.clone(), listeners, liveness, names: Arc::clone(&names) };
             workers.push(worker(orders)?);
         }
         Ok(Self { workers })
@@ -110,13 +114,33 @@ fn setup(config: &Config, name: &str, index: u64) -> Result<Setup, ServeError> {
     Ok(Setup {
         homes,
         table: Table::new(),
-        limits: config.limits.clone(),
+        limits: limits_of_one(config),
         profile,
         name: name.to_owned(),
         seed: incarnation().wrapping_add(index),
         mutation: Mutation::of(chosen_mutant()),
     })
 }
+
+/// What the program, its tables and the allocator's waste take of the ceiling; measured.
+const OVERHEAD: usize = 24 << 20;
+
+/// One worker's limits: its share of what the process may hold.
+fn limits_of_one(config: &Config) -> Limits {
+    let mut limits = config.limits.clone();
+    let buffers = limits.memory_max.saturating_sub(OVERHEAD) / 4 * 3;
+    limits.memory_max = buffers / config.workers;
+    limits
+}
+
+/// How many sockets one worker may have open, so that some descriptors are left for links and the admin server.
+fn descriptors_of_one(config: &Config) -> usize {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(RESERVED_DESCRIPTORS) / config.workers
+}
+
+/// Descriptors that clients' connections never take.
+const RESERVED_DESCRIPTORS: usize = 100;
 
 /// A deliberate fault for tests; a release has none compiled in.
 fn chosen_mutant() -> Option<Mutant> {

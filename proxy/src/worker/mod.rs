@@ -56,6 +56,8 @@ pub(crate) struct Orders {
     pub(crate) listeners: Vec<Listener>,
     /// How dead peers are found.
     pub(crate) liveness: Liveness,
+    /// So many sockets it may have open before it stops accepting.
+    pub(crate) descriptors: usize,
     /// Names for its numbers.
     pub(crate) names: Arc<Names>,
 }
@@ -67,6 +69,7 @@ pub(crate) struct Worker {
     listeners: Vec<Listener>,
     upstreams: Vec<Dial>,
     liveness: Liveness,
+    descriptors: usize,
     sessions: SecondaryMap<SessionKey, Line>,
     links: SecondaryMap<LinkKey, LinkSocket>,
     /// Sessions and links to read in this turn, and those that have more for the next.
@@ -101,6 +104,7 @@ impl Worker {
             listeners: orders.listeners,
             upstreams: orders.upstreams,
             liveness: orders.liveness,
+            descriptors: orders.descriptors,
             sessions: SecondaryMap::new(),
             links: SecondaryMap::new(),
             ready: Vec::new(),

@@ -63,6 +63,7 @@ fn counted(set: &mut WorkerSet, stats: &Stats) {
     set.set_counter(Counter::RepliesDiscarded, stats.discarded_replies);
     set.set_counter(Counter::LinksLost, stats.links_lost);
     set.set_counter(Counter::LinksRetired, stats.links_retired);
+    set.set_counter(Counter::Sheds, stats.sheds);
     set.set_counter(Counter::Stalls, stats.stalls);
     set.set_counter(Counter::LinkWrites, stats.batch.counts.iter().sum());
     set.set_family(Family::Requests, &stats.requests);

@@ -18,6 +18,9 @@ impl Worker {
     /// Accepts who waits at a listener.
     pub(super) fn accept(&mut self, index: usize) {
         for _ in 0..ACCEPT_BURST {
+            if self.sessions.len() + self.links.len() >= self.descriptors {
+                return self.rest(&io::Error::other("as many connections as there are descriptors for"));
+            }
             match self.listeners[index].accept() {
                 Ok(Some(socket)) => self.open_session(socket),
                 Ok(None) => return,

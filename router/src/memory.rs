@@ -1,0 +1,106 @@
+//! The ceiling on what a router holds.
+//!
+//! What is held is measured only now and then: whatever comes in uses up a headroom, and when that is
+//! gone everything is counted anew. So the ordinary path pays one subtraction for it.
+//!
+//! ```text
+//!   0 ──────────────── 3/4 ───────────────────────── 4/4 of limits.memory_max
+//!        everything        Tight: no new sessions; a     Full: the newest unfinished request loses its
+//!                          session is read only while    buffer and its session is closed; without one,
+//!                          little of it is unanswered    the session that reads its replies least
+//! ```
+
+use crate::router::{Setup, Traffic};
+use crate::stats::CloseReason;
+use crate::time::Time;
+
+/// How much is held, against the ceiling.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Pressure {
+    /// Below three quarters.
+    #[default]
+    None,
+    /// Above three quarters: the rest is for finishing what has begun.
+    Tight,
+    /// At the ceiling.
+    Full,
+}
+
+/// What may still come in before the holding is measured, and what the last measurement said.
+#[derive(Debug, Default)]
+pub(crate) struct Budget {
+    headroom: usize,
+    pub(crate) pressure: Pressure,
+    /// Under pressure: when to measure again though nothing comes in.
+    again: Option<Time>,
+}
+
+impl Budget {
+    /// Under pressure a session has this part of its own limits.
+    pub(crate) fn share(&self) -> usize {
+        if self.pressure == Pressure::None { 1 } else { 16 }
+    }
+}
+
+/// Under pressure the holding is measured at least this often.
+const MEASURE_MICROS: u64 = 20_000;
+
+impl Traffic {
+    /// Takes account of bytes that come in.
+    #[inline]
+    pub(crate) fn take_in(&mut self, setup: &Setup, bytes: usize) {
+        match self.budget.headroom.checked_sub(bytes) {
+            Some(rest) => self.budget.headroom = rest,
+            None => self.measure(setup),
+        }
+    }
+
+    /// Counts what is held, and makes room if it is too much.
+    fn measure(&mut self, setup: &Setup) {
+        let max = setup.limits.memory_max;
+        let mut held = self.holding().bytes();
+        while held >= max && self.shed(setup) {
+            held = self.holding().bytes();
+        }
+        self.budget.pressure = match held {
+            held if held >= max => Pressure::Full,
+            held if held >= max / 4 * 3 => Pressure::Tight,
+            _ => Pressure::None,
+        };
+        // Half of what is left to the next mark, so that the mark is not overrun by far.
+        self.budget.headroom = (max / 4 * 3).saturating_sub(held).max(max / 64) / 2;
+        let tight = self.budget.pressure != Pressure::None;
+        self.budget.again = tight.then(|| Time::from_micros(self.now.micros() + MEASURE_MICROS));
+    }
+
+    /// Measures again if it is time to.
+    pub(crate) fn measure_if_due(&mut self, setup: &Setup) {
+        if self.budget.again.is_some_and(|due| due <= self.now) {
+            self.measure(setup);
+        }
+    }
+
+    /// When to measure again.
+    pub(crate) fn next_measure(&self) -> Option<Time> {
+        self.budget.again
+    }
+
+    /// Closes the session that costs least to lose; whether there was one.
+    fn shed(&mut self, setup: &Setup) -> bool {
+        let newest = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| session.request_bytes() > 0)
+            .max_by_key(|(_, session)| session.begun);
+        let fullest = || {
+            self.sessions
+                .iter()
+                .max_by_key(|(_, session)| session.reply_bytes())
+                .filter(|(_, session)| session.reply_bytes() > 0)
+        };
+        let Some(key) = newest.or_else(fullest).map(|(key, _)| key) else { return false };
+        self.stats.sheds += 1;
+        self.close_session_now(setup, key, CloseReason::Memory);
+        true
+    }
+}
