@@ -74,6 +74,8 @@ pub(crate) struct Link {
     pub(crate) stage: Stage,
     /// An order to write is on its way to the driver.
     pub(crate) dirty: bool,
+    /// An order about its next bytes is on its way to the driver.
+    pub(crate) ordered: bool,
     /// When the upstream was last heard of, or first asked after a silence.
     pub(crate) heard: Time,
     pub(crate) proof: Proof,
@@ -123,6 +125,7 @@ impl Link {
             lane,
             stage: Stage::Down(when),
             dirty: false,
+            ordered: false,
             heard: when,
             proof: Proof::default(),
             batch: Vec::new(),

@@ -21,7 +21,30 @@ impl Traffic {
     /// Orders the driver to move the next bytes of one end to the other.
     pub(crate) fn relay(&mut self, from: End, to: End, bytes: u64) {
         self.relays.push(Relay { from, to, remaining: bytes, moved: self.now });
-        self.outputs.push_back(Output::Order(from, Order::Relay { to, bytes }));
+        self.order_bytes(from, Order::Relay { to, bytes });
+    }
+
+    /// Orders what becomes of the next bytes of an end. Until the driver has the order, it must not
+    /// hand in these bytes.
+    pub(crate) fn order_bytes(&mut self, from: End, order: Order) {
+        self.set_ordered(from, true);
+        self.outputs.push_back(Output::Order(from, order));
+    }
+
+    /// Notes whether an order about the next bytes of an end has yet to reach the driver.
+    pub(crate) fn set_ordered(&mut self, end: End, ordered: bool) {
+        match end {
+            End::Session(key) => {
+                if let Some(session) = self.sessions.get_mut(key) {
+                    session.ordered = ordered;
+                }
+            }
+            End::Link(key) => {
+                if let Some(link) = self.links.get_mut(key) {
+                    link.ordered = ordered;
+                }
+            }
+        }
     }
 
     /// So many bytes of an end have reached the other end of its relay.

@@ -188,6 +188,7 @@ impl Router {
                     link.dirty = false;
                 }
             }
+            Output::Order(end, _) => self.traffic.set_ordered(end, false),
             _ => {}
         }
         Some(output)
@@ -200,12 +201,12 @@ impl Router {
 
     /// Whether a session's bytes may be handed in now.
     pub fn wants_bytes(&self, key: SessionKey) -> bool {
-        self.traffic.sessions.get(key).is_some_and(|session| session.paused.is_none())
+        self.traffic.sessions.get(key).is_some_and(|session| session.paused.is_none() && !session.ordered)
     }
 
     /// Whether a link's bytes may be handed in now.
     pub fn wants_link_bytes(&self, key: LinkKey) -> bool {
-        self.traffic.links.get(key).is_some_and(|link| !link.parked)
+        self.traffic.links.get(key).is_some_and(|link| !link.parked && !link.ordered)
     }
 
     /// Reply bytes that wait to be written to a session.

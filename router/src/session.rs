@@ -45,6 +45,8 @@ pub(crate) struct Session {
     pub(crate) settling: bool,
     /// Why it is not read for now, if it is not.
     pub(crate) paused: Option<Pause>,
+    /// An order about its next bytes is on its way to the driver.
+    pub(crate) ordered: bool,
     /// An order to write is on its way to the driver.
     pub(crate) dirty: bool,
     /// Requests that are not answered yet.
@@ -297,7 +299,7 @@ impl Traffic {
         scan.restart();
         if last {
             let bytes = missing as u64 + u64::from(setup.mutation.is(Mutant::MiscountedSkip));
-            self.outputs.push_back(Output::Order(End::Session(key), Order::Skip { bytes }));
+            self.order_bytes(End::Session(key), Order::Skip { bytes });
         } else {
             self.finish_session(setup, key, CloseReason::TooLong);
         }

@@ -46,7 +46,7 @@ impl Traffic {
                 self.park(key, pending);
                 return Ok(0);
             }
-            Course::Skip => self.outputs.push_back(Output::Order(End::Link(key), Order::Skip { bytes: missing })),
+            Course::Skip => self.order_bytes(End::Link(key), Order::Skip { bytes: missing }),
             Course::Stream(session, pending) => {
                 self.hand_on(session, bytes);
                 self.relay(End::Link(key), End::Session(session), missing);
@@ -140,8 +140,9 @@ impl Traffic {
             return self.close_lane(setup, key);
         }
         link.end_stream();
-        self.outputs.push_back(Output::Order(End::Link(key), Order::Skip { bytes: remaining }));
-        if link.last_value {
+        let last = link.last_value;
+        self.order_bytes(End::Link(key), Order::Skip { bytes: remaining });
+        if last {
             self.end_reply(setup, key);
         }
     }
