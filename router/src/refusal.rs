@@ -19,6 +19,8 @@ pub enum Refusal {
     RequestTooLong(usize),
     /// A request that has to be split is above the limit.
     SplitTooLong(usize),
+    /// A value in a reply that has to be gathered from several shards is above the limit.
+    GatherTooLong(usize),
     /// The upstream does not let the proxy run MULTI.
     TransactionsForbidden,
     /// The request was not sent: the upstream was not there in time.
@@ -34,7 +36,7 @@ pub enum Refusal {
 }
 
 /// Refusals as metrics count them.
-pub const REFUSAL_KINDS: [&str; 13] = [
+pub const REFUSAL_KINDS: [&str; 14] = [
     "as_redis",
     "cross_shard",
     "spread_set",
@@ -42,6 +44,7 @@ pub const REFUSAL_KINDS: [&str; 13] = [
     "key_too_long",
     "request_too_long",
     "split_too_long",
+    "gather_too_long",
     "transactions_forbidden",
     "not_sent",
     "outcome_unknown",
@@ -61,12 +64,13 @@ impl Refusal {
             Self::KeyTooLong(_) => 4,
             Self::RequestTooLong(_) => 5,
             Self::SplitTooLong(_) => 6,
-            Self::TransactionsForbidden => 7,
-            Self::NotSent => 8,
-            Self::OutcomeUnknown => 9,
-            Self::Disagreement => 10,
-            Self::Loop => 11,
-            Self::TooManySessions => 12,
+            Self::GatherTooLong(_) => 7,
+            Self::TransactionsForbidden => 8,
+            Self::NotSent => 9,
+            Self::OutcomeUnknown => 10,
+            Self::Disagreement => 11,
+            Self::Loop => 12,
+            Self::TooManySessions => 13,
         }
     }
 
@@ -86,6 +90,10 @@ impl Refusal {
             Self::RequestTooLong(max) => format!("ERR request is longer than limits.request_max ({max} bytes)").into_bytes(),
             Self::SplitTooLong(max) => format!(
                 "ERR request has keys on several shards and is longer than limits.request_buffer_max ({max} bytes); send it in smaller parts"
+            )
+            .into_bytes(),
+            Self::GatherTooLong(max) => format!(
+                "ERR a value is longer than limits.request_buffer_max ({max} bytes) and would have to be held until all shards have answered; ask for its key alone"
             )
             .into_bytes(),
             Self::TransactionsForbidden => {

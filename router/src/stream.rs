@@ -6,6 +6,7 @@
 use crate::link::{Lane, Link, Target};
 use crate::order::{End, LinkKey, Order, Output, SessionKey};
 use crate::pending::PendingKey;
+use crate::refusal::Refusal;
 use crate::resp::ReplyScan;
 use crate::router::{Setup, Traffic};
 use crate::time::Time;
@@ -39,9 +40,16 @@ impl Traffic {
         }
         let part = self.links.get(key).and_then(Link::front).ok_or(Loss::UnaskedReply)?;
         let missing = (end - bytes.len()) as u64;
+        let course = self.course(part.target);
+        if matches!(course, Course::Hold) && size <= setup.limits.request_buffer_max {
+            return Ok(0);
+        }
         self.retire_link(setup, key);
-        match self.course(part.target) {
-            Course::Hold => return Ok(0),
+        match course {
+            Course::Hold => {
+                self.refuse_front(setup, key);
+                self.outputs.push_back(Output::Order(End::Link(key), Order::Skip { bytes: missing }));
+            }
             Course::Park(pending) => {
                 self.park(key, pending);
                 return Ok(0);
@@ -62,6 +70,13 @@ impl Traffic {
             link.last_value = whole;
         }
         Ok(bytes.len())
+    }
+
+    /// Answers the request whose reply is arriving with a refusal; the reply is for nobody any more.
+    fn refuse_front(&mut self, setup: &Setup, key: LinkKey) {
+        let Some(part) = self.links.get_mut(key).and_then(Link::front_mut) else { return };
+        let target = std::mem::replace(&mut part.target, Target::Nobody);
+        self.deliver_refusal(setup, target, &Refusal::GatherTooLong(setup.limits.request_buffer_max));
     }
 
     fn course(&self, target: Target) -> Course {

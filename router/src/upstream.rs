@@ -320,7 +320,7 @@ impl Traffic {
         Duration::from_micros(half + self.random.below(half + 1))
     }
 
-    fn deliver_refusal(&mut self, setup: &Setup, target: Target, why: &Refusal) {
+    pub(crate) fn deliver_refusal(&mut self, setup: &Setup, target: Target, why: &Refusal) {
         match target {
             Target::Request(pending, part) => {
                 self.stats.refusals[why.kind()] += 1;

@@ -132,7 +132,7 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
             field: |draft| &mut draft.limits.request_buffer_max,
         },
         reload: Reload::Live,
-        sentence: "Largest request that has to be whole because it is split over shards, as an `MSET` with several homes; a larger one is refused.",
+        sentence: "Largest request that has to be whole because it is split over shards, as an `MSET` with several homes, and largest value in a reply that is gathered from several shards, as that of an `MGET`; a larger one is refused.",
     },
     OptionSpec {
         name: "limits.request_max",
