@@ -210,6 +210,11 @@ impl Traffic {
                     self.finish_cut(key, &rest[..len]);
                     used += len;
                 }
+                Ok(Scanned::Request(len)) if len > setup.limits.request_max => {
+                    // It came whole in one read, so there is nothing to skip.
+                    self.refuse_request(setup, key);
+                    used += len;
+                }
                 Ok(Scanned::Request(len)) => {
                     if self.request(setup, key, scan.request(&rest[..len])) == Flow::Again {
                         scan.restart();
@@ -307,9 +312,13 @@ impl Traffic {
 
     /// Refuses a request above the limit without ever holding it.
     fn skip_request(&mut self, setup: &Setup, key: SessionKey, scan: &mut RequestScan, missing: usize) {
+        self.refuse_request(setup, key);
+        self.skip_rest(setup, key, scan, missing);
+    }
+
+    fn refuse_request(&mut self, setup: &Setup, key: SessionKey) {
         self.doom_transaction(key);
         self.refuse(setup, key, &Refusal::RequestTooLong(setup.limits.request_max));
-        self.skip_rest(setup, key, scan, missing);
     }
 
     fn protocol_error(&mut self, setup: &Setup, key: SessionKey, error: ProtocolError) {
