@@ -111,10 +111,8 @@ pub(crate) struct Proof {
     pub(crate) replies: usize,
     /// Bytes of the probe that are written.
     pub(crate) written: usize,
-    /// MULTI was accepted.
+    /// MULTI and EXEC were accepted.
     pub(crate) multi: bool,
-    /// The probe's PING was carried out or queued.
-    pub(crate) alive: bool,
 }
 
 impl Link {

@@ -7,7 +7,7 @@ use crate::router::Traffic;
 use crate::upstream::Loss;
 
 impl Traffic {
-    /// Takes a reply to the probe: CLIENT SETNAME, MULTI, PING, EXEC.
+    /// Takes a reply to the probe: CLIENT SETNAME, MULTI, EXEC, PING.
     pub(crate) fn prove(&mut self, key: LinkKey, reply: &[u8]) -> Result<(), Loss> {
         let Some(link) = self.links.get_mut(key) else { return Ok(()) };
         let index = link.upstream;
@@ -19,10 +19,10 @@ impl Traffic {
             }
             0 => {}
             1 => link.proof.multi = reply == b"+OK\r\n",
-            2 => link.proof.alive = !resp::is_error(reply),
-            _ if !link.proof.alive => return Err(Loss::Unusable),
+            2 => link.proof.multi &= reply == b"*0\r\n",
+            _ if resp::is_error(reply) => return Err(Loss::Unusable),
             _ => {
-                let multi = link.proof.multi && reply.first() == Some(&b'*');
+                let multi = link.proof.multi;
                 self.proven(key, index, multi);
             }
         }
@@ -50,11 +50,12 @@ impl Traffic {
 }
 
 /// What a new link has to answer before anything travels on it. With MULTI forbidden by the
-/// instance's ACL the commands of a "transaction" would be applied one by one, hence the proof.
+/// instance's ACL the commands of a "transaction" would be applied one by one, hence the proof. It
+/// is empty: a proxy answers it without its own upstreams, none of which may delay the others.
 pub(crate) fn probe(name: &str) -> Vec<u8> {
     let mut probe = Vec::new();
     write::request(&mut probe, 3, [b"CLIENT".as_slice(), b"SETNAME", name.as_bytes()].into_iter());
-    for command in [b"MULTI".as_slice(), b"PING", b"EXEC"] {
+    for command in [b"MULTI".as_slice(), b"EXEC", b"PING"] {
         write::request(&mut probe, 1, [command].into_iter());
     }
     probe
