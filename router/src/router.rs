@@ -168,7 +168,8 @@ impl Router {
             while let Some(index) = self.traffic.freed_lanes.pop() {
                 self.traffic.serve_lanes(&self.setup, index);
             }
-            while let Some(key) = self.traffic.resumable.pop() {
+            // One by one: what one of them learns, the next may not ask again.
+            if let Some(key) = self.traffic.resumable.pop() {
                 self.traffic.resume(&self.setup, key);
             }
         }
