@@ -142,7 +142,7 @@ impl Traffic {
     pub(crate) fn session_bytes(&mut self, setup: &Setup, key: SessionKey, bytes: &[u8]) {
         self.stats.bytes.from_clients += bytes.len() as u64;
         self.take_in(setup, bytes.len());
-        let Some(session) = self.sessions.get_mut(key) else { return };
+        let Some(session) = self.sessions.get_mut(key).filter(|session| !session.finishing) else { return };
         let mut partial =
             session.partial.take().or_else(|| self.partials.pop()).unwrap_or_else(|| {
                 Box::new(Partial { bytes: Vec::new(), scan: RequestScan::new(setup.scan_limits()) })
@@ -183,7 +183,7 @@ impl Traffic {
 
     fn keep_partial(&mut self, key: SessionKey, mut partial: Box<Partial>) {
         let idle = partial.bytes.is_empty() && partial.scan.is_fresh();
-        if let (false, Some(session)) = (idle, self.sessions.get_mut(key)) {
+        if let (false, Some(session)) = (idle, self.sessions.get_mut(key).filter(|session| !session.finishing)) {
             if session.begun == Time::default() {
                 session.begun = self.now;
             }
