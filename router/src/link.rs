@@ -180,6 +180,19 @@ impl Link {
         self.parts.range_mut(first..).for_each(|part| part.unit = unit);
     }
 
+    /// Adds what another link had not sent; what was tied together stays so.
+    pub(crate) fn adopt(&mut self, unsent: Vec<(Part, Vec<u8>)>) {
+        let mut unit = None;
+        for (part, bytes) in unsent {
+            self.append(part.id, part.target, part.deadline, |out| out.extend_from_slice(&bytes));
+            let Some(newest) = self.parts.back_mut() else { return };
+            match unit {
+                Some((old, new)) if old == part.unit => newest.unit = new,
+                _ => unit = Some((part.unit, newest.unit)),
+            }
+        }
+    }
+
     /// Its stage as a number: down, connecting, proving, ready.
     pub(crate) fn stage_index(&self) -> usize {
         match self.stage {
@@ -365,6 +378,19 @@ mod tests {
         assert_eq!(link.expire(Time::from_micros(20)), Some((Target::Table(2), true)));
         assert_eq!(link.batch(), b"bbbcccc");
         assert_eq!(link.salvage().0.len(), 3);
+    }
+
+    #[test]
+    fn a_transaction_that_waits_for_the_next_link_stays_whole() {
+        let mut lost = link();
+        lost.unite(2);
+        let mut next = Link::new(0, Lane::Shared, Time::default());
+        next.adopt(lost.salvage().1);
+        next.wrote(5, Time::default());
+        let late = Time::from_micros(12);
+        let expired: Vec<_> = std::iter::from_fn(|| next.expire(late)).map(|(_, sent)| sent).collect();
+        assert_eq!(expired, [true, true, true]);
+        assert_eq!(next.batch(), b"bbbcccc");
     }
 
     #[test]

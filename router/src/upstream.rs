@@ -284,9 +284,7 @@ impl Traffic {
         let pause = self.pause_before_retry(setup, link.upstream);
         let mut next = Link::new(link.upstream, link.lane, self.now.after(pause));
         let (sent, unsent) = link.salvage();
-        for (part, bytes) in &unsent {
-            next.append(part.id, part.target, part.deadline, |out| out.extend_from_slice(bytes));
-        }
+        next.adopt(unsent);
         let next = self.links.insert(next);
         let upstream = &mut self.upstreams[link.upstream];
         match link.lane {

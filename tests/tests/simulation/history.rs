@@ -1,0 +1,204 @@
+//! Everything that instances carried out, in one order, and what may follow from it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use pdw_router::Time;
+
+use crate::resp::{Args, bulk, shown};
+use crate::script::{Script, Tag};
+use crate::store::{Store, Value, keys};
+
+/// What the simulation found to be wrong.
+pub(crate) type Violation = String;
+
+/// Fails with a violation unless `holds`.
+pub(crate) fn ensure(holds: bool, violation: impl FnOnce() -> Violation) -> Result<(), Violation> {
+    if holds { Ok(()) } else { Err(violation()) }
+}
+
+/// How far a request has come, as its client knows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is not answered.
+    #[default]
+    Open,
+    /// Answered.
+    Done,
+    /// Answered with "not sent", or refused by the proxy: it is never carried out.
+    Refused,
+    /// Answered with "outcome unknown".
+    Unknown,
+}
+
+/// One element of a request, carried out.
+#[derive(Clone, Debug)]
+pub(crate) struct Execution {
+    /// Its place in the order of everything.
+    pub(crate) seq: u64,
+    pub(crate) reply: Vec<u8>,
+    /// A later request of the same client was carried out by the same instance before it.
+    pub(crate) overtaken: bool,
+}
+
+/// What happened so far, and what the clients want.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    pub(crate) scripts: Vec<Script>,
+    pub(crate) seq: u64,
+    pub(crate) fates: Vec<Vec<Fate>>,
+    /// When each client's requests had left it, in the order of everything.
+    pub(crate) asked: Vec<Vec<u64>>,
+    /// How many requests of each client its proxy has been given whole.
+    delivered: Vec<usize>,
+    ends: Vec<Vec<usize>>,
+    arrivals: Vec<Vec<Time>>,
+    /// When each client's session was last seen paused: what it had sent waited at least until then.
+    pub(crate) paused: Vec<Time>,
+    patience: Duration,
+    pub(crate) executions: BTreeMap<Tag, Execution>,
+    /// Replies to transactions, by client and MULTI.
+    pub(crate) transactions: BTreeMap<(usize, usize), Vec<u8>>,
+    /// Every key's contents, and since when.
+    versions: BTreeMap<Vec<u8>, Vec<(u64, Option<Value>)>>,
+    homes: BTreeMap<Vec<u8>, usize>,
+    newest: BTreeMap<(usize, usize), usize>,
+    increments: BTreeMap<Vec<u8>, usize>,
+    /// Numbers handed out, by key.
+    pub(crate) claims: BTreeMap<String, BTreeSet<i64>>,
+}
+
+impl History {
+    pub(crate) fn new(scripts: Vec<Script>, patience: Duration) -> Self {
+        let lens = || scripts.iter().map(|script| script.requests.len());
+        Self {
+            fates: lens().map(|len| vec![Fate::Open; len]).collect(),
+            asked: lens().map(|len| vec![0; len]).collect(),
+            delivered: vec![0; scripts.len()],
+            ends: scripts.iter().map(Script::ends).collect(),
+            arrivals: lens().map(|len| vec![Time::NEVER; len]).collect(),
+            paused: vec![Time::default(); scripts.len()],
+            patience,
+            scripts,
+            ..Self::default()
+        }
+    }
+
+    /// A proxy has been given so many bytes of a client.
+    pub(crate) fn deliver(&mut self, client: usize, received: usize, now: Time) {
+        let whole = self.ends[client].partition_point(|end| *end <= received);
+        let before = std::mem::replace(&mut self.delivered[client], whole);
+        self.arrivals[client][before..whole].fill(now);
+    }
+
+    /// A time by which the deadline of a request's parts has surely passed.
+    pub(crate) fn deadline(&self, tag: Tag) -> Time {
+        let arrival = self.arrivals[tag.client][self.scripts[tag.client].sent_with(tag.request)];
+        arrival.max(self.paused[tag.client]).after(self.patience)
+    }
+
+    /// An instance has carried out a command, inside a transaction or not.
+    pub(crate) fn executed(
+        &mut self,
+        instance: usize,
+        store: &Store,
+        args: &Args,
+        reply: &[u8],
+        queued: bool,
+    ) -> Result<(), Violation> {
+        self.seq += 1;
+        for key in keys(args) {
+            let home = *self.homes.entry(key.to_vec()).or_insert(instance);
+            ensure(home == instance, || format!("key {} is at home on {home} and on {instance}", shown(key)))?;
+            self.note_version(key, store.get(key));
+        }
+        if args[0].eq_ignore_ascii_case(b"INCR") {
+            *self.increments.entry(args[1].clone()).or_default() += 1;
+        }
+        Tag::all(args).try_for_each(|tag| self.note_element(instance, tag, args, reply, queued))
+    }
+
+    fn note_version(&mut self, key: &[u8], value: Option<&Value>) {
+        let versions = self.versions.entry(key.to_vec()).or_insert_with(|| vec![(0, None)]);
+        if versions.last().is_none_or(|(_, last)| last.as_ref() != value) {
+            versions.push((self.seq, value.cloned()));
+        }
+    }
+
+    fn note_element(
+        &mut self,
+        instance: usize,
+        tag: Tag,
+        args: &Args,
+        reply: &[u8],
+        queued: bool,
+    ) -> Result<(), Violation> {
+        let what = || format!("{tag:?}: {}", shown(&args.join(&b' ')));
+        let script = &self.scripts[tag.client];
+        let sent_with = script.sent_with(tag.request);
+        let fate = self.fates[tag.client][sent_with];
+        ensure(fate != Fate::Refused, || format!("carried out though refused: {}", what()))?;
+        ensure(fate != Fate::Done, || format!("carried out after its reply: {}", what()))?;
+        let whole = self.delivered[tag.client] > sent_with;
+        ensure(whole, || format!("carried out though never received whole: {}", what()))?;
+        let request = &script.requests[tag.request];
+        ensure(queued == request.transaction.is_some(), || format!("queued: {queued}, not as asked: {}", what()))?;
+        let newest = self.newest.entry((tag.client, instance)).or_default();
+        let overtaken = tag.request < *newest;
+        *newest = tag.request.max(*newest);
+        let execution = Execution { seq: self.seq, reply: reply.to_vec(), overtaken };
+        let twice = self.executions.insert(tag, execution).is_some();
+        ensure(!twice, || format!("carried out twice: {}", what()))
+    }
+
+    /// An instance has carried out a transaction.
+    pub(crate) fn executed_transaction(&mut self, commands: &[Args], reply: &[u8]) -> Result<(), Violation> {
+        if commands.is_empty() || commands == [vec![b"PING".to_vec()]] {
+            return Ok(());
+        }
+        let what = || commands.iter().map(|args| shown(&args.join(&b' '))).collect::<Vec<_>>().join("; ");
+        let tag = commands.iter().find_map(|args| Tag::all(args).next());
+        let tag = tag.ok_or_else(|| format!("a transaction that nobody asked for: {}", what()))?;
+        let script = &self.scripts[tag.client];
+        let multi = script.requests[tag.request].transaction.unwrap_or(usize::MAX);
+        ensure(script.queued(multi).eq(commands), || format!("not the transaction of {tag:?}: {}", what()))?;
+        self.transactions.insert((tag.client, multi), reply.to_vec());
+        Ok(())
+    }
+
+    /// The first moment from `from` on at which what a key held fits.
+    pub(crate) fn when(&self, key: &str, from: u64, fits: impl Fn(Option<&Value>) -> bool) -> Option<u64> {
+        let Some(versions) = self.versions.get(key.as_bytes()) else { return fits(None).then_some(from) };
+        let until = |at: usize| versions.get(at + 1).map_or(u64::MAX, |(seq, _)| *seq);
+        let alive = versions.iter().enumerate().filter(|(at, _)| until(*at) > from);
+        alive.map(|(_, version)| version).find(|(_, value)| fits(value.as_ref())).map(|(seq, _)| from.max(*seq))
+    }
+
+    /// What a reply says of a text key, alone or among many.
+    pub(crate) fn text_reply(value: Option<&Value>, many: bool) -> Vec<u8> {
+        match value {
+            Some(Value::Text(text)) => bulk(text),
+            Some(Value::Set(_)) if !many => crate::store::WRONG_TYPE.to_vec(),
+            _ => b"$-1\r\n".to_vec(),
+        }
+    }
+
+    /// Whether every number that was counted up was counted for somebody.
+    pub(crate) fn check_increments(&self) -> Result<(), Violation> {
+        for (key, count) in &self.increments {
+            let known = self.claims.get(&String::from_utf8_lossy(key).into_owned()).map_or(0, BTreeSet::len);
+            let unknown = self.unanswered_increments(key);
+            ensure((known..=known + unknown).contains(count), || {
+                format!("{} was counted up {count} times; {known} replies, {unknown} without", shown(key))
+            })?;
+        }
+        Ok(())
+    }
+
+    fn unanswered_increments(&self, key: &[u8]) -> usize {
+        let requests =
+            self.scripts.iter().zip(&self.fates).flat_map(|(script, fates)| script.requests.iter().zip(fates));
+        let open = |fate: &Fate| matches!(fate, Fate::Open | Fate::Unknown);
+        requests.filter(|(request, fate)| open(fate) && request.args[0] == b"INCR" && request.args[1] == key).count()
+    }
+}

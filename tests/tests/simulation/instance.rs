@@ -1,0 +1,205 @@
+//! A simulated instance: connections, transactions, and its bad days.
+
+use pdw_router::Time;
+
+use crate::history::{History, Violation, ensure};
+use crate::net::{ConnId, Net};
+use crate::resp::{self, Args, array, shown};
+use crate::store::Store;
+use crate::wire::Read;
+
+/// Unsent reply bytes of a connection past which it is not read.
+const OUT_MAX: usize = 4096;
+
+/// One Redis.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    index: usize,
+    store: Store,
+    clients: Vec<Client>,
+    /// Until then it carries out nothing.
+    pub(crate) stalled: Time,
+    /// Until then it accepts nobody.
+    pub(crate) down: Time,
+}
+
+/// A connection to it, which it takes for a client.
+#[derive(Debug)]
+struct Client {
+    conn: ConnId,
+    input: Vec<u8>,
+    out: Vec<u8>,
+    queued: Option<Vec<Args>>,
+    ended: bool,
+}
+
+impl Instance {
+    pub(crate) fn new(index: usize) -> Self {
+        Self { index, store: Store::default(), clients: Vec::new(), stalled: Time::default(), down: Time::default() }
+    }
+
+    pub(crate) fn accept(&mut self, conn: ConnId) {
+        self.clients.push(Client { conn, input: Vec::new(), out: Vec::new(), queued: None, ended: false });
+    }
+
+    /// Whether it could do something now.
+    pub(crate) fn is_ready(&self, net: &Net) -> bool {
+        let reads = |client: &Client| !client.ended && client.out.len() < OUT_MAX && net.has_news(client.conn, true);
+        let writes = |client: &Client| !client.out.is_empty() && net.has_room(client.conn, false);
+        net.now >= self.stalled && self.clients.iter().any(|client| reads(client) || writes(client))
+    }
+
+    /// Serves its connections, in any order.
+    pub(crate) fn serve(&mut self, net: &mut Net, history: &mut History) -> Result<(), Violation> {
+        let mut clients = std::mem::take(&mut self.clients);
+        net.rng.shuffle(&mut clients);
+        for client in &mut clients {
+            if net.rng.u8(..) < 200 {
+                self.serve_one(client, net, history)?;
+            }
+        }
+        clients.retain(|client| !client.is_over(net));
+        self.clients = clients;
+        Ok(())
+    }
+
+    fn serve_one(&mut self, client: &mut Client, net: &mut Net, history: &mut History) -> Result<(), Violation> {
+        if client.out.len() < OUT_MAX && !client.ended && !net.is_broken(client.conn) && net.has_news(client.conn, true)
+        {
+            match net.read(client.conn, true, usize::MAX)? {
+                Read::Bytes(bytes) => client.input.extend(bytes),
+                Read::Ended => client.ended = true,
+                Read::Blocked => {}
+            }
+        }
+        self.work(client, net, history)?;
+        let written = net.write(client.conn, false, &client.out);
+        client.out.drain(..written);
+        Ok(())
+    }
+
+    fn work(&mut self, client: &mut Client, net: &mut Net, history: &mut History) -> Result<(), Violation> {
+        while let Some((args, len)) = resp::request(&client.input)? {
+            client.input.drain(..len);
+            let reply = self.command(client, args.clone(), history)?;
+            net.trace.note(
+                net.now,
+                format_args!(
+                    "instance {} {:?}: {} -> {}",
+                    self.index,
+                    client.conn,
+                    shown(&args.join(&b' ')),
+                    shown(&reply)
+                ),
+            );
+            client.out.extend(reply);
+        }
+        Ok(())
+    }
+
+    fn command(&mut self, client: &mut Client, args: Args, history: &mut History) -> Result<Vec<u8>, Violation> {
+        let name = args[0].to_ascii_uppercase();
+        match (name.as_slice(), &mut client.queued) {
+            (b"MULTI", queued) => {
+                ensure(queued.is_none(), || "MULTI inside MULTI on a link".into())?;
+                *queued = Some(Vec::new());
+                Ok(b"+OK\r\n".to_vec())
+            }
+            (b"EXEC", queued) => {
+                let commands = queued.take().ok_or("EXEC without MULTI on a link")?;
+                self.transaction(&commands, history)
+            }
+            (_, Some(queued)) => {
+                queued.push(args);
+                Ok(b"+QUEUED\r\n".to_vec())
+            }
+            (_, None) => self.execute(&args, false, history),
+        }
+    }
+
+    fn execute(&mut self, args: &Args, queued: bool, history: &mut History) -> Result<Vec<u8>, Violation> {
+        let reply = self.store.execute(args);
+        ensure(!reply.starts_with(b"-ERR unexpected"), || {
+            format!("an instance was sent {}", shown(&args.join(&b' ')))
+        })?;
+        history.executed(self.index, &self.store, args, &reply, queued)?;
+        Ok(reply)
+    }
+
+    fn transaction(&mut self, commands: &[Args], history: &mut History) -> Result<Vec<u8>, Violation> {
+        let replies: Result<Vec<Vec<u8>>, Violation> =
+            commands.iter().map(|args| self.execute(args, true, history)).collect();
+        let reply = array(&replies?);
+        history.executed_transaction(commands, &reply)?;
+        Ok(reply)
+    }
+
+    /// Breaks a connection. `after`: everything on its way here is carried out first.
+    pub(crate) fn cut(
+        &mut self,
+        at: usize,
+        after: bool,
+        net: &mut Net,
+        history: &mut History,
+    ) -> Result<(), Violation> {
+        if self.clients.is_empty() {
+            return Ok(());
+        }
+        let mut client = self.clients.remove(at % self.clients.len());
+        while after && !client.ended && net.has_news(client.conn, true) {
+            match net.read(client.conn, true, usize::MAX)? {
+                Read::Bytes(bytes) => client.input.extend(bytes),
+                Read::Ended | Read::Blocked => break,
+            }
+        }
+        if after {
+            self.work(&mut client, net, history)?;
+        }
+        net.trace.note(net.now, format_args!("instance {} breaks {:?}", self.index, client.conn));
+        net.conn(client.conn).broken = true;
+        Ok(())
+    }
+
+    /// Nothing passes on a connection any more, and nobody is told.
+    pub(crate) fn silence(&mut self, at: usize, net: &mut Net) {
+        if self.clients.is_empty() {
+            return;
+        }
+        let conn = self.clients[at % self.clients.len()].conn;
+        net.trace.note(net.now, format_args!("instance {} falls silent on {conn:?}", self.index));
+        net.conn(conn).silent = true;
+    }
+
+    /// Says something that is no RESP after the last whole reply, and closes.
+    pub(crate) fn babble(&mut self, at: usize, net: &mut Net) {
+        if self.clients.is_empty() {
+            return;
+        }
+        let len = self.clients.len();
+        let client = &mut self.clients[at % len];
+        net.trace.note(net.now, format_args!("instance {} babbles on {:?}", self.index, client.conn));
+        client.out.extend_from_slice(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        client.ended = true;
+        client.input.clear();
+    }
+
+    /// Breaks every connection.
+    pub(crate) fn crash(&mut self, until: Time, net: &mut Net) {
+        net.trace.note(net.now, format_args!("instance {} is down until {}", self.index, until.micros()));
+        self.down = until;
+        for client in self.clients.drain(..) {
+            net.conn(client.conn).broken = true;
+        }
+    }
+}
+
+impl Client {
+    /// Whether the connection is over; closes it if all replies are written.
+    fn is_over(&self, net: &mut Net) -> bool {
+        let done = self.ended && self.out.is_empty();
+        if done {
+            net.close_above(self.conn);
+        }
+        done || net.is_broken(self.conn)
+    }
+}

@@ -1,0 +1,92 @@
+//! The tests: many seeds, each mutant, the same seed twice.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use pdw_router::mutant::Mutant;
+
+use crate::history::Violation;
+use crate::trace::Trace;
+use crate::world::World;
+
+/// Seeds in which a mutant has to be found.
+const MUTANT_SEEDS: u64 = 1_000;
+/// How long `make test` looks at seeds.
+const BUDGET: Duration = Duration::from_secs(20);
+/// Lines of a trace that are worth printing.
+const TAIL: usize = 300;
+
+/// What a seed came to: its trace's hash, or what was wrong.
+fn outcome(seed: u64, mutant: Option<Mutant>) -> Result<u64, Violation> {
+    let mut world = World::new(seed, mutant, Trace::new(false));
+    let run = catch_unwind(AssertUnwindSafe(|| world.run()));
+    run.unwrap_or_else(|_| Err("a panic".into()))?;
+    Ok(world.trace().hash())
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn every_seed_is_clean() {
+    let (begun, most) = (Instant::now(), number("PDW_SEEDS"));
+    let mut seed = number("PDW_FIRST").unwrap_or(0);
+    let first = seed;
+    while most.map_or(begun.elapsed() < BUDGET && seed < 100_000, |most| seed - first < most) {
+        if let Err(violation) = outcome(seed, None) {
+            panic!(
+                "seed {seed}: {violation}\nreplay: PDW_SEED={seed} cargo test -p pdw-tests --test simulation one_seed -- --nocapture"
+            );
+        }
+        seed += 1;
+    }
+    println!("{} seeds in {:.1} s", seed - first, begun.elapsed().as_secs_f64());
+}
+
+#[test]
+fn one_seed() {
+    let Some(seed) = number("PDW_SEED") else { return };
+    let mutant = std::env::var("PDW_MUTANT").ok().and_then(|name| Mutant::from_str(&name).ok());
+    let mut world = World::new(seed, mutant, Trace::new(true));
+    let run = catch_unwind(AssertUnwindSafe(|| world.run())).unwrap_or_else(|_| Err("a panic".into()));
+    println!("{}", world.trace().tail(number("PDW_LINES").map_or(TAIL, |lines| lines as usize)));
+    println!("seed {seed}: {run:?}");
+    assert_eq!(run, Ok(()));
+}
+
+#[test]
+fn the_same_seed_is_the_same_world() {
+    for seed in 0..20 {
+        assert_eq!(outcome(seed, None), outcome(seed, None), "seed {seed}");
+    }
+    assert_ne!(outcome(0, None), outcome(1, None));
+}
+
+fn found_within_a_thousand_seeds(mutant: Mutant) {
+    let found = (0..MUTANT_SEEDS).find_map(|seed| Some((seed, outcome(seed, Some(mutant)).err()?)));
+    let (seed, violation) = found.unwrap_or_else(|| panic!("{mutant:?} lives through {MUTANT_SEEDS} seeds"));
+    println!("{mutant:?} is found by seed {seed}: {}", violation.lines().next().unwrap_or_default());
+}
+
+macro_rules! mutants {
+    ($($name:ident: $mutant:ident,)*) => { $(
+        #[test]
+        fn $name() {
+            found_within_a_thousand_seeds(Mutant::$mutant);
+        }
+    )* };
+}
+
+mutants! {
+    a_lost_reply_is_found: LostReply,
+    swapped_replies_are_found: SwappedReplies,
+    reordering_over_paths_is_found: ReorderOverPaths,
+    a_double_send_is_found: DoubleSend,
+    a_split_multi_is_found: SplitMulti,
+    a_leaked_slot_is_found: LeakedSlot,
+    a_wrong_gather_order_is_found: WrongGatherOrder,
+    a_stale_deadline_is_found: StaleDeadline,
+    a_miscounted_skip_is_found: MiscountedSkip,
+}

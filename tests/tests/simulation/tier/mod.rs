@@ -1,0 +1,246 @@
+//! A simulated driver: one router, its sockets, and the contract between them, taken literally.
+//!
+//! ```text
+//!  turn: [write what was blocked] ─► read some ends ─► Timeout if due ─► [write what was blocked] ─► obey
+//! ```
+//!
+//! Several events are given before the router's orders are drained, as the contract allows.
+
+mod audit;
+mod detour;
+mod reading;
+mod writing;
+
+use std::collections::BTreeMap;
+
+use pdw_router::{End, Input, LinkKey, Order, Output, Router, SessionKey, Time};
+
+use self::audit::Audit;
+use self::detour::Detour;
+use crate::history::{History, Violation, ensure};
+use crate::net::{ConnId, Net};
+
+/// Timeouts at one moment past which a router is said to spin.
+const TIMEOUTS_MAX: usize = 8;
+/// Bytes of the largest read.
+const READ_MAX: usize = 4096;
+/// Bytes of the largest reply of the simulated instances.
+const REPLY_MAX: usize = 8192;
+
+/// What a router's upstream is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Peer {
+    Instance(usize),
+    Tier(usize),
+}
+
+/// One proxy.
+pub(crate) struct Tier {
+    pub(crate) index: usize,
+    pub(crate) router: Router,
+    pub(crate) peers: Vec<Peer>,
+    pub(crate) sessions: BTreeMap<SessionKey, SessionSocket>,
+    pub(crate) links: BTreeMap<LinkKey, LinkSocket>,
+    /// Ends that took less than all.
+    unwritten: Vec<End>,
+    timeouts: (Time, usize),
+    /// Until then its thread does not run, whatever happens.
+    pub(crate) frozen: Time,
+}
+
+/// A client's connection.
+#[derive(Debug)]
+pub(crate) struct SessionSocket {
+    conn: ConnId,
+    /// Which client of the simulation it is, if it is no proxy's link.
+    client: Option<usize>,
+    detour: Detour,
+    /// There were bytes when the router did not want them.
+    unread: bool,
+    ended: bool,
+    received: usize,
+}
+
+/// A connection to an upstream.
+#[derive(Debug)]
+pub(crate) struct LinkSocket {
+    pub(crate) state: LinkState,
+    detour: Detour,
+    unread: bool,
+    audit: Audit,
+}
+
+/// How far dialling has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LinkState {
+    /// Nothing is known before this time.
+    Dialling { upstream: usize, due: Time },
+    /// The connection is there, which the router does not know yet.
+    Established(ConnId),
+    /// There will be none, likewise.
+    Refused,
+    /// The router knows of the connection.
+    Open(ConnId),
+}
+
+impl Tier {
+    pub(crate) fn new(index: usize, router: Router, peers: Vec<Peer>) -> Self {
+        Self {
+            index,
+            router,
+            peers,
+            sessions: BTreeMap::new(),
+            links: BTreeMap::new(),
+            unwritten: Vec::new(),
+            timeouts: (Time::default(), 0),
+            frozen: Time::default(),
+        }
+    }
+
+    pub(crate) fn accept(&mut self, now: Time, conn: ConnId, client: Option<usize>) {
+        let key = self.router.open_session(now);
+        let detour = Detour::default();
+        self.sessions.insert(key, SessionSocket { conn, client, detour, unread: false, ended: false, received: 0 });
+    }
+
+    /// Whether a turn would do anything.
+    pub(crate) fn is_ready(&self, net: &Net) -> bool {
+        net.now >= self.frozen && self.has_work(net)
+    }
+
+    fn has_work(&self, net: &Net) -> bool {
+        self.router.poll_timeout().is_some_and(|due| due <= net.now)
+            || self.sessions.values().any(|session| session.has_news(net))
+            || self.links.values().any(|link| link.has_news(net))
+            || self.unwritten.iter().any(|end| self.has_room(*end, net))
+            || self.carriers().any(|(_, to)| self.has_room(to, net))
+    }
+
+    /// One pass of the event loop.
+    pub(crate) fn turn(&mut self, net: &mut Net, history: &mut History) -> Result<(), Violation> {
+        let late = net.rng.bool();
+        self.note_paused(net.now, history);
+        if late {
+            self.flush(net, history)?;
+        }
+        self.read_some(net, history)?;
+        self.keep_time(net)?;
+        if !late {
+            self.flush(net, history)?;
+        }
+        self.obey(net, history)?;
+        self.note_paused(net.now, history);
+        self.check_bounds()
+    }
+
+    fn keep_time(&mut self, net: &mut Net) -> Result<(), Violation> {
+        if self.router.poll_timeout().is_none_or(|due| due > net.now) {
+            return Ok(());
+        }
+        let before = if self.timeouts.0 == net.now { self.timeouts.1 } else { 0 };
+        self.timeouts = (net.now, before + 1);
+        net.trace.note(net.now, format_args!("tier {} timeout", self.index));
+        self.router.handle(net.now, Input::Timeout);
+        ensure(before < TIMEOUTS_MAX, || format!("tier {} spins: {before} timeouts at one moment", self.index))
+    }
+
+    /// Does what the router says.
+    fn obey(&mut self, net: &mut Net, history: &mut History) -> Result<(), Violation> {
+        while let Some(output) = self.router.poll_output() {
+            net.trace.note(net.now, format_args!("tier {} {output:?}", self.index));
+            match output {
+                Output::Connect(key, upstream) => self.dial(key, upstream, net),
+                Output::Order(end, Order::Inject) => self.write(end, net, history)?,
+                Output::Order(end, order) => {
+                    if let Some(detour) = self.detour(end) {
+                        detour.order(order);
+                    }
+                }
+                Output::Read(End::Session(key)) => {
+                    if let Some(session) = self.sessions.get_mut(&key) {
+                        session.unread = false;
+                    }
+                }
+                Output::Read(End::Link(key)) => {
+                    if let Some(link) = self.links.get_mut(&key) {
+                        link.unread = false;
+                    }
+                }
+                Output::CloseSession(key) => self.close_session(key, net),
+                Output::CloseLink(key) => self.close_link(key, net),
+                Output::Notice(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn detour(&mut self, end: End) -> Option<&mut Detour> {
+        match end {
+            End::Session(key) => self.sessions.get_mut(&key).map(|session| &mut session.detour),
+            End::Link(key) => self.links.get_mut(&key).map(|link| &mut link.detour),
+        }
+    }
+
+    fn dial(&mut self, key: LinkKey, upstream: usize, net: &mut Net) {
+        let due = Time::from_micros(net.now.micros() + net.rng.u64(0..2_000));
+        let state = LinkState::Dialling { upstream, due };
+        self.links.insert(key, LinkSocket { state, detour: Detour::default(), unread: false, audit: Audit::default() });
+    }
+
+    fn close_session(&mut self, key: SessionKey, net: &mut Net) {
+        if let Some(session) = self.sessions.remove(&key) {
+            net.close_above(session.conn);
+        }
+    }
+
+    fn close_link(&mut self, key: LinkKey, net: &mut Net) {
+        let state = self.links.remove(&key).map(|link| link.state);
+        if let Some(LinkState::Established(conn) | LinkState::Open(conn)) = state {
+            net.close_below(conn);
+        }
+    }
+
+    /// Takes note of sessions whose requests may have to wait before they are looked at.
+    fn note_paused(&self, now: Time, history: &mut History) {
+        let paused = self.sessions.iter().filter(|(key, _)| !self.router.wants_bytes(**key));
+        paused.filter_map(|(_, session)| session.client).for_each(|client| history.paused[client] = now);
+    }
+
+    /// The router holds no more than its limits say.
+    fn check_bounds(&self) -> Result<(), Violation> {
+        let (holding, limits) = (self.router.holding(), self.router.limits());
+        // What is on its way past a limit when the limit is reached: one request, one read, one reply.
+        let request = limits.request_max + limits.multi_max + READ_MAX;
+        let links: usize = holding.links.iter().flatten().sum();
+        let replies = limits.session_output_max + limits.session_pending_max * REPLY_MAX;
+        let bounds = [
+            ("pending", holding.pending, holding.sessions * (limits.session_pending_max + 1)),
+            ("request bytes", holding.request_bytes, holding.sessions * (limits.request_max + READ_MAX)),
+            ("transaction bytes", holding.transaction_bytes, holding.sessions * (limits.multi_max + READ_MAX)),
+            ("batch bytes", holding.batch_bytes, links * (limits.link_output_max + request)),
+            ("reply bytes", holding.reply_bytes, holding.sessions * replies),
+        ];
+        let broken = bounds.iter().find(|(_, held, bound)| held > bound);
+        broken.map_or(Ok(()), |(what, held, bound)| Err(format!("{what}: {held} held, {bound} allowed")))
+    }
+}
+
+impl SessionSocket {
+    fn has_news(&self, net: &Net) -> bool {
+        let readable = !self.unread && !self.ended && self.detour.appetite().is_some();
+        net.is_broken(self.conn) || readable && net.has_news(self.conn, true)
+    }
+}
+
+impl LinkSocket {
+    fn has_news(&self, net: &Net) -> bool {
+        match self.state {
+            LinkState::Dialling { .. } => false,
+            LinkState::Established(_) | LinkState::Refused => true,
+            LinkState::Open(conn) => {
+                let readable = !self.unread && self.detour.appetite().is_some();
+                net.is_broken(conn) || readable && net.has_news(conn, false)
+            }
+        }
+    }
+}
