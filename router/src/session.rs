@@ -367,6 +367,11 @@ impl Traffic {
     fn close_if_done(&mut self, setup: &Setup, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.finishing |= session.ended && session.paused.is_none();
+        if session.finishing && session.held.is_some() {
+            // Its EXEC will not come.
+            self.answer_held(setup, key);
+        }
+        let Some(session) = self.sessions.get(key) else { return };
         if session.finishing && session.first.is_none() && session.out.is_empty() {
             self.session_lost(setup, key);
             self.outputs.push_back(Output::CloseSession(key));
