@@ -76,7 +76,9 @@ impl Setup {
 /// 3. Wait for the next event, but not beyond [`poll_timeout`](Self::poll_timeout); then
 ///    [`Input::Timeout`].
 ///
-/// Before reading a session, ask [`wants_bytes`](Self::wants_bytes). Keys of sessions and links that
+/// Before reading a session, ask [`wants_bytes`](Self::wants_bytes), before reading a link
+/// [`wants_link_bytes`](Self::wants_link_bytes). If the answer was no, ask again after an
+/// [`Output::Read`] or an order about the next bytes of that end. Keys of sessions and links that
 /// are gone may be used freely; nothing happens.
 #[derive(Debug)]
 pub struct Router {

@@ -189,8 +189,7 @@ impl Judge {
             // Whether it was carried out, EXEC will tell.
             return Ok(Fate::Open);
         }
-        let cross = apart && reply.starts_with(b"-CROSSSLOT");
-        ensure(cross || reply.starts_with(b"-ERR transaction is longer"), || "not QUEUED".into())?;
+        ensure(apart && reply.starts_with(b"-CROSSSLOT"), || "not QUEUED".into())?;
         self.doomed.extend(request.transaction);
         Ok(Fate::Refused)
     }

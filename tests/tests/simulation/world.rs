@@ -177,7 +177,7 @@ impl World {
 
     fn break_something(&mut self) -> Result<(), Violation> {
         let (at, what, which) =
-            (self.net.rng.usize(0..self.instances.len()), self.net.rng.u8(0..9), self.net.rng.usize(..));
+            (self.net.rng.usize(0..self.instances.len()), self.net.rng.u8(0..13), self.net.rng.usize(..));
         let until = Time::from_micros(self.net.now.micros() + self.net.rng.u64(0..4_000_000));
         let instance = &mut self.instances[at];
         match what {
@@ -234,7 +234,9 @@ impl World {
                 let holding = tier.router.holding();
                 // Sessions of a proxy behind a proxy are that one's links, which stay.
                 let sessions = if tier.index == 0 { 0 } else { tier.sessions.len() };
-                let clean = Holding { sessions, links: holding.links, ..Holding::default() };
+                let Holding { links, batch_bytes, reply_bytes, .. } = holding;
+                // Links keep their buffers.
+                let clean = Holding { sessions, links, batch_bytes, reply_bytes, ..Holding::default() };
                 holding == clean && tier.router.readiness().all(|ready| ready)
             })
     }

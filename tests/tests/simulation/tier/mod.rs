@@ -155,17 +155,9 @@ impl Tier {
                     if let Some(detour) = self.detour(end) {
                         detour.order(order);
                     }
+                    self.read_again(end);
                 }
-                Output::Read(End::Session(key)) => {
-                    if let Some(session) = self.sessions.get_mut(&key) {
-                        session.unread = false;
-                    }
-                }
-                Output::Read(End::Link(key)) => {
-                    if let Some(link) = self.links.get_mut(&key) {
-                        link.unread = false;
-                    }
-                }
+                Output::Read(end) => self.read_again(end),
                 Output::CloseSession(key) => self.close_session(key, net),
                 Output::CloseLink(key) => self.close_link(key, net),
                 Output::Notice(_) => {}
@@ -178,6 +170,17 @@ impl Tier {
         match end {
             End::Session(key) => self.sessions.get_mut(&key).map(|session| &mut session.detour),
             End::Link(key) => self.links.get_mut(&key).map(|link| &mut link.detour),
+        }
+    }
+
+    /// An end that was not wanted may be wanted now.
+    fn read_again(&mut self, end: End) {
+        let unread = match end {
+            End::Session(key) => self.sessions.get_mut(&key).map(|session| &mut session.unread),
+            End::Link(key) => self.links.get_mut(&key).map(|link| &mut link.unread),
+        };
+        if let Some(unread) = unread {
+            *unread = false;
         }
     }
 
@@ -213,12 +216,14 @@ impl Tier {
         let request = limits.request_max + limits.multi_max + READ_MAX;
         let links: usize = holding.links.iter().flatten().sum();
         let replies = limits.session_output_max + limits.session_pending_max * REPLY_MAX;
+        // Buffers are counted whole, and may have grown to twice of what is in them.
+        let both = holding.sessions * replies + links * 2 * REPLY_MAX;
         let bounds = [
             ("pending", holding.pending, holding.sessions * (limits.session_pending_max + 1)),
-            ("request bytes", holding.request_bytes, holding.sessions * (limits.request_max + READ_MAX)),
+            ("request bytes", holding.request_bytes, holding.sessions * 2 * (limits.request_max + READ_MAX)),
             ("transaction bytes", holding.transaction_bytes, holding.sessions * (limits.multi_max + READ_MAX)),
-            ("batch bytes", holding.batch_bytes, links * (limits.link_output_max + request)),
-            ("reply bytes", holding.reply_bytes, holding.sessions * replies),
+            ("batch bytes", holding.batch_bytes, links * 2 * (limits.link_output_max + request)),
+            ("reply bytes", holding.reply_bytes, both),
         ];
         let broken = bounds.iter().find(|(_, held, bound)| held > bound);
         broken.map_or(Ok(()), |(what, held, bound)| Err(format!("{what}: {held} held, {bound} allowed")))
