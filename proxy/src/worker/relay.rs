@@ -12,9 +12,9 @@ use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice
 use super::{Ahead, Worker};
 
 /// Bytes that a pipe may hold on their way.
-const PIPE: usize = 256 << 10;
+const PIPE: usize = 1 << 20;
 /// Bytes moved for one relay in one turn; the others get theirs in between.
-const SHARE: usize = 1 << 20;
+const SHARE: usize = 4 << 20;
 /// Empty pipes that are kept for the next relay.
 const PIPES_KEPT: usize = 16;
 
