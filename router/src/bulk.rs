@@ -47,6 +47,10 @@ impl Traffic {
         if scan.arriving().is_none_or(|size| size < setup.limits.large_min) {
             return Cut::No;
         }
+        if self.is_discarding(key) {
+            self.skip_rest(setup, key, scan, need - bytes.len());
+            return Cut::Taken;
+        }
         let lane = match self.cutting_lane(key) {
             Some(lane) => {
                 self.extend_lane(lane, bytes);

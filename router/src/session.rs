@@ -41,6 +41,8 @@ pub(crate) struct Session {
     pub(crate) cut: bool,
     /// When its unfinished request began to be held.
     pub(crate) begun: Time,
+    /// The rest of its request is not wanted.
+    discarding: bool,
     /// Its requests are on a link that was retired: it waits for them before it uses another.
     pub(crate) settling: bool,
     /// Why it is not read for now, if it is not.
@@ -210,6 +212,10 @@ impl Traffic {
                     self.finish_cut(key, &rest[..len]);
                     used += len;
                 }
+                Ok(Scanned::Request(len)) if self.is_discarding(key) => {
+                    self.end_discarding(key);
+                    used += len;
+                }
                 Ok(Scanned::Request(len)) if len > setup.limits.request_max => {
                     // It came whole in one read, so there is nothing to skip.
                     self.refuse_request(setup, key);
@@ -298,22 +304,36 @@ impl Traffic {
         }
     }
 
-    /// Skips what is missing of a request; if its end is not known, closes the session.
+    /// Skips what is missing of the argument that is arriving, and whatever follows it in its request.
     pub(crate) fn skip_rest(&mut self, setup: &Setup, key: SessionKey, scan: &mut RequestScan, missing: usize) {
-        let last = scan.is_last_argument();
-        scan.restart();
-        if last {
-            let bytes = missing as u64 + u64::from(setup.mutation.is(Mutant::MiscountedSkip));
-            self.order_bytes(End::Session(key), Order::Skip { bytes });
-        } else {
-            self.finish_session(setup, key, CloseReason::TooLong);
+        let last = scan.pass_argument();
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.discarding = !last;
+        }
+        let bytes = missing as u64 + u64::from(setup.mutation.is(Mutant::MiscountedSkip));
+        self.order_bytes(End::Session(key), Order::Skip { bytes });
+    }
+
+    /// Whether the rest of the request that is arriving is not wanted.
+    pub(crate) fn is_discarding(&self, key: SessionKey) -> bool {
+        self.sessions.get(key).is_some_and(|session| session.discarding)
+    }
+
+    fn end_discarding(&mut self, key: SessionKey) {
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.discarding = false;
         }
     }
 
-    /// Refuses a request above the limit without ever holding it.
+    /// Refuses a request above the limit without ever holding it; if its end is not known, closes the session.
     fn skip_request(&mut self, setup: &Setup, key: SessionKey, scan: &mut RequestScan, missing: usize) {
         self.refuse_request(setup, key);
-        self.skip_rest(setup, key, scan, missing);
+        if scan.is_last_argument() {
+            self.skip_rest(setup, key, scan, missing);
+        } else {
+            scan.restart();
+            self.finish_session(setup, key, CloseReason::TooLong);
+        }
     }
 
     fn refuse_request(&mut self, setup: &Setup, key: SessionKey) {

@@ -127,6 +127,12 @@ impl Traffic {
             self.doom(setup, session, &why);
             return Flow::Next;
         }
+        if self.is_doomed(session) {
+            // It will never be sent, so it need not be held.
+            self.answer_held(setup, session);
+            self.answer_new(setup, session, |out| out.extend_from_slice(b"+QUEUED\r\n"));
+            return Flow::Next;
+        }
         if setup.mutation.is(Mutant::EachQueuedHome) {
             self.mutant_each_queued_home(setup, session, request);
             return Flow::Next;
