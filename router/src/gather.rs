@@ -93,7 +93,11 @@ impl Gather {
             out.extend_from_slice(error);
             return Ok(());
         }
-        self.join(out).ok_or(Refusal::Disagreement)
+        let start = out.len();
+        self.join(out).ok_or_else(|| {
+            out.truncate(start);
+            Refusal::Disagreement
+        })
     }
 
     fn join(&self, out: &mut Vec<u8>) -> Option<()> {
@@ -105,7 +109,7 @@ impl Gather {
             }
             Join::NotNil => self.pick(out, |reply| !resp::is_nil(reply))?,
             Join::NotNone => self.pick(out, |reply| reply != b"+none\r\n")?,
-            Join::Sum => self.fold(out, |a, b| a + b)?,
+            Join::Sum => write::integer(out, self.sum()?),
             Join::Min => self.fold(out, i64::min)?,
             Join::Max => self.fold(out, i64::max)?,
             Join::And => self.fold_each(out, |a, b| i64::from(a != 0 && b != 0))?,
@@ -122,6 +126,11 @@ impl Gather {
         let found = self.all().find(|reply| wanted(reply));
         out.extend_from_slice(found.or_else(|| self.all().next())?);
         Some(())
+    }
+
+    /// Sums that no integer reply can hold do not occur between sound servers.
+    fn sum(&self) -> Option<i64> {
+        self.all().try_fold(0i64, |sum, reply| sum.checked_add(resp::integer(reply)?))
     }
 
     fn fold(&self, out: &mut Vec<u8>, both: impl Fn(i64, i64) -> i64) -> Option<()> {
@@ -169,17 +178,17 @@ impl Gather {
 
     fn count(&self) -> Option<i64> {
         let mut spread: Vec<i64> = Vec::new();
-        let mut sum = 0;
+        let mut sum = 0i64;
         for (reply, key) in self.all().zip(&self.order) {
             let value = resp::integer(reply)?;
             let key = usize::from(*key);
             spread.resize(spread.len().max(key), 0);
             match key {
-                0 => sum += value,
+                0 => sum = sum.checked_add(value)?,
                 _ => spread[key - 1] = spread[key - 1].max(value),
             }
         }
-        Some(sum + spread.iter().sum::<i64>())
+        spread.iter().try_fold(sum, |sum, value| sum.checked_add(*value))
     }
 
     fn cursor(&self, out: &mut Vec<u8>, shard: u64) -> Option<()> {
@@ -240,6 +249,25 @@ mod tests {
         assert_eq!(joined(Join::And, &[], &replies).unwrap(), ":0\r\n");
         assert_eq!(joined(Join::Or, &[], &replies).unwrap(), ":1\r\n");
         assert_eq!(joined(Join::Sum, &[], &[":1\r\n", "+OK\r\n"]), Err(Refusal::Disagreement));
+    }
+
+    #[test]
+    fn a_sum_that_is_too_large_is_a_disagreement() {
+        let most = ":9223372036854775807\r\n";
+        assert_eq!(joined(Join::Sum, &[], &[most, ":1\r\n"]), Err(Refusal::Disagreement));
+        assert_eq!(joined(Join::Count, &[0, 1], &[most, most]), Err(Refusal::Disagreement));
+        assert_eq!(joined(Join::Sum, &[], &[most, ":0\r\n"]).unwrap(), most);
+    }
+
+    #[test]
+    fn nothing_is_written_of_replies_that_do_not_fit() {
+        let mut gather = Gather { order: vec![0, 1, 1], ..Gather::default() };
+        gather.start(Join::Interleave, 2, 2);
+        gather.accept(0, b"*1\r\n:1\r\n");
+        gather.accept(1, b"*1\r\n:2\r\n");
+        let mut out = b"+before\r\n".to_vec();
+        assert_eq!(gather.finish(&mut out), Err(Refusal::Disagreement));
+        assert_eq!(out, b"+before\r\n");
     }
 
     #[test]

@@ -221,7 +221,9 @@ impl Router {
     /// taken out first, so `now` must be read in the same turn as the write.
     pub fn link_output(&mut self, now: Time, key: LinkKey) -> &[u8] {
         self.traffic.now = now;
-        self.traffic.link_output(&self.setup, key)
+        self.traffic.drop_stale(&self.setup, key);
+        self.settle();
+        self.traffic.link_output(key)
     }
 
     /// Whether each upstream, in order, has a link that is ready.

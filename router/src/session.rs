@@ -231,7 +231,10 @@ impl Traffic {
                 }
                 Ok(Scanned::Nothing(len)) => used += len,
                 Ok(Scanned::Incomplete(need)) => match self.cut_through(setup, key, scan, rest, need) {
-                    Cut::No if need <= setup.limits.request_max => break,
+                    Cut::No if need <= setup.limits.request_max => {
+                        self.answer_held(setup, key);
+                        break;
+                    }
                     Cut::No => {
                         self.skip_request(setup, key, scan, need - rest.len());
                         used = bytes.len();

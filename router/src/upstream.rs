@@ -163,11 +163,15 @@ impl Traffic {
         self.outputs.push_back(Output::Order(End::Link(key), Order::Inject));
     }
 
-    /// What is to be written to a link.
-    pub(crate) fn link_output(&mut self, setup: &Setup, key: LinkKey) -> &[u8] {
+    /// Takes out of a link's batch what is past its deadline.
+    pub(crate) fn drop_stale(&mut self, setup: &Setup, key: LinkKey) {
         if !setup.mutation.is(Mutant::StaleDeadline) {
             self.expire(setup, key);
         }
+    }
+
+    /// What is to be written to a link.
+    pub(crate) fn link_output(&self, key: LinkKey) -> &[u8] {
         match self.links.get(key) {
             Some(link) if link.is_ready() => link.batch(),
             Some(link) if matches!(link.stage, Stage::Proving(_)) => &self.probe[link.proof.written..],
@@ -187,9 +191,14 @@ impl Traffic {
         if requests > 0 {
             self.stats.batch.observe(requests);
         }
+        self.relieve(setup, key);
+    }
+
+    /// Has sessions read again that waited for a link's batch to become shorter, if it has.
+    fn relieve(&mut self, setup: &Setup, key: LinkKey) {
+        let Some(link) = self.links.get(key) else { return };
         if link.unsent() <= setup.limits.link_output_max / 2 {
-            let upstream = link.upstream;
-            self.resumable.append(&mut self.upstreams[upstream].waiting);
+            self.resumable.append(&mut self.upstreams[link.upstream].waiting);
         }
     }
 
@@ -305,6 +314,7 @@ impl Traffic {
         while let Some((target, _)) = self.links.get_mut(key).and_then(|link| link.expire(Time::NEVER)) {
             self.deliver_refusal(setup, target, &Refusal::NotSent);
         }
+        self.relieve(setup, key);
     }
 
     /// Doubles from attempt to attempt, with a random half so that not everybody comes back at once.
@@ -338,6 +348,7 @@ impl Traffic {
         while let Some((target, sent)) = self.links.get_mut(key).and_then(|link| link.expire(now)) {
             let why = if sent { Refusal::OutcomeUnknown } else { Refusal::NotSent };
             self.deliver_refusal(setup, target, &why);
+            self.relieve(setup, key);
         }
     }
 
