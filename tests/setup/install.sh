@@ -4,6 +4,7 @@
 #
 #   install.sh run     an instance for `make run`, a linker for cargo
 #   install.sh test    the servers and tools that tests compare with
+#   install.sh fuzz    a C++ compiler for libFuzzer
 
 set -eu
 
@@ -88,8 +89,13 @@ test)
     install_missing
     install_valkey
     ;;
+fuzz)
+    need_rust
+    need c++ g++
+    install_missing
+    ;;
 *)
-    echo "usage: install.sh run|test" >&2
+    echo "usage: install.sh run|test|fuzz" >&2
     exit 2
     ;;
 esac

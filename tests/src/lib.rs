@@ -1,6 +1,6 @@
 //! Harness of the end to end suites: real instances, a real proxy, clients that count bytes.
 //!
-//! Nothing here knows how the proxy works inside: it is started as an operator would start it and
+//! But for [`fuzz`], nothing here knows how the proxy works inside: it is started as an operator would start it and
 //! spoken to over sockets. Everything started is killed by its own process id when its guard is
 //! dropped, by a panic too, and every wait has an end.
 
@@ -11,6 +11,7 @@ pub mod clients;
 pub mod connection;
 pub mod contents;
 pub mod differential;
+pub mod fuzz;
 pub mod guard;
 pub mod instance;
 pub mod nutcracker;

@@ -1,0 +1,19 @@
+//! What the fuzzers run: any bytes at all must leave these functions without a panic.
+//!
+//! `make fuzz` drives them from `tests/fuzz`; `make test` replays the corpus that was found. Both
+//! read a fuzz input the same way, so an input that fails in one fails in the other.
+
+mod client;
+mod instance;
+mod oracle;
+mod pump;
+mod request;
+mod scanner;
+mod script;
+mod session;
+mod setup;
+mod wire;
+mod world;
+
+pub use scanner::scanner;
+pub use session::{session, session_with};

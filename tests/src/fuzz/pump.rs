@@ -1,0 +1,111 @@
+//! Relays as a driver carries them out: bytes go from one end to the other past the router.
+
+use pdw_router::{End, Input};
+
+use super::client::Ending;
+use super::world::{CHUNK, World};
+
+/// A relay that is not through.
+#[derive(Debug)]
+pub(super) struct Pump {
+    from: End,
+    to: End,
+    left: u64,
+}
+
+impl Pump {
+    pub(super) fn is_from(&self, end: End) -> bool {
+        self.from == end
+    }
+}
+
+impl World {
+    pub(super) fn begin_relay(&mut self, from: End, to: End, bytes: u64) {
+        assert!(bytes > 0 && !self.has_pump(from), "a relay of {bytes} bytes of {from:?}");
+        self.pumps.push(Pump { from, to, left: bytes });
+    }
+
+    /// Whether an end's next bytes go elsewhere.
+    pub(super) fn has_pump(&self, from: End) -> bool {
+        self.pumps.iter().any(|pump| pump.from == from)
+    }
+
+    /// Forgets the relay of an end.
+    pub(super) fn drop_pump(&mut self, from: End) {
+        self.pumps.retain(|pump| pump.from != from);
+    }
+
+    /// Moves at most `amount` bytes of an end; whether anything happened.
+    pub(super) fn pump(&mut self, from: End, amount: usize) -> bool {
+        let Some(at) = self.pumps.iter().position(|pump| pump.from == from) else { return false };
+        let Pump { to, left, .. } = self.pumps[at];
+        if !self.is_open(to) {
+            return false;
+        }
+        let bytes = self.take_relayed(from, amount.min(CHUNK).min(usize::try_from(left).unwrap_or(CHUNK)));
+        if bytes.is_empty() {
+            return self.lose_if_ended(from);
+        }
+        self.give_relayed(to, &bytes);
+        self.pumps[at].left -= bytes.len() as u64;
+        if self.pumps[at].left == 0 {
+            self.pumps.remove(at);
+        }
+        self.handle(Input::Relayed(from, bytes.len() as u64));
+        true
+    }
+
+    /// Moves what can be moved, everywhere; whether anything happened.
+    pub(super) fn pump_all(&mut self) -> bool {
+        let ends: Vec<End> = self.pumps.iter().map(|pump| pump.from).collect();
+        ends.into_iter().filter(|from| self.pump(*from, usize::MAX)).count() > 0
+    }
+
+    /// Whether relayed bytes may go to an end: what the router holds for it goes first.
+    fn is_open(&mut self, to: End) -> bool {
+        match to {
+            End::Session(key) => {
+                let open = self.client(key).is_some_and(|client| client.ending == Ending::Open);
+                open && self.router.session_output(key).is_empty()
+            }
+            End::Link(key) => {
+                let open = self.wires.iter().any(|wire| wire.key == key);
+                open && self.router.link_output(self.now, key).is_empty()
+            }
+        }
+    }
+
+    fn take_relayed(&mut self, from: End, amount: usize) -> Vec<u8> {
+        match from {
+            End::Session(key) => self.client(key).map(|client| client.take_relayed(amount)).unwrap_or_default(),
+            End::Link(key) => {
+                let wire = self.wires.iter_mut().find(|wire| wire.key == key);
+                wire.map(|wire| wire.take_relayed(amount)).unwrap_or_default()
+            }
+        }
+    }
+
+    fn give_relayed(&mut self, to: End, bytes: &[u8]) {
+        match to {
+            End::Session(key) => {
+                if let Some(client) = self.client(key) {
+                    client.receive(bytes);
+                }
+            }
+            End::Link(key) => {
+                if let Some(at) = self.wires.iter().position(|wire| wire.key == key) {
+                    self.write_to_instance(at, bytes);
+                }
+            }
+        }
+    }
+
+    /// A client that ends in the middle of a large value has broken its promise: a driver gives it up.
+    fn lose_if_ended(&mut self, from: End) -> bool {
+        let at = self.clients.iter().position(|client| End::Session(client.key) == from && client.has_ended());
+        if let Some(at) = at {
+            self.lose_client(at);
+        }
+        at.is_some()
+    }
+}

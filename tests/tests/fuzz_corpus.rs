@@ -1,0 +1,52 @@
+//! The fuzzers' corpus on the ordinary build: what was found once stays found.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot read its corpus has failed")]
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use pdw_router::mutant::{Mutant, Mutation};
+use pdw_tests::fuzz;
+
+/// The committed inputs of a target, in the order of their names.
+fn corpus(target: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// Inputs of a target that make `run` panic.
+fn failing(target: &str, run: impl Fn(&[u8])) -> Vec<PathBuf> {
+    let fails = |file: &PathBuf| {
+        let input = fs::read(file).unwrap();
+        catch_unwind(AssertUnwindSafe(|| run(&input))).is_err()
+    };
+    corpus(target).into_iter().filter(fails).collect()
+}
+
+#[test]
+fn every_scanner_input_passes() {
+    assert!(corpus("scanner").len() > 10, "the corpus is missing");
+    assert_eq!(failing("scanner", fuzz::scanner), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn every_session_input_passes() {
+    assert!(corpus("session").len() > 20, "the corpus is missing");
+    assert_eq!(failing("session", fuzz::session), Vec::<PathBuf>::new());
+}
+
+/// Faults that a script shows without knowing what the instances hold.
+const SHOWN: [&str; 6] =
+    ["lost-reply", "swapped-replies", "split-multi", "leaked-slot", "wrong-gather-order", "miscounted-skip"];
+
+#[test]
+fn the_session_corpus_finds_deliberate_faults() {
+    for name in SHOWN {
+        let mutation = Mutation::of(Some(name.parse::<Mutant>().unwrap()));
+        let found = failing("session", |input| fuzz::session_with(input, mutation));
+        assert!(!found.is_empty(), "{name} is not found");
+    }
+}
