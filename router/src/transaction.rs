@@ -338,13 +338,13 @@ mod tests {
     use crate::place::{Homes, Placement, PlacementKind, PlacementOptions, Target};
     use crate::{Input, Profile, Router, Setup, Time};
 
-    fn router(shards: usize) -> Router {
+    fn router(shards: usize, limits: Limits) -> Router {
         let targets: Vec<_> = (0..shards).map(|shard| Target::named(shard.to_string(), 1)).collect();
         let placement = Placement::new(&PlacementOptions::new(PlacementKind::Slots), &targets).unwrap();
         let setup = Setup {
             homes: Homes::new(placement, Vec::new()).unwrap(),
             table: Table::new(),
-            limits: Limits::default(),
+            limits,
             profile: Profile::Redis,
             name: "pdw/test".to_owned(),
             seed: 1,
@@ -354,11 +354,24 @@ mod tests {
     }
 
     fn queued(command: &str) -> String {
-        let mut router = router(3);
+        let mut router = router(3, Limits::default());
         let session = router.open_session(Time::default());
         let text = format!("MULTI\r\n{command}\r\n");
         router.handle(Time::default(), Input::SessionBytes(session, text.as_bytes()));
         String::from_utf8_lossy(router.session_output(session)).into_owned()
+    }
+
+    #[test]
+    fn a_doomed_transaction_never_begins_however_long_it_gets() {
+        let mut router = router(1, Limits { multi_max: 1000, ..Limits::default() });
+        let session = router.open_session(Time::default());
+        let text = format!("MULTI\r\nGET\r\n{}EXEC\r\n", format!("APPEND k {}\r\n", "x".repeat(600)).repeat(4));
+        router.handle(Time::default(), Input::SessionBytes(session, text.as_bytes()));
+        let replies = String::from_utf8_lossy(router.session_output(session)).into_owned();
+        let end =
+            format!("{}-EXECABORT Transaction discarded because of previous errors.\r\n", "+QUEUED\r\n".repeat(4));
+        assert!(replies.ends_with(&end), "{replies}");
+        assert_eq!(router.holding().in_flight, 0);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use pdw_router::LinkKey;
 use super::instance::{Connection, Mood, canonical_request};
 
 /// What every link asks before anything else.
-const PROOF: [&[u8]; 4] = [b"CLIENT", b"MULTI", b"PING", b"EXEC"];
+const PROOF: [&[u8]; 4] = [b"CLIENT", b"MULTI", b"EXEC", b"PING"];
 
 /// A link's connection, seen from outside.
 #[derive(Debug)]

@@ -23,8 +23,8 @@ const MACHINE_NAMES: [(&str, &str); 12] = [
     ("/work/sh", "ared"),
 ];
 
-/// The lock file is cargo's own, with the index that cargo writes.
-const EXEMPT: [&str; 1] = ["Cargo.lock"];
+/// Lock files are cargo's own, with the index that cargo writes.
+const EXEMPT: [&str; 2] = ["Cargo.lock", "tests/fuzz/Cargo.lock"];
 
 /// Registry hosts and build paths in the file.
 pub(crate) fn machine_names(path: &str, repository: &Repository) -> Vec<Violation> {
