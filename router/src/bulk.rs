@@ -94,6 +94,7 @@ impl Traffic {
                 return Err(Cut::Taken);
             }
             if let Err(why) = self.settle_home(setup, key, id, &head) {
+                self.answer_held(setup, key);
                 self.doom(setup, key, &why);
                 self.skip_rest(setup, key, scan, need - bytes.len());
                 return Err(Cut::Taken);
@@ -147,7 +148,10 @@ impl Traffic {
     /// The lane of a session that may use one now; else it is paused, and looked at again when it may.
     pub(crate) fn lane_for(&mut self, setup: &Setup, shard: Shard, key: SessionKey) -> Option<LinkKey> {
         let session = self.sessions.get(key)?;
-        if let Some(lane) = session.lane.filter(|lane| self.links.get(*lane).is_some_and(Link::is_ready)) {
+        let usable = |lane: &LinkKey| {
+            self.links.get(*lane).is_some_and(|link| link.is_ready() && link.upstream == shard.index())
+        };
+        if let Some(lane) = session.lane.filter(usable) {
             return Some(lane);
         }
         if session.first.is_some() {
@@ -262,10 +266,10 @@ impl Traffic {
 
     /// A session is gone: a lane in the middle of its request or transaction is closed, so that the
     /// instance discards what it has.
-    pub(crate) fn abandon_lane(&mut self, setup: &Setup, lane: LinkKey) {
+    pub(crate) fn abandon_lane(&mut self, setup: &Setup, lane: LinkKey, live: bool) {
         let Some(link) = self.links.get_mut(lane) else { return };
         link.owner = None;
-        if link.in_flight() == 0 && link.unsent() == 0 {
+        if !live && link.in_flight() == 0 && link.unsent() == 0 {
             self.free_lane(lane);
         } else {
             self.close_lane(setup, lane);

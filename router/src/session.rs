@@ -387,7 +387,8 @@ impl Traffic {
         self.sessions.get(key).map_or(&[], |session| &session.out[session.written..])
     }
 
-    fn close_if_done(&mut self, setup: &Setup, key: SessionKey) {
+    /// Closes a session that is finishing once everything is answered and written.
+    pub(crate) fn close_if_done(&mut self, setup: &Setup, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.finishing |= session.ended && session.paused.is_none();
         if session.finishing && session.held.is_some() {
@@ -413,7 +414,8 @@ impl Traffic {
             }
         }
         if let Some(lane) = session.lane {
-            self.abandon_lane(setup, lane);
+            let live = session.held.is_some_and(|held| held.is_live());
+            self.abandon_lane(setup, lane, live);
         }
     }
 }

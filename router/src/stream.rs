@@ -111,8 +111,13 @@ impl Traffic {
         let Some(link) = self.links.get_mut(key) else { return };
         link.last_value = false;
         let part = link.take_answered();
-        if let Some(pending) = link.end_stream() {
+        let streamed = link.end_stream();
+        let session = streamed.and_then(|pending| self.turn_of(pending)).map(|(session, ..)| session);
+        if let Some(pending) = streamed {
             self.answer(setup, pending, |_| {});
+            if let Some(session) = session {
+                self.close_if_done(setup, session);
+            }
         } else if part.is_some() {
             self.stats.discarded_replies += 1;
         }
