@@ -151,7 +151,9 @@ impl Traffic {
         let usable = |lane: &LinkKey| {
             self.links.get(*lane).is_some_and(|link| link.is_ready() && link.upstream == shard.index())
         };
-        if let Some(lane) = session.lane.filter(usable) {
+        // A lane that is left over from a doomed transaction is another path by now.
+        let on_it = session.first.is_none() || session.held.as_ref().is_some_and(|held| held.is_live());
+        if let Some(lane) = session.lane.filter(usable).filter(|_| on_it) {
             return Some(lane);
         }
         if session.first.is_some() {
