@@ -67,6 +67,9 @@ pub enum Error {
     /// Some cells of a run failed; the table names them.
     #[error("{0} of the cells failed: the table says which and why")]
     FailedCells(usize),
+    /// Rows of large values could not be measured in a network namespace, or failed there.
+    #[error("measuring large values in a network namespace: {0} (it needs root, unshare and ip)")]
+    Namespace(String),
     /// A report could not be written.
     #[error("cannot write {path}: {source} (choose another with --json)")]
     Report {

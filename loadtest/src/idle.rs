@@ -71,7 +71,7 @@ fn measure(peer: Peer, options: &Options) -> Result<Cost> {
     let dir = tempfile::tempdir().map_err(Error::system("create a temporary folder"))?;
     let site = site(options, dir.path());
     let instance = site.start_instance()?;
-    net::fill(instance.address, 64, 1000)?;
+    net::fill(instance.address, &Workload::new(Op::Set, 64, 1000), 1000)?;
     let proxy = site.start_proxy(peer, instance.address)?;
     let before = proxy.child.memory_kib().now;
     let mut load = Load::connect(&load_options(options, &proxy))?;
@@ -95,8 +95,8 @@ fn site(options: &Options, dir: &Path) -> Site {
     Site {
         dir: dir.to_owned(),
         proxy_bin: options.proxy_bin.clone(),
-        proxy_core: 0,
-        instance_core: 1,
+        proxy_core: Some(0),
+        instance_core: Some(1),
         sizes: (get.steps[0].request_size(), get.steps[0].reply.len()),
         profile: "redis",
     }
@@ -113,6 +113,7 @@ fn load_options(options: &Options, proxy: &Running) -> LoadOptions {
         pipeline: 1,
         op: Op::Get,
         value_size: 64,
+        prefix: "key:".to_owned(),
         keys: 1000,
         seconds: 0.0,
         requests: None,

@@ -3,6 +3,7 @@
 //! Everything here measures; nothing of it runs in production. `README.md` says how to read the tables.
 
 pub mod bench;
+pub mod beside;
 mod error;
 pub mod idle;
 pub mod interrupt;

@@ -1,7 +1,7 @@
 //! `pdw-loadtest`: load, benchmarks beside peers, idle cost, microbenchmarks, and the null proxy.
 
 use clap::{Parser, Subcommand};
-use pdw_loadtest::{Error, Result, bench, idle, interrupt, load, micro, null_proxy, process};
+use pdw_loadtest::{Error, Result, bench, beside, idle, interrupt, load, micro, null_proxy, process};
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -17,6 +17,8 @@ enum Command {
     Load(load::Options),
     /// Measure this proxy and its peers side by side
     Bench(bench::Options),
+    /// Measure what small requests suffer beside writers of large values
+    Beside(beside::Options),
     /// Measure the memory of idle connections
     Idle(idle::Options),
     /// Time scanner, command lookup and placement alone
@@ -40,6 +42,7 @@ fn run(command: &Command) -> Result<()> {
     match command {
         Command::Load(options) => report_load(options),
         Command::Bench(options) => bench::run(options),
+        Command::Beside(options) => beside::run(options),
         Command::Idle(options) => idle::run(options),
         Command::Micro(options) => micro::run(options),
         Command::NullProxy(options) => null_proxy::run(options),

@@ -1,6 +1,6 @@
 //! Sockets, and a few blocking commands to prepare an instance.
 
-use crate::workload::{Op, Workload, encode};
+use crate::workload::{Workload, encode};
 use crate::{Error, Result, interrupt};
 use socket2::{Domain, Socket, Type};
 use std::io::{self, Read, Write};
@@ -65,10 +65,9 @@ fn blocking(address: SocketAddr) -> Result<TcpStream> {
     Ok(stream)
 }
 
-/// Sets the keys that [`Op::Get`] will ask for.
-pub fn fill(address: SocketAddr, value_size: usize, keys: u64) -> Result<()> {
-    let set = Workload::new(Op::Set, value_size, keys);
-    let (step, mut stream) = (&set.steps[0], blocking(address)?);
+/// Sets the keys that [`crate::workload::Op::Get`] will ask for, with the workload of SETs that goes with it.
+pub fn fill(address: SocketAddr, sets: &Workload, keys: u64) -> Result<()> {
+    let (step, mut stream) = (&sets.steps[0], blocking(address)?);
     let mut write = || -> io::Result<()> {
         let (mut request, mut reply) = (Vec::new(), vec![0; step.reply.len()]);
         for number in 0..keys {

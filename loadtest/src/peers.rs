@@ -19,6 +19,10 @@ pub enum Peer {
     Nutcracker,
     /// haproxy, which moves bytes between one client and one instance connection each.
     Haproxy,
+    /// The same with `option splice-auto`: the kernel moves the bytes.
+    #[value(name = "haproxy-splice")]
+    #[serde(rename = "haproxy-splice")]
+    HaproxySplice,
     /// Envoy's `redis_proxy` filter.
     Envoy,
     /// The null proxy of this crate: the floor.
@@ -34,10 +38,16 @@ impl Peer {
             Self::Direct => "direct",
             Self::Nutcracker => "nutcracker",
             Self::Haproxy => "haproxy",
+            Self::HaproxySplice => "haproxy splice",
             Self::Envoy => "envoy",
             Self::Null => "null proxy",
             Self::Proxy => "pdw-proxy",
         }
+    }
+
+    /// How it is named on the command line.
+    pub fn argument(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
     /// Whether it can carry transactions, that is the pdwfs mix.
@@ -49,7 +59,7 @@ impl Peer {
         match self {
             Self::Direct => "apt-get install redis-server",
             Self::Nutcracker => "apt-get install nutcracker",
-            Self::Haproxy => "apt-get install haproxy",
+            Self::Haproxy | Self::HaproxySplice => "apt-get install haproxy",
             Self::Envoy => "`make bench-envoy` fetches it; or set PDW_ENVOY to the binary",
             Self::Null => "it is part of this program",
             Self::Proxy => "`cargo build --release -p pdw-proxy`, or name the binary with --proxy-bin",
@@ -64,10 +74,10 @@ pub struct Site {
     pub dir: PathBuf,
     /// `pdw-proxy`.
     pub proxy_bin: PathBuf,
-    /// Core of the proxies.
-    pub proxy_core: usize,
-    /// Core of the instance.
-    pub instance_core: usize,
+    /// Core of the proxies; any, if none is named.
+    pub proxy_core: Option<usize>,
+    /// Core of the instances.
+    pub instance_core: Option<usize>,
     /// Sizes of request and reply, for the null proxy.
     pub sizes: (usize, usize),
     /// `--profile` of `pdw-proxy`.
@@ -102,12 +112,19 @@ impl Site {
         let (program, arguments) = match peer {
             Peer::Direct => return self.start_instance(),
             Peer::Nutcracker => ("nutcracker".into(), self.nutcracker(address, upstream)?),
-            Peer::Haproxy => ("haproxy".into(), self.haproxy(address, upstream)?),
+            Peer::Haproxy => ("haproxy".into(), self.haproxy(address, upstream, "")?),
+            Peer::HaproxySplice => ("haproxy".into(), self.haproxy(address, upstream, "  option splice-auto\n")?),
             Peer::Envoy => (envoy_binary(), self.envoy(address, upstream)?),
             Peer::Null => (own_binary()?, self.null_proxy(address, upstream)),
-            Peer::Proxy => (self.proxy_bin.clone(), self.proxy(address, upstream)),
+            Peer::Proxy => (self.proxy_bin.clone(), self.proxy(address, &[upstream])),
         };
         self.start(peer, program, &arguments, self.proxy_core, address)
+    }
+
+    /// Starts this proxy in front of several upstreams.
+    pub fn start_sharding(&self, upstreams: &[SocketAddr]) -> Result<Running> {
+        let address = net::free_address()?;
+        self.start(Peer::Proxy, self.proxy_bin.clone(), &self.proxy(address, upstreams), self.proxy_core, address)
     }
 
     fn start(
@@ -115,7 +132,7 @@ impl Site {
         peer: Peer,
         program: PathBuf,
         arguments: &[String],
-        core: usize,
+        core: Option<usize>,
         address: SocketAddr,
     ) -> Result<Running> {
         let program = find(&program).ok_or(Error::NotInstalled { name: peer.name(), remedy: peer.remedy() })?;
@@ -138,9 +155,9 @@ impl Site {
         Ok(["-c", &path, "-a", "127.0.0.1", "-s", &stats].map(str::to_owned).into())
     }
 
-    fn haproxy(&self, listen: SocketAddr, upstream: SocketAddr) -> Result<Vec<String>> {
+    fn haproxy(&self, listen: SocketAddr, upstream: SocketAddr, option: &str) -> Result<Vec<String>> {
         let config = format!(
-            "global\n  maxconn 4000\n  nbthread 1\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n\
+            "global\n  maxconn 4000\n  nbthread 1\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n{option}\
              listen redis\n  bind {listen} backlog 4096\n  server instance {upstream}\n"
         );
         Ok(["-db", "-f", &self.write("haproxy.cfg", &config)?].map(str::to_owned).into())
@@ -162,11 +179,11 @@ impl Site {
         ends.into_iter().chain(sizes).collect()
     }
 
-    fn proxy(&self, listen: SocketAddr, upstream: SocketAddr) -> Vec<String> {
-        let (listen, upstream) = (listen.to_string(), upstream.to_string());
-        ["serve", "--listen", &listen, "--upstream", &upstream, "--profile", self.profile, "--workers", "1"]
-            .map(str::to_owned)
-            .into()
+    fn proxy(&self, listen: SocketAddr, upstreams: &[SocketAddr]) -> Vec<String> {
+        let listen = listen.to_string();
+        let fixed = ["serve", "--listen", &listen, "--profile", self.profile, "--workers", "1"];
+        let upstreams = upstreams.iter().flat_map(|upstream| ["--upstream".to_owned(), upstream.to_string()]);
+        fixed.map(str::to_owned).into_iter().chain(upstreams).collect()
     }
 
     fn write(&self, name: &str, text: &str) -> Result<String> {

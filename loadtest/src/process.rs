@@ -15,14 +15,18 @@ pub struct Child {
 }
 
 impl Child {
-    /// Starts `program` on one core, its output in `log`. `setpriv` of util-linux has the kernel kill it with us.
-    pub fn start(program: &Path, arguments: &[String], core: usize, log: PathBuf) -> Result<Self> {
+    /// Starts `program` on one core if one is named, its output in `log`. `setpriv` of util-linux has the kernel kill it with us.
+    pub fn start(program: &Path, arguments: &[String], core: Option<usize>, log: PathBuf) -> Result<Self> {
         let output = File::create(&log).map_err(Error::system("create a log file"))?;
         let errors = output.try_clone().map_err(Error::system("create a log file"))?;
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(program).args(arguments);
         command.stdin(Stdio::null()).stdout(output).stderr(errors);
-        let process = on_core(core, || command.spawn().map_err(Error::system("start setpriv (package util-linux)")))?;
+        let mut spawn = || command.spawn().map_err(Error::system("start setpriv (package util-linux)"));
+        let process = match core {
+            Some(core) => on_core(core, spawn)?,
+            None => spawn()?,
+        };
         Ok(Self { process, log })
     }
 
@@ -115,7 +119,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let arguments =
             ["-c".to_owned(), "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo spent; sleep 60".to_owned()];
-        let child = Child::start(Path::new("sh"), &arguments, 0, dir.path().join("log")).unwrap();
+        let child = Child::start(Path::new("sh"), &arguments, Some(0), dir.path().join("log")).unwrap();
         assert!(crate::net::wait_until(|| child.log_tail() == "spent").unwrap());
         assert!(child.cpu_ns() > 1_000_000 && child.memory_kib().peak > 100);
         let pid = child.process.id();

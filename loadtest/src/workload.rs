@@ -9,6 +9,12 @@ const DIGITS: usize = 10;
 /// Stands for the number while a request is composed.
 const HOLE: &str = "##########";
 
+/// Requests of at least so many bytes are not copied to be sent.
+const LARGE: usize = 32 << 10;
+
+/// Bytes that a client with a usual buffer writes before it hands over the rest of a large value.
+const FIRST_WRITE: usize = 4096;
+
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -41,8 +47,30 @@ impl Step {
     pub fn append(&self, number: u64, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&self.request);
+        self.write_numbers(&mut out[start..], number);
+    }
+
+    /// Appends the first bytes of the request, numbered, to `out`; what follows is the same for every number. Of a
+    /// large request as much as a client with a buffer of 4 KiB writes first, of a small one everything.
+    pub fn append_head(&self, number: u64, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(&self.request[..self.head()]);
+        self.write_numbers(&mut out[start..], number);
+    }
+
+    /// What follows the head.
+    pub fn tail(&self) -> &[u8] {
+        &self.request[self.head()..]
+    }
+
+    fn head(&self) -> usize {
+        let numbered = self.holes.last().map_or(0, |hole| hole + DIGITS);
+        if self.request.len() < LARGE { self.request.len() } else { numbered.max(FIRST_WRITE) }
+    }
+
+    fn write_numbers(&self, request: &mut [u8], number: u64) {
         for hole in &self.holes {
-            write_number(&mut out[start + hole..start + hole + DIGITS], number);
+            write_number(&mut request[*hole..hole + DIGITS], number);
         }
     }
 
@@ -73,8 +101,13 @@ pub struct Workload {
 impl Workload {
     /// A workload over `keys` keys with values of `value_size` bytes; the pdwfs mix has keys and sizes of its own.
     pub fn new(op: Op, value_size: usize, keys: u64) -> Self {
+        Self::under("key:", op, value_size, keys)
+    }
+
+    /// The same with keys that begin with `prefix`.
+    pub fn under(prefix: &str, op: Op, value_size: usize, keys: u64) -> Self {
         let value = "x".repeat(value_size);
-        let key = format!("key:{HOLE}");
+        let key = format!("{prefix}{HOLE}");
         let numbering = Numbering::Random(keys.max(1));
         match op {
             Op::Set => Self { steps: vec![Step::new(&[&["SET", &key, &value]], "+OK\r\n".into())], numbering },
@@ -136,6 +169,16 @@ mod tests {
         let text = String::from_utf8(out).unwrap();
         assert!(text.contains("file.0000000042:stripes") && text.contains("file.0000000042:0\r\n"), "{text}");
         assert!(!text.contains('#'));
+    }
+
+    #[test]
+    fn a_large_request_is_its_head_and_its_tail() {
+        let workload = Workload::new(Op::Set, 100_000, 10);
+        let (mut whole, mut head) = (Vec::new(), Vec::new());
+        workload.steps[0].append(7, &mut whole);
+        workload.steps[0].append_head(7, &mut head);
+        assert_eq!(head.len(), FIRST_WRITE);
+        assert_eq!([&head, workload.steps[0].tail()].concat(), whole);
     }
 
     #[test]

@@ -84,6 +84,7 @@ test)
     need haproxy haproxy
     need promtool prometheus
     need strace strace
+    need ss iproute2
     need python3 python3
     python3 -m pip --version >/dev/null 2>&1 || missing="$missing python3-pip"
     install_missing

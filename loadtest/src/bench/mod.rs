@@ -1,6 +1,7 @@
 //! One interleaved run of all peers: each round measures every cell of a row once, in turn, so that whatever else the
 //! machine does falls on all of them alike. Medians; ratios are formed round by round.
 
+mod namespace;
 mod report;
 mod rows;
 mod setup;
@@ -43,15 +44,31 @@ pub struct Options {
     /// Priority of everything that is started; -15 helps on a machine that others use, and needs root
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     pub nice: i32,
+    /// Already inside the network namespace that rows of large values are measured in
+    #[arg(long, hide = true)]
+    pub namespaced: bool,
 }
 
-/// Measures, prints the table as it grows, and writes the JSON report.
+/// Measures, prints the tables as they grow, and writes the JSON reports: rows of small requests here, those of large
+/// values in a network namespace of their own.
 pub fn run(options: &Options) -> Result<()> {
-    let rows = rows::select(&options.only)?;
+    let (large, small): (Vec<&Row>, Vec<&Row>) =
+        rows::select(&options.only)?.into_iter().partition(|row| row.is_large());
+    if options.namespaced {
+        namespace::prepare()?;
+        return measure(&large, options);
+    }
+    if !small.is_empty() {
+        measure(&small, options)?;
+    }
+    if large.is_empty() { Ok(()) } else { namespace::measure(&large, options) }
+}
+
+fn measure(rows: &[&Row], options: &Options) -> Result<()> {
     process::raise_file_limit()?;
     process::set_nice(options.nice)?;
     process::pin(options.load_core)?;
-    let mut report = Report::new(options.rounds, options.seconds);
+    let mut report = Report::new(options);
     report.print_head();
     for row in rows {
         let measured = measure_row(row, options)?;
@@ -79,7 +96,7 @@ fn measure_row(row: &Row, options: &Options) -> Result<RowReport> {
     for (cell, setup) in cells.iter_mut().zip(&setups) {
         cell.memory_peak_kib = setup.as_ref().map_or(0, Setup::peak_kib);
     }
-    Ok(RowReport { name: row.name, cells })
+    Ok(RowReport { name: row.name, value_size: row.value_size, large: row.is_large(), cells })
 }
 
 /// One sample of every cell that has not failed yet.
@@ -98,8 +115,8 @@ fn site(row: &Row, options: &Options, dir: &Path) -> Site {
     Site {
         dir: dir.to_owned(),
         proxy_bin: options.proxy_bin.clone(),
-        proxy_core: options.proxy_core,
-        instance_core: options.load_core,
+        proxy_core: Some(options.proxy_core),
+        instance_core: Some(options.load_core),
         sizes: row.sizes(),
         profile: row.profile(),
     }

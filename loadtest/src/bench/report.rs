@@ -1,5 +1,6 @@
 //! The figures: medians, ratios round by round, the table and the JSON file.
 
+use super::{Options, namespace};
 use crate::peers::Peer;
 use crate::{Error, Result};
 use serde::Serialize;
@@ -70,6 +71,9 @@ fn median(mut figures: Vec<f64>) -> f64 {
 #[derive(Debug, Serialize)]
 pub(super) struct RowReport {
     pub(super) name: &'static str,
+    pub(super) value_size: usize,
+    /// Whether its figures are also given by the byte.
+    pub(super) large: bool,
     pub(super) cells: Vec<Cell>,
 }
 
@@ -83,6 +87,9 @@ struct Summary {
     proxy_cpu_us_highest: Option<f64>,
     to_nutcracker: Option<f64>,
     to_null: Option<f64>,
+    to_haproxy_splice: Option<f64>,
+    proxy_cpu_ms_per_gib: Option<f64>,
+    mib_per_second: Option<f64>,
     instance_cpu_us: Option<f64>,
     instance_to_direct: Option<f64>,
     requests_per_second: Option<f64>,
@@ -97,7 +104,8 @@ struct Summary {
 impl RowReport {
     pub(super) fn print(&self) {
         for cell in &self.cells {
-            println!("{}", self.summary(cell).line());
+            let summary = self.summary(cell);
+            println!("{}", if self.large { summary.large_line() } else { summary.line() });
         }
         println!();
     }
@@ -109,6 +117,8 @@ impl RowReport {
             |peer, figure| self.cells.iter().find(|other| other.peer == peer).map(|other| cell.ratio(other, figure));
         let proxied = cell.peer != Peer::Direct;
         let of_proxy = |figure: f64| known(figure).filter(|_| proxied);
+        let per_gib = (1_u64 << 30) as f64 / self.value_size as f64 / 1000.0;
+        let mib = self.value_size as f64 / (1_u64 << 20) as f64;
         let spread = || cell.samples.iter().map(proxy_cpu);
         Summary {
             row: self.name,
@@ -118,6 +128,9 @@ impl RowReport {
             proxy_cpu_us_highest: of_proxy(spread().fold(f64::NAN, f64::max)),
             to_nutcracker: to(Peer::Nutcracker, proxy_cpu).and_then(of_proxy),
             to_null: to(Peer::Null, proxy_cpu).and_then(of_proxy),
+            to_haproxy_splice: to(Peer::HaproxySplice, proxy_cpu).and_then(of_proxy),
+            proxy_cpu_ms_per_gib: of_proxy(cell.median(proxy_cpu) * per_gib),
+            mib_per_second: known(cell.median(|sample| sample.requests_per_second) * mib),
             instance_cpu_us: known(cell.median(instance_cpu)),
             instance_to_direct: to(Peer::Direct, instance_cpu).and_then(known),
             requests_per_second: known(cell.median(|sample| sample.requests_per_second)),
@@ -135,19 +148,56 @@ fn known(figure: f64) -> Option<f64> {
     Some(figure).filter(|figure| figure.is_finite())
 }
 
-const HEAD: &str = "row           peer         proxy us (  low-high )  /nutcr   /null  instance us /direct    req/s   p50 us   p99 us  MiB before  peak";
+const HEAD: &str = "row           peer           proxy us (  low-high )  /nutcr   /null  instance us /direct    req/s   p50 us   p99 us  MiB before  peak";
+
+const LARGE_HEAD: &str = "row           peer           proxy us (  low-high )  /nutcr /splice  ms/GiB  instance us    req/s    MiB/s   p50 us   p99 us  MiB before  peak";
 
 impl Summary {
-    fn line(&self) -> String {
-        let name = format!("{:<13} {:<10}", self.row, self.peer.name());
-        if let Some(failure) = &self.failure {
-            let verdict = if self.absent { "not measured" } else { "FAILED" };
-            return format!("{name} {verdict}: {failure}");
+    fn start(&self) -> std::result::Result<String, String> {
+        let name = format!("{:<13} {:<14}", self.row, self.peer.name());
+        match &self.failure {
+            Some(failure) if self.absent => Err(format!("{name} not measured: {failure}")),
+            Some(failure) => Err(format!("{name} FAILED: {failure}")),
+            None => Ok(name),
         }
-        let spread = format!("({:>5}-{:<5})", shown(self.proxy_cpu_us_lowest, 2), shown(self.proxy_cpu_us_highest, 2));
+    }
+
+    fn spread(&self, digits: usize) -> String {
+        let (low, high) = (shown(self.proxy_cpu_us_lowest, digits), shown(self.proxy_cpu_us_highest, digits));
+        format!("({low:>5}-{high:<5})")
+    }
+
+    fn large_line(&self) -> String {
+        let name = match self.start() {
+            Ok(name) => name,
+            Err(failure) => return failure,
+        };
         format!(
-            "{name} {:>10} {spread} {:>7} {:>7} {:>12} {:>7} {:>8} {:>8} {:>8} {:>11.1} {:>5.1}",
+            "{name} {:>8} {} {:>7} {:>7} {:>7} {:>12} {:>8} {:>8} {:>8} {:>8} {:>11.1} {:>5.1}",
+            shown(self.proxy_cpu_us, 0),
+            self.spread(0),
+            shown(self.to_nutcracker, 3),
+            shown(self.to_haproxy_splice, 3),
+            shown(self.proxy_cpu_ms_per_gib, 0),
+            shown(self.instance_cpu_us, 0),
+            shown(self.requests_per_second, 0),
+            shown(self.mib_per_second, 0),
+            shown(self.p50_us, 0),
+            shown(self.p99_us, 0),
+            self.memory_before_mib,
+            self.memory_peak_mib,
+        )
+    }
+
+    fn line(&self) -> String {
+        let name = match self.start() {
+            Ok(name) => name,
+            Err(failure) => return failure,
+        };
+        format!(
+            "{name} {:>8} {} {:>7} {:>7} {:>12} {:>7} {:>8} {:>8} {:>8} {:>11.1} {:>5.1}",
             shown(self.proxy_cpu_us, 2),
+            self.spread(2),
             shown(self.to_nutcracker, 3),
             shown(self.to_null, 3),
             shown(self.instance_cpu_us, 2),
@@ -166,19 +216,29 @@ fn shown(figure: Option<f64>, digits: usize) -> String {
 }
 
 /// All rows of a run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Report {
     rounds: u64,
     seconds_per_cell: f64,
     /// `/proc/loadavg` before the run: others' work on the machine spoils the figures.
     load_average: String,
+    /// Of the network namespace that was measured in.
+    congestion_control: String,
+    /// Whether that was one of its own.
+    namespaced: bool,
     pub(super) rows: Vec<RowReport>,
 }
 
 impl Report {
-    pub(super) fn new(rounds: u64, seconds_per_cell: f64) -> Self {
-        let load_average = fs::read_to_string("/proc/loadavg").unwrap_or_default().trim().to_owned();
-        Self { rounds, seconds_per_cell, load_average, rows: Vec::new() }
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            rounds: options.rounds,
+            seconds_per_cell: options.seconds,
+            load_average: fs::read_to_string("/proc/loadavg").unwrap_or_default().trim().to_owned(),
+            congestion_control: namespace::congestion_control(),
+            namespaced: options.namespaced,
+            rows: Vec::new(),
+        }
     }
 
     pub(super) fn print_head(&self) {
@@ -188,7 +248,10 @@ impl Report {
             "memory is the proxy's (direct: the instance's); load average before the run: {}\n",
             self.load_average
         );
-        println!("{HEAD}");
+        if self.namespaced {
+            println!("large values, in a network namespace of their own with {}", self.congestion_control);
+        }
+        println!("{}", if self.namespaced { LARGE_HEAD } else { HEAD });
     }
 
     /// Cells without figures, other than what may be absent.
@@ -229,7 +292,7 @@ mod tests {
     fn ratios_are_formed_round_by_round() {
         let own = cell(Peer::Proxy, &[1.0, 20.0, 3.0]);
         let other = cell(Peer::Nutcracker, &[2.0, 40.0, 4.0]);
-        let row = RowReport { name: "row", cells: vec![own, other] };
+        let row = RowReport { name: "row", value_size: 64, large: false, cells: vec![own, other] };
         let summary = row.summary(&row.cells[0]);
         assert_eq!((summary.proxy_cpu_us, summary.to_nutcracker, summary.to_null), (Some(3.0), Some(0.5), None));
     }
@@ -242,8 +305,13 @@ mod tests {
             assert!(cell.attempt(|_| Err::<(), _>(failure)).unwrap().is_none());
             cell
         };
-        let mut report = Report::new(1, 1.0);
-        report.rows.push(RowReport { name: "row", cells: vec![fail(Peer::Envoy), fail(Peer::Nutcracker)] });
+        let mut report = Report::default();
+        report.rows.push(RowReport {
+            name: "row",
+            value_size: 64,
+            large: false,
+            cells: vec![fail(Peer::Envoy), fail(Peer::Nutcracker)],
+        });
         assert_eq!(report.failures(), 1);
         let line = report.rows[0].summary(&report.rows[0].cells[0]).line();
         assert!(line.contains("not measured: it is not installed: fetch it"), "{line}");

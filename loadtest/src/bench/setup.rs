@@ -4,6 +4,7 @@ use super::report::{Cell, Sample};
 use super::rows::Row;
 use crate::load::{Load, Options as LoadOptions, Until};
 use crate::peers::{Peer, Running, Site};
+use crate::workload::{Op, Workload};
 use crate::{Result, interrupt, net};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -21,7 +22,7 @@ impl Setup {
     pub(super) fn start(cell: &mut Cell, row: &Row, site: &Site) -> Result<Self> {
         let instance = site.start_instance()?;
         if row.reads() {
-            net::fill(instance.address, row.value_size, row.keys())?;
+            net::fill(instance.address, &Workload::new(Op::Set, row.value_size, row.keys), row.keys)?;
         }
         let proxy = match cell.peer {
             Peer::Direct => None,
@@ -74,7 +75,8 @@ fn load_options(row: &Row, address: SocketAddr) -> LoadOptions {
         pipeline: row.pipeline,
         op: row.op,
         value_size: row.value_size,
-        keys: row.keys(),
+        prefix: "key:".to_owned(),
+        keys: row.keys,
         seconds: 0.0,
         requests: None,
         core: None,

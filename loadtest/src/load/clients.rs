@@ -21,6 +21,8 @@ struct Client {
     matched: usize,
     sent: Instant,
     unsent: Vec<u8>,
+    /// Bytes at the end of the step's request that follow `unsent` and have not been sent.
+    tail: usize,
 }
 
 /// Connections and where each stands; may run several times.
@@ -49,7 +51,7 @@ impl Load {
             poll,
             events: Events::with_capacity(1024),
             clients,
-            workload: Workload::new(options.op, options.value_size, options.keys),
+            workload: Workload::under(&options.prefix, options.op, options.value_size, options.keys),
             // The requests of a pdwfs item depend on each other's replies: one at a time.
             pipeline: if options.op == Op::Pdwfs { 1 } else { options.pipeline.max(1) },
             fresh: 0,
@@ -131,7 +133,8 @@ impl Load {
     }
 
     fn serve(&mut self, index: usize, writable: bool, now: Instant) {
-        if writable && !self.clients[index].unsent.is_empty() {
+        let client = &self.clients[index];
+        if writable && client.unsent.len() + client.tail > 0 {
             self.flush(index);
         }
         self.receive(index, now);
@@ -157,7 +160,13 @@ impl Load {
             if client.step == 0 {
                 client.number = number(self.workload.numbering, &mut self.random, &mut self.fresh);
             }
-            self.workload.steps[client.step].append(client.number, &mut self.sending);
+            let step = &self.workload.steps[client.step];
+            if self.pipeline == 1 {
+                step.append_head(client.number, &mut self.sending);
+                client.tail = step.tail().len();
+            } else {
+                step.append(client.number, &mut self.sending);
+            }
         }
         (client.outstanding, client.sent) = (count, now);
         self.waiting += 1;
@@ -166,7 +175,10 @@ impl Load {
         match written {
             Ok(size) => client.unsent.extend_from_slice(&self.sending[size..]),
             Err(error) if error.kind() == ErrorKind::WouldBlock => client.unsent.extend_from_slice(&self.sending),
-            Err(error) => self.fail(index, format!("write: {error}")),
+            Err(error) => return self.fail(index, format!("write: {error}")),
+        }
+        if client.tail > 0 {
+            self.flush(index);
         }
     }
 
@@ -176,6 +188,14 @@ impl Load {
         while !client.unsent.is_empty() {
             match socket.write(&client.unsent) {
                 Ok(size) => drop(client.unsent.drain(..size)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) => return self.fail(index, format!("write: {error}")),
+            }
+        }
+        let tail = self.workload.steps[client.step].tail();
+        while client.tail > 0 {
+            match socket.write(&tail[tail.len() - client.tail..]) {
+                Ok(size) => client.tail -= size,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) => return self.fail(index, format!("write: {error}")),
             }
@@ -232,7 +252,7 @@ impl Load {
 
     fn fail(&mut self, index: usize, what: String) {
         let client = &mut self.clients[index];
-        client.socket = None;
+        (client.socket, client.tail) = (None, 0);
         self.outcome.errors += client.outstanding.max(1) as u64;
         self.outcome.first_error.get_or_insert(what);
         self.waiting -= usize::from(client.outstanding > 0);
@@ -255,7 +275,8 @@ fn open(poll: &Poll, options: &Options, index: usize) -> Result<Client> {
     let both = Interest::READABLE | Interest::WRITABLE;
     poll.registry().register(&mut socket, Token(index), both).map_err(Error::system("register a connection"))?;
     let socket = Some(socket);
-    Ok(Client { socket, step: 0, number: 0, outstanding: 0, matched: 0, sent: Instant::now(), unsent: Vec::new() })
+    let (sent, unsent) = (Instant::now(), Vec::new());
+    Ok(Client { socket, step: 0, number: 0, outstanding: 0, matched: 0, sent, unsent, tail: 0 })
 }
 
 fn number(numbering: Numbering, random: &mut fastrand::Rng, fresh: &mut u64) -> u64 {

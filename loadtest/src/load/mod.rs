@@ -8,7 +8,7 @@ mod tests;
 
 pub use clients::Load;
 
-use crate::workload::Op;
+use crate::workload::{Op, Workload};
 use crate::{Error, Result, net};
 use clap::Args;
 use hdrhistogram::Histogram;
@@ -37,6 +37,9 @@ pub struct Options {
     /// Bytes of a value
     #[arg(long, default_value_t = 64)]
     pub value_size: usize,
+    /// What keys begin with; a hash tag in braces keeps them together
+    #[arg(long, default_value = "key:")]
+    pub prefix: String,
     /// How many keys; set through the first address before a load of GETs
     #[arg(long, default_value_t = 1000)]
     pub keys: u64,
@@ -157,7 +160,8 @@ pub fn run(options: &Options) -> Result<Report> {
         crate::process::pin(core)?;
     }
     if options.op == Op::Get {
-        net::fill(options.destinations[0], options.value_size, options.keys)?;
+        let sets = Workload::under(&options.prefix, Op::Set, options.value_size, options.keys);
+        net::fill(options.destinations[0], &sets, options.keys)?;
     }
     let elapsed = Duration::from_secs_f64(options.seconds);
     let until = Until { elapsed, requests: options.requests.unwrap_or(u64::MAX) };

@@ -27,6 +27,7 @@ fn options(destination: SocketAddr, op: Op, pipeline: usize) -> Options {
         pipeline,
         op,
         value_size: 3,
+        prefix: "key:".to_owned(),
         keys: 10,
         seconds: 1.0,
         requests: None,
