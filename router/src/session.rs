@@ -387,15 +387,18 @@ impl Traffic {
         self.sessions.get(key).map_or(&[], |session| &session.out[session.written..])
     }
 
-    fn close_if_done(&mut self, setup: &Setup, key: SessionKey) {
+    pub(crate) fn close_if_done(&mut self, setup: &Setup, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.finishing |= session.ended && session.paused.is_none();
         if session.finishing && session.held.is_some() {
             // Its EXEC will not come.
             self.answer_held(setup, key);
         }
+        let relaying = self.is_relaying(End::Session(key));
         let Some(session) = self.sessions.get(key) else { return };
-        if session.finishing && session.first.is_none() && session.out.is_empty() {
+        let answered = session.first.is_none() && session.out.is_empty();
+        // The rest of a request that is on a lane already will not come, and nor will its reply.
+        if session.finishing && (answered || session.cut && !relaying) {
             self.session_lost(setup, key);
             self.outputs.push_back(Output::CloseSession(key));
         }
@@ -404,6 +407,7 @@ impl Traffic {
     /// Forgets a session whose connection is gone.
     pub(crate) fn session_lost(&mut self, setup: &Setup, key: SessionKey) {
         let Some(session) = self.sessions.remove(key) else { return };
+        let amid = session.cut || session.held.as_ref().is_some_and(|held| held.is_live());
         self.stats.sessions_closed[session.reason as usize] += 1;
         self.buffers.give_back(session.out);
         self.forget_pending(session.first);
@@ -413,7 +417,7 @@ impl Traffic {
             }
         }
         if let Some(lane) = session.lane {
-            self.abandon_lane(setup, lane);
+            self.abandon_lane(setup, lane, amid);
         }
     }
 }
