@@ -16,6 +16,7 @@ use crate::link::{Lane, Link, Target};
 use crate::order::{End, LinkKey, Order, Output, SessionKey};
 use crate::place::{Located, Shard};
 use crate::plan;
+use crate::refusal::Refusal;
 use crate::resp::{Request, RequestScan, parse_integer};
 use crate::router::{Setup, Traffic};
 use crate::session::{Flow, Pause};
@@ -101,6 +102,11 @@ impl Traffic {
             }
             self.answer_held(setup, key);
         }
+        if self.fails_fast(setup, shard) {
+            self.doom(setup, key, &Refusal::NotSent);
+            self.skip_rest(setup, key, scan, need - bytes.len());
+            return Err(Cut::Taken);
+        }
         let lane = self.lane_for(setup, shard, key).ok_or(Cut::Wait)?;
         self.note_large(head.arg(1));
         self.go_live(key, lane);
@@ -129,6 +135,10 @@ impl Traffic {
 
     /// Takes a read that will be answered with a large value to a lane, so that nobody waits behind it.
     pub(crate) fn read_on_lane(&mut self, setup: &Setup, key: SessionKey, shard: Shard, request: &Request<'_>) -> Flow {
+        if self.fails_fast(setup, shard) {
+            self.refuse(setup, key, &Refusal::NotSent);
+            return Flow::Next;
+        }
         let Some(lane) = self.lane_for(setup, shard, key) else { return Flow::Again };
         let pending = self.push_pending(key);
         self.send_on_lane(lane, Target::Request(pending, 0), request.bytes);
@@ -198,6 +208,7 @@ impl Traffic {
             let (Some(session), Some(link)) = (self.sessions.get_mut(key), self.links.get_mut(lane)) else { continue };
             session.lane = Some(lane);
             link.owner = Some(key);
+            link.heard = self.now;
             self.resumable.push(key);
             return;
         }
@@ -266,12 +277,12 @@ impl Traffic {
         self.release_lane_if_done(key);
     }
 
-    /// A session is gone: a lane in the middle of its request or transaction is closed, so that the
-    /// instance discards what it has.
-    pub(crate) fn abandon_lane(&mut self, setup: &Setup, lane: LinkKey, live: bool) {
+    /// A session is gone: a lane `amid` its request or transaction is closed, so that the instance
+    /// discards what it has.
+    pub(crate) fn abandon_lane(&mut self, setup: &Setup, lane: LinkKey, amid: bool) {
         let Some(link) = self.links.get_mut(lane) else { return };
         link.owner = None;
-        if !live && link.in_flight() == 0 && link.unsent() == 0 {
+        if !amid && link.in_flight() == 0 && link.unsent() == 0 {
             self.free_lane(lane);
         } else {
             self.close_lane(setup, lane);

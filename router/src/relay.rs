@@ -100,11 +100,33 @@ impl Traffic {
         self.relays.iter().any(|relay| relay.from == from)
     }
 
-    /// Whether bytes are being moved to or from this link, or will be when their turn comes.
+    /// Whether a link's silence is not its upstream's: bytes are being moved to or from it or will be
+    /// when their turn comes, or its session has yet to send something.
     pub(crate) fn is_occupied(&self, key: LinkKey) -> bool {
+        let parked = self.links.get(key).is_some_and(|link| link.parked);
+        parked || self.is_moving(key) || self.awaited_owner(key).is_some()
+    }
+
+    fn is_moving(&self, key: LinkKey) -> bool {
         let end = End::Link(key);
-        let owned = self.links.get(key).is_some_and(|link| link.owner.is_some() || link.parked);
-        owned || self.relays.iter().any(|relay| relay.from == end || relay.to == end)
+        self.relays.iter().any(|relay| relay.from == end || relay.to == end)
+    }
+
+    /// The session of a lane, if it is the one that has to go on: in the middle of a request, or of a
+    /// transaction whose commands so far are answered.
+    fn awaited_owner(&self, key: LinkKey) -> Option<SessionKey> {
+        let link = self.links.get(key)?;
+        let cut = self.sessions.get(link.owner?)?.cut;
+        link.owner.filter(|_| (cut || link.in_flight() == 0) && !self.is_moving(key))
+    }
+
+    /// Sessions that keep a lane and send nothing while others wait for it, and when that is too long.
+    fn idle_owners(&self, setup: &Setup) -> impl Iterator<Item = (SessionKey, Time)> {
+        let wanted = self.upstreams.iter().filter(|upstream| !upstream.bulk_waiting.is_empty());
+        wanted.flat_map(|upstream| &upstream.bulk).filter_map(|lane| {
+            let heard = self.links.get(*lane)?.heard;
+            Some((self.awaited_owner(*lane)?, heard.after(setup.limits.stall_max)))
+        })
     }
 
     /// Forgets the relays of an end that is gone. Those towards it: what their source has yet to
@@ -118,12 +140,16 @@ impl Traffic {
 
     /// Ends what moves nothing while others wait for it.
     pub(crate) fn end_stalls(&mut self, setup: &Setup) {
-        let stalled: Vec<Relay> = self.relays.iter().copied().filter(|relay| self.is_stalled(setup, relay)).collect();
-        for relay in stalled {
-            if let (End::Session(key), _) | (_, End::Session(key)) = (relay.from, relay.to) {
-                self.stats.stalls += 1;
-                self.close_session_now(setup, key, CloseReason::Stalled);
-            }
+        let relays = self.relays.iter().filter(|relay| self.is_stalled(setup, relay));
+        let moving = relays.filter_map(|relay| match (relay.from, relay.to) {
+            (End::Session(key), _) | (_, End::Session(key)) => Some(key),
+            _ => None,
+        });
+        let idle = self.idle_owners(setup).filter(|(_, due)| *due <= self.now).map(|(key, _)| key);
+        let stalled: Vec<SessionKey> = moving.chain(idle).collect();
+        for key in stalled {
+            self.stats.stalls += 1;
+            self.close_session_now(setup, key, CloseReason::Stalled);
         }
     }
 
@@ -143,7 +169,8 @@ impl Traffic {
     /// When the next relay counts as stalled.
     pub(crate) fn next_stall(&self, setup: &Setup) -> Option<Time> {
         let waited = self.relays.iter().filter(|relay| self.others_wait(relay));
-        waited.map(|relay| relay.moved.after(setup.limits.stall_max)).min()
+        let moving = waited.map(|relay| relay.moved.after(setup.limits.stall_max));
+        moving.chain(self.idle_owners(setup).map(|(_, due)| due)).min()
     }
 
     /// Closes a session at once, whatever it is in the middle of.

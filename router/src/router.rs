@@ -238,7 +238,7 @@ impl Router {
 
     /// Whether each upstream, in order, has a link that is ready.
     pub fn readiness(&self) -> impl Iterator<Item = bool> + '_ {
-        self.traffic.upstreams.iter().map(|upstream| self.traffic.is_ready(upstream))
+        (0..self.traffic.upstreams.len()).map(|index| self.traffic.answers(index))
     }
 
     /// Attempts to replace a lost link, of each upstream in order.

@@ -395,8 +395,11 @@ impl Traffic {
             // Its EXEC will not come.
             self.answer_held(setup, key);
         }
+        let relaying = self.is_relaying(End::Session(key));
         let Some(session) = self.sessions.get(key) else { return };
-        if session.finishing && session.first.is_none() && session.out.is_empty() {
+        let answered = session.first.is_none() && session.out.is_empty();
+        // The rest of a request that is on a lane already will not come, and nor will its reply.
+        if session.finishing && (answered || session.cut && !relaying) {
             self.session_lost(setup, key);
             self.outputs.push_back(Output::CloseSession(key));
         }
@@ -405,6 +408,7 @@ impl Traffic {
     /// Forgets a session whose connection is gone.
     pub(crate) fn session_lost(&mut self, setup: &Setup, key: SessionKey) {
         let Some(session) = self.sessions.remove(key) else { return };
+        let amid = session.cut || session.held.as_ref().is_some_and(|held| held.is_live());
         self.stats.sessions_closed[session.reason as usize] += 1;
         self.buffers.give_back(session.out);
         self.forget_pending(session.first);
@@ -414,8 +418,7 @@ impl Traffic {
             }
         }
         if let Some(lane) = session.lane {
-            let live = session.held.is_some_and(|held| held.is_live());
-            self.abandon_lane(setup, lane, live);
+            self.abandon_lane(setup, lane, amid);
         }
     }
 }

@@ -48,7 +48,7 @@ impl Traffic {
         match course {
             Course::Hold => {
                 self.refuse_front(setup, key);
-                self.outputs.push_back(Output::Order(End::Link(key), Order::Skip { bytes: missing }));
+                self.order_bytes(End::Link(key), Order::Skip { bytes: missing });
             }
             Course::Park(pending) => {
                 self.park(key, pending);
@@ -111,13 +111,11 @@ impl Traffic {
         let Some(link) = self.links.get_mut(key) else { return };
         link.last_value = false;
         let part = link.take_answered();
-        let streamed = link.end_stream();
-        let session = streamed.and_then(|pending| self.turn_of(pending)).map(|(session, ..)| session);
-        if let Some(pending) = streamed {
+        if let Some(pending) = link.end_stream() {
+            let session = self.turn_of(pending).map(|(session, ..)| session);
             self.answer(setup, pending, |_| {});
-            if let Some(session) = session {
-                self.close_if_done(setup, session);
-            }
+            // Nothing may be left to write, so nothing else would look after it.
+            session.into_iter().for_each(|session| self.close_if_done(setup, session));
         } else if part.is_some() {
             self.stats.discarded_replies += 1;
         }

@@ -99,6 +99,7 @@ impl Traffic {
             Treatment::Transaction(Transaction::Exec) => return self.execute(setup, session, request),
             Treatment::Local(local @ (Local::Quit | Local::Reset)) => {
                 self.answer_held(setup, session);
+                self.drop_transaction(session);
                 self.answer_locally(setup, session, local, request);
             }
             Treatment::Local(Local::Ping | Local::Echo) | Treatment::Forward | Treatment::Gathered(_) => {
@@ -234,7 +235,9 @@ impl Traffic {
     /// EXEC or DISCARD of a transaction that has begun at the instance.
     fn end_live(&mut self, session: SessionKey, lane: LinkKey, request: &Request<'_>) {
         let pending = self.push_pending(session);
-        self.drop_transaction(session);
+        if let Some(session) = self.sessions.get_mut(session) {
+            session.held = None;
+        }
         self.pause(session, Pause::Lane);
         self.send_on_lane(lane, Target::Request(pending, 0), request.bytes);
     }
@@ -259,8 +262,9 @@ impl Traffic {
         self.answer_new(setup, session, |out| out.extend_from_slice(b"+OK\r\n"));
     }
 
-    /// Forgets a transaction.
+    /// Forgets a transaction; one that has begun is ended at its instance.
     pub(crate) fn drop_transaction(&mut self, session: SessionKey) {
+        self.doom_transaction(session);
         if let Some(session) = self.sessions.get_mut(session) {
             session.held = None;
         }

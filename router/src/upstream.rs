@@ -90,6 +90,11 @@ impl Traffic {
         });
     }
 
+    /// Whether an upstream answers, be it on a link that takes no more requests.
+    pub(crate) fn answers(&self, index: usize) -> bool {
+        self.links.values().any(|link| link.upstream == index && link.lane == Lane::Shared && link.is_ready())
+    }
+
     /// Whether requests to an upstream travel at once.
     pub(crate) fn is_ready(&self, upstream: &Upstream) -> bool {
         self.links.get(upstream.shared).is_some_and(Link::is_ready)
@@ -108,16 +113,26 @@ impl Traffic {
     /// Adds a request to the batch of a link.
     pub(crate) fn send_on(&mut self, setup: &Setup, key: LinkKey, target: Target, bytes: impl FnOnce(&mut Vec<u8>)) {
         self.last_id += 1;
-        let Some(link) = self.links.get_mut(key) else { return };
-        let failing = matches!(link.stage, Stage::Down(_)) && self.upstreams[link.upstream].failures > 0;
-        if failing && setup.profile == Profile::Redis {
+        let Some(link) = self.links.get(key) else { return };
+        if setup.profile == Profile::Redis && self.is_failing(link) {
             return self.deliver_refusal(setup, target, &Refusal::NotSent);
         }
+        let Some(link) = self.links.get_mut(key) else { return };
         link.append(self.last_id, target, self.now.after(setup.limits.patience), bytes);
         if link.is_ready() && !link.dirty {
             link.dirty = true;
             self.outputs.push_back(Output::Order(End::Link(key), Order::Inject));
         }
+    }
+
+    fn is_failing(&self, link: &Link) -> bool {
+        matches!(link.stage, Stage::Down(_)) && self.upstreams[link.upstream].failures > 0
+    }
+
+    /// Whether a request for a shard is refused rather than kept until its upstream is there.
+    pub(crate) fn fails_fast(&self, setup: &Setup, shard: Shard) -> bool {
+        let link = self.links.get(self.upstreams[shard.index()].shared);
+        setup.profile == Profile::Redis && link.is_some_and(|link| self.is_failing(link))
     }
 
     /// Ties the newest requests of a shard's batch together: all of them are sent, or none.
@@ -306,6 +321,7 @@ impl Traffic {
         }
         if setup.profile == Profile::Redis {
             self.refuse_unsent(setup, next);
+            self.resumable.extend(self.upstreams[link.upstream].bulk_waiting.drain(..));
         }
     }
 
@@ -358,9 +374,13 @@ impl Traffic {
             self.lane_lost(setup, key, &link);
         }
         let (sent, unsent) = link.salvage();
-        for part in sent.iter().chain(unsent.iter().map(|(part, _)| part)) {
+        for part in sent {
             self.deliver_refusal(setup, part.target, &Refusal::OutcomeUnknown);
         }
+        for (part, _) in unsent {
+            self.deliver_refusal(setup, part.target, &Refusal::NotSent);
+        }
+        self.relieve(setup, self.upstreams[link.upstream].shared);
     }
 
     /// Closes the session of a reply that was being streamed.

@@ -37,7 +37,6 @@ impl Traffic {
             Local::Quit => ok(),
             Local::Reset => {
                 session.identity = None;
-                session.held = None;
                 Ok(b"+RESET\r\n".to_vec())
             }
             Local::Hello => hello::hello(session, request),
