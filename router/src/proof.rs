@@ -32,6 +32,7 @@ impl Traffic {
     fn proven(&mut self, key: LinkKey, index: usize, multi: bool) {
         let upstream = &mut self.upstreams[index];
         upstream.failures = 0;
+        upstream.trouble.clear();
         if upstream.multi && !multi {
             self.outputs.push_back(Output::Notice(Notice::TransactionsForbidden(index)));
         }

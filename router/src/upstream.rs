@@ -25,6 +25,8 @@ pub(crate) struct Upstream {
     pub(crate) failures: u32,
     /// Attempts to replace a lost link.
     pub(crate) reconnects: u64,
+    /// What the operator was told last of why it is down.
+    pub(crate) trouble: String,
     /// It lets us run MULTI, as far as we know.
     pub(crate) multi: bool,
     /// Sessions that are not read until the shared link's batch is shorter.
@@ -82,6 +84,7 @@ impl Traffic {
             control: None,
             failures: 0,
             reconnects: 0,
+            trouble: String::new(),
             multi: true,
             waiting: Vec::new(),
             bulk: Vec::new(),
@@ -315,13 +318,22 @@ impl Traffic {
             Lane::Shared => upstream.shared = next,
             Lane::Control | Lane::Bulk => upstream.control = Some(next),
         }
-        self.outputs.push_back(Output::Notice(Notice::UpstreamDown(link.upstream, loss.text())));
+        self.tell_trouble(link.upstream, loss.text());
         for part in sent {
             self.deliver_refusal(setup, part.target, &Refusal::OutcomeUnknown);
         }
         if setup.profile == Profile::Redis {
             self.refuse_unsent(setup, next);
             self.resumable.extend(self.upstreams[link.upstream].bulk_waiting.drain(..));
+        }
+    }
+
+    /// Tells the operator why an upstream is down, unless that is known.
+    fn tell_trouble(&mut self, index: usize, text: String) {
+        let upstream = &mut self.upstreams[index];
+        if upstream.trouble != text {
+            upstream.trouble.clone_from(&text);
+            self.outputs.push_back(Output::Notice(Notice::UpstreamDown(index, text)));
         }
     }
 

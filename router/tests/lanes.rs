@@ -267,3 +267,23 @@ fn profile_redis_refuses_a_large_value_for_an_upstream_that_is_away() {
     assert!(outputs.contains(&Output::Order(End::Session(session), Order::Skip { bytes: 100_002 })), "{outputs:?}");
     assert!(world.take(session).contains("not sent"));
 }
+
+#[test]
+fn the_operator_is_told_once_why_an_upstream_is_down() {
+    let mut world = world();
+    let mut told = 0;
+    for _ in 0..5 {
+        let link = world.links[0].0;
+        world.router.handle(world.now, Input::LinkLost(link, pdw_router::LossReason::Unreachable));
+        world.now = world.now.after(Duration::from_secs(6));
+        world.router.handle(world.now, Input::Timeout);
+        while let Some(output) = world.router.poll_output() {
+            match output {
+                Output::Notice(_) => told += 1,
+                Output::Connect(key, 0) => world.links[0].0 = key,
+                _ => {}
+            }
+        }
+    }
+    assert_eq!(told, 1);
+}

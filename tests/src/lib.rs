@@ -18,6 +18,7 @@ pub mod nutcracker;
 pub mod pdwfs;
 pub mod proxy;
 pub mod reply;
+pub mod small_requests;
 
 /// Says that a test is not made here, and why, past the capture of a passing test's output.
 pub fn skipped(why: &str) {

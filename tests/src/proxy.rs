@@ -1,5 +1,6 @@
 //! The proxy under test, started as an operator starts it.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::process::Command;
@@ -23,6 +24,7 @@ pub struct Launch {
     listen: Option<Address>,
     upstreams: Vec<Address>,
     arguments: Vec<String>,
+    tracer: Vec<String>,
 }
 
 impl Launch {
@@ -67,6 +69,13 @@ impl Launch {
         self
     }
 
+    /// Starts it by way of a program that becomes the proxy, as `["strace", "-D"]`.
+    #[must_use]
+    pub fn under(mut self, tracer: &[&str]) -> Launch {
+        self.tracer = tracer.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
     /// Starts the proxy and waits until it answers a PING.
     ///
     /// # Errors
@@ -85,8 +94,10 @@ impl Launch {
     pub fn spawn(&self) -> io::Result<Proxy> {
         let folder = tempfile::Builder::new().prefix("pdw-proxy-").tempdir()?;
         let address = self.listen.clone().map_or_else(Address::free_loopback, Ok)?;
-        let mut command = Command::new(program()?);
-        command.args(["serve", "--listen", &address.to_string()]);
+        let mut words: Vec<OsString> = self.tracer.iter().map(OsString::from).collect();
+        words.push(program()?.into());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).args(["serve", "--listen", &address.to_string()]);
         for upstream in &self.upstreams {
             command.args(["--upstream", &upstream.to_string()]);
         }

@@ -21,6 +21,8 @@ use crate::worker::{Dial, Letter, Listener, Liveness, Mailbox, Orders, Worker, n
 /// Workers that have their listeners but have not begun.
 pub(super) struct Crew {
     workers: Vec<(Worker, Mailbox)>,
+    /// Where they listen; a free port has been found for port 0.
+    listen: Vec<Address>,
 }
 
 /// Running workers.
@@ -38,9 +40,10 @@ impl Crew {
         let table = Table::new();
         let names = Arc::new(names(&table, dials.iter().map(|dial| dial.name.clone())));
         let shared = unix_listeners(config)?;
+        let sockets = tcp_sockets(config)?;
         let mut workers = Vec::new();
         for index in 0..config.workers {
-            let mut listeners = tcp_listeners(config, liveness)?;
+            let mut listeners = tcp_listeners(&sockets, liveness)?;
             listeners.extend(handles(&shared)?);
             let setup = setup(config, &name, index as u64)?;
             let descriptors = descriptors_of_one(config);
@@ -48,7 +51,12 @@ impl Crew {
                 Orders { descriptors, setup, upstreams: dials.clone(), listeners, liveness, names: Arc::clone(&names) };
             workers.push(worker(orders)?);
         }
-        Ok(Self { workers })
+        Ok(Self { workers, listen: config.listen.iter().map(|address| with_port(address, &sockets)).collect() })
+    }
+
+    /// Where clients connect, with the ports that were found for port 0.
+    pub(super) fn listen(&self) -> Vec<Address> {
+        self.listen.clone()
     }
 
     /// Where the admin server asks for numbers.
@@ -161,18 +169,33 @@ fn incarnation() -> u64 {
     nanos ^ u64::from(std::process::id()) << 40
 }
 
-fn tcp_listeners(config: &Config, liveness: Liveness) -> Result<Vec<Listener>, ServeError> {
-    let mut listeners = Vec::new();
+/// The TCP addresses to listen on, each with what the configuration calls it.
+fn tcp_sockets(config: &Config) -> Result<Vec<(&Address, SocketAddr)>, ServeError> {
+    let mut sockets = Vec::new();
     for address in &config.listen {
         if let Address::Tcp { host, port } = address {
             let failed = |source| ServeError::Listen { address: address.clone(), source };
-            let resolved: Vec<SocketAddr> = (host.as_str(), *port).to_socket_addrs().map_err(failed)?.collect();
-            for socket in resolved {
-                listeners.push(Listener::tcp(socket, liveness).map_err(failed)?);
+            for resolved in (host.as_str(), *port).to_socket_addrs().map_err(failed)? {
+                sockets.push((address, Listener::claim(resolved).map_err(failed)?));
             }
         }
     }
-    Ok(listeners)
+    Ok(sockets)
+}
+
+fn with_port(address: &Address, sockets: &[(&Address, SocketAddr)]) -> Address {
+    let found = sockets.iter().find(|(listened, _)| *listened == address);
+    match (address, found) {
+        (Address::Tcp { host, .. }, Some((_, socket))) => Address::Tcp { host: host.clone(), port: socket.port() },
+        _ => address.clone(),
+    }
+}
+
+fn tcp_listeners(sockets: &[(&Address, SocketAddr)], liveness: Liveness) -> Result<Vec<Listener>, ServeError> {
+    let listen = |(address, socket): &(&Address, SocketAddr)| {
+        Listener::tcp(*socket, liveness).map_err(|source| ServeError::Listen { address: (*address).clone(), source })
+    };
+    sockets.iter().map(listen).collect()
 }
 
 fn unix_listeners(config: &Config) -> Result<Vec<std::os::unix::net::UnixListener>, ServeError> {

@@ -109,9 +109,9 @@ async fn serve_upstreams(
         Some(address) => Some(admin::Listener::bind(&address.to_string()).await?),
         None => None,
     };
-    let source = crew.numbers();
+    let (source, listen) = (crew.numbers(), crew.listen());
     let mut ended = crew.start();
-    announce(config, admin.as_ref());
+    announce(config, &listen, admin.as_ref());
     let outcome = tokio::select! {
         () = stop.wait() => Ok(()),
         why = ended.first() => Err(ServeError::Worker(why)),
@@ -130,14 +130,14 @@ async fn serve_admin(listener: Option<admin::Listener>, source: admin::Workers) 
 }
 
 /// Says where clients connect, and what to try.
-fn announce(config: &Config, admin: Option<&admin::Listener>) {
-    for address in &config.listen {
+fn announce(config: &Config, listen: &[Address], admin: Option<&admin::Listener>) {
+    for address in listen {
         tracing::info!(%address, "listening");
     }
     if !config.embedded {
         return;
     }
-    let Some(address) = config.listen.first() else { return };
+    let Some(address) = listen.first() else { return };
     let client = match address {
         Address::Tcp { host, port } => format!("redis-cli -h {host} -p {port}"),
         Address::Unix(path) => format!("redis-cli -s {}", path.display()),

@@ -45,6 +45,18 @@ pub(crate) enum Listener {
 }
 
 impl Listener {
+    /// Where to listen for a TCP address: the same, with a free port in place of port 0.
+    ///
+    /// # Errors
+    /// Somebody listens there. Listeners with `SO_REUSEPORT` would not notice, and share the clients
+    /// with another proxy that knows nothing of their keys.
+    pub(crate) fn claim(address: SocketAddr) -> io::Result<SocketAddr> {
+        let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        Ok(socket.local_addr()?.as_socket().unwrap_or(address))
+    }
+
     /// Listens on a TCP address, beside other listeners of the same user on it.
     pub(crate) fn tcp(address: SocketAddr, liveness: Liveness) -> io::Result<Self> {
         let socket = RawSocket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
@@ -87,5 +99,20 @@ impl Listener {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_process_cannot_listen_beside_this_one_but_another_worker_can() {
+        let liveness = Liveness { keepalive: Duration::from_secs(60), user_timeout: Duration::from_secs(30) };
+        let address = Listener::claim(([127, 0, 0, 1], 0).into()).unwrap();
+        assert_ne!(address.port(), 0);
+        let _first = Listener::tcp(address, liveness).unwrap();
+        let _second = Listener::tcp(address, liveness).unwrap();
+        assert_eq!(Listener::claim(address).unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 }

@@ -77,10 +77,10 @@ fn check_bounds(world: &World) {
     let sessions = world.clients.len();
     assert!(holding.sessions <= sessions);
     assert!(holding.pending <= sessions * (limits.session_pending_max + 1), "{holding:?}");
-    assert!(holding.request_bytes <= sessions * (limits.request_max + CHUNK), "{holding:?}");
-    assert!(holding.transaction_bytes <= sessions * (limits.multi_max + 64), "{holding:?}");
-    let links: usize = holding.links.iter().flatten().sum();
     // Of buffers that grow, the capacity is counted.
+    assert!(holding.request_bytes <= 2 * sessions * (limits.request_max + CHUNK), "{holding:?}");
+    assert!(holding.transaction_bytes <= 2 * sessions * (limits.multi_max + 64), "{holding:?}");
+    let links: usize = holding.links.iter().flatten().sum();
     let reply_bytes = limits.session_output_max + (limits.session_pending_max + 1) * REPLY_MAX;
     assert!(holding.reply_bytes <= 2 * (sessions * reply_bytes + links * (REPLY_MAX + CHUNK)), "{holding:?}");
     let largest = limits.multi_max.max(limits.request_max + CHUNK).max(4 * limits.request_buffer_max);
