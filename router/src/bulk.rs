@@ -95,6 +95,7 @@ impl Traffic {
                 return Err(Cut::Taken);
             }
             if let Err(why) = self.settle_home(setup, key, id, &head) {
+                self.answer_held(setup, key);
                 self.doom(setup, key, &why);
                 self.skip_rest(setup, key, scan, need - bytes.len());
                 return Err(Cut::Taken);
