@@ -90,6 +90,11 @@ impl Traffic {
         }
     }
 
+    /// Where the bytes of this end are being moved.
+    pub(crate) fn relay_target(&self, from: End) -> Option<End> {
+        self.relays.iter().find(|relay| relay.from == from).map(|relay| relay.to)
+    }
+
     /// Whether bytes of this end are being moved.
     pub(crate) fn is_relaying(&self, from: End) -> bool {
         self.relays.iter().any(|relay| relay.from == from)

@@ -226,6 +226,16 @@ impl Router {
         self.traffic.link_output(key)
     }
 
+    /// Whether bytes that are relayed from this end may go on now: the relay is wanted, and what the
+    /// core holds for the other end has gone before them.
+    pub fn may_relay(&mut self, now: Time, from: End) -> bool {
+        match self.traffic.relay_target(from) {
+            Some(End::Session(key)) => self.session_output(key).is_empty(),
+            Some(End::Link(key)) => self.link_output(now, key).is_empty(),
+            None => false,
+        }
+    }
+
     /// Whether each upstream, in order, has a link that is ready.
     pub fn readiness(&self) -> impl Iterator<Item = bool> + '_ {
         (0..self.traffic.upstreams.len()).map(|index| self.traffic.answers(index))

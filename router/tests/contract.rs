@@ -134,3 +134,74 @@ fn a_client_that_ends_inside_a_transaction_leaves_nothing_behind() {
     assert!(drain(&mut router).0.contains(&Output::CloseSession(session)));
     assert_eq!(router.holding().sessions, 0);
 }
+
+/// The beginning of a large value for a key, of which 96 bytes and the line end are missing.
+fn large(key: &str) -> String {
+    format!("*3\r\n$3\r\nSET\r\n$1\r\n{key}\r\n$100\r\nvvvv")
+}
+
+fn large_limits() -> Limits {
+    Limits { large_min: 64, ..Limits::default() }
+}
+
+/// A router whose client has sent `text`, which ends in a large value; the lane that it took.
+fn on_a_lane(text: &str) -> (Router, SessionKey, LinkKey) {
+    let mut router = router(Profile::Pdwfs, large_limits());
+    connect(&mut router);
+    let session = router.open_session(NOW);
+    send(&mut router, session, text);
+    let lane = connect(&mut router)[0];
+    write(&mut router, &[lane]);
+    (router, session, lane)
+}
+
+#[test]
+fn a_large_value_for_another_shard_leaves_no_reply_of_its_transaction_waiting() {
+    let mut router = router(Profile::Pdwfs, large_limits());
+    connect(&mut router);
+    let session = router.open_session(NOW);
+    send(&mut router, session, &format!("MULTI\r\nGET a\r\n{}", large("b")));
+    let text = replies(&mut router, session);
+    assert!(text.starts_with("+OK\r\n+QUEUED\r\n-CROSSSLOT"), "{text}");
+}
+
+#[test]
+fn a_lane_is_closed_when_its_client_is_lost_inside_a_transaction() {
+    let (mut router, session, lane) = on_a_lane(&format!("MULTI\r\n{}", large("a")));
+    router.handle(NOW, Input::Relayed(End::Session(session), 98));
+    router.handle(NOW, Input::LinkBytes(lane, b"+OK\r\n+QUEUED\r\n"));
+    router.handle(NOW, Input::SessionLost(session));
+    assert!(drain(&mut router).0.contains(&Output::CloseLink(lane)));
+}
+
+#[test]
+fn a_lane_is_not_used_for_another_shard() {
+    let (mut router, session, lane) = on_a_lane(&format!("MULTI\r\n{}", large("a")));
+    router.handle(NOW, Input::Relayed(End::Session(session), 98));
+    send(&mut router, session, "GET b\r\nEXEC\r\nGETRANGE b 0 99\r\n");
+    let bytes = String::from_utf8_lossy(router.link_output(NOW, lane)).into_owned();
+    assert!(bytes.contains("DISCARD") && !bytes.contains("GETRANGE"), "{bytes}");
+}
+
+#[test]
+fn nothing_more_is_relayed_to_a_link_that_is_lost() {
+    let (mut router, session, lane) = on_a_lane(&large("a"));
+    assert!(router.may_relay(NOW, End::Session(session)));
+    router.handle(NOW, Input::LinkLost(lane, LossReason::Failed));
+    assert!(!router.may_relay(NOW, End::Session(session)));
+}
+
+#[test]
+fn a_session_that_has_ended_is_closed_after_a_large_reply() {
+    let mut router = router(Profile::Pdwfs, large_limits());
+    let links = connect(&mut router);
+    let session = router.open_session(NOW);
+    send(&mut router, session, "GET a\r\n");
+    router.handle(NOW, Input::SessionEnded(session));
+    write(&mut router, &links);
+    links.iter().for_each(|link| router.handle(NOW, Input::LinkBytes(*link, b"$100\r\nvvvv")));
+    let sent = replies(&mut router, session);
+    assert_eq!(sent, "$100\r\nvvvv");
+    links.iter().for_each(|link| router.handle(NOW, Input::Relayed(End::Link(*link), 98)));
+    assert!(drain(&mut router).0.contains(&Output::CloseSession(session)));
+}

@@ -116,15 +116,6 @@ impl Worker {
         }
     }
 
-    /// Whether relayed bytes may go to this end now: what the router holds for it goes first.
-    pub(super) fn is_open_for_relay(&mut self, end: End) -> bool {
-        let waiting = match end {
-            End::Session(key) => self.router.session_output(key).len(),
-            End::Link(key) => self.router.link_output(self.now, key).len(),
-        };
-        waiting == 0
-    }
-
     /// An end's connection is gone.
     pub(super) fn lose(&mut self, end: End) {
         match end {

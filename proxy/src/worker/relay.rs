@@ -119,7 +119,7 @@ impl Worker {
     }
 
     fn move_bytes(&mut self, from: End, pump: &mut Pump, moved: &mut u64) -> Halt {
-        if !self.is_open_for_relay(pump.to) {
+        if !self.router.may_relay(self.now, from) {
             return Halt::Blocked;
         }
         loop {
