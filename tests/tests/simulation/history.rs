@@ -1,9 +1,9 @@
 //! Everything that instances carried out, in one order, and what may follow from it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use pdw_router::Time;
+use pdw_router::limits::Limits;
 
 use crate::resp::{Args, bulk, shown};
 use crate::script::{Script, Tag};
@@ -55,7 +55,7 @@ pub(crate) struct History {
     arrivals: Vec<Vec<Time>>,
     /// When each client's session was last seen paused: what it had sent waited at least until then.
     pub(crate) paused: Vec<Time>,
-    patience: Duration,
+    limits: Limits,
     pub(crate) executions: BTreeMap<Tag, Execution>,
     /// Replies to transactions, by client and MULTI.
     pub(crate) transactions: BTreeMap<(usize, usize), Vec<u8>>,
@@ -69,7 +69,7 @@ pub(crate) struct History {
 }
 
 impl History {
-    pub(crate) fn new(scripts: Vec<Script>, patience: Duration) -> Self {
+    pub(crate) fn new(scripts: Vec<Script>, limits: Limits) -> Self {
         let lens = || scripts.iter().map(|script| script.requests.len());
         Self {
             fates: lens().map(|len| vec![Fate::Open; len]).collect(),
@@ -78,7 +78,7 @@ impl History {
             ends: scripts.iter().map(Script::ends).collect(),
             arrivals: lens().map(|len| vec![Time::NEVER; len]).collect(),
             paused: vec![Time::default(); scripts.len()],
-            patience,
+            limits,
             scripts,
             ..Self::default()
         }
@@ -93,8 +93,17 @@ impl History {
 
     /// A time by which the deadline of a request's parts has surely passed.
     pub(crate) fn deadline(&self, tag: Tag) -> Time {
+        if self.scripts[tag.client].is_unhurried(tag.request, &self.limits) {
+            return Time::NEVER;
+        }
         let arrival = self.arrivals[tag.client][self.scripts[tag.client].sent_with(tag.request)];
-        arrival.max(self.paused[tag.client]).after(self.patience)
+        arrival.max(self.paused[tag.client]).after(self.limits.patience)
+    }
+
+    /// Whether values pass through as they come: who stands in the way of others, or loses his
+    /// upstream in the middle of one, is hung up on.
+    pub(crate) fn has_large_values(&self) -> bool {
+        self.limits.large_min < self.limits.request_max || self.limits.multi_max < self.limits.request_max
     }
 
     /// An instance has carried out a command, inside a transaction or not.

@@ -109,6 +109,10 @@ impl Instance {
                 let commands = queued.take().ok_or("EXEC without MULTI on a link")?;
                 self.transaction(&commands, history)
             }
+            (b"DISCARD", queued) => {
+                queued.take().ok_or("DISCARD without MULTI on a link")?;
+                Ok(b"+OK\r\n".to_vec())
+            }
             (_, Some(queued)) => {
                 queued.push(args);
                 Ok(b"+QUEUED\r\n".to_vec())

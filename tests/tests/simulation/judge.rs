@@ -52,7 +52,9 @@ impl Judge {
         request: &Request,
         reply: &[u8],
     ) -> Result<Fate, Violation> {
-        let local = matches!(request.expect, Expect::Exactly(_) | Expect::Refusal(_));
+        // The end of a transaction that has begun at its instance is the instance's to say.
+        let remote = history.has_large_values() && request.args[0] == b"DISCARD";
+        let local = matches!(request.expect, Expect::Exactly(_) | Expect::Refusal(_)) && !remote;
         if reply == self.not_sent && !local {
             return self.not_sent(history, index, request);
         }
@@ -70,7 +72,12 @@ impl Judge {
                 self.never_executed(history, index, request)?;
                 return Ok(Fate::Refused);
             }
-            Expect::Recorded | Expect::Learned => self.recorded(history, index, request, reply)?,
+            Expect::Long if reply.starts_with(b"-ERR request is longer") => {
+                self.never_executed(history, index, request)?;
+                return Ok(Fate::Refused);
+            }
+            Expect::Texts { many: true, .. } if reply.starts_with(b"-ERR a value is longer") => {}
+            Expect::Recorded | Expect::Learned | Expect::Long => self.recorded(history, index, request, reply)?,
             Expect::Texts { keys, many } => self.texts(history, index, keys, *many, reply)?,
             Expect::Members { key, count } => self.members(history, index, key, *count, reply)?,
             Expect::Count(most) => {

@@ -105,8 +105,9 @@ impl Net {
         conn.up.deafen();
     }
 
-    /// Ends the silence of all connections that are silent, by breaking them.
-    pub(crate) fn break_silent(&mut self) {
+    /// Ends all troubles: silent connections break, and no read is tiny any more.
+    pub(crate) fn heal(&mut self) {
+        self.chunk_max = self.chunk_max.max(40);
         self.conns.iter_mut().filter(|conn| conn.silent).for_each(|conn| conn.broken = true);
     }
 }

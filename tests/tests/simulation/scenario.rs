@@ -59,7 +59,7 @@ impl Scenario {
         Self {
             tiers,
             instances: each * spines.max(1),
-            history: History::new(scripts, limits.patience),
+            history: History::new(scripts, limits.clone()),
             trouble: [0, 30, 150, 600][rng.usize(0..4)],
         }
     }
@@ -71,11 +71,11 @@ fn limits(rng: &mut Rng) -> Limits {
     let limits = Limits {
         key_max: 40,
         request_buffer_max: 600,
-        request_max: pick([600, 900, 3000]),
+        request_max: pick([1_200, 1_500, 3_000]),
         args_max: 64,
-        multi_max: 100_000,
+        multi_max: pick([120, 500, 100_000]),
         memory_max: 1 << 30,
-        large_min: 1 << 20,
+        large_min: pick([100, 300, 1 << 20]),
         bulk_lanes: pick([1, 2, 2]),
         stall_max: millis(pick([100, 400, 2_000])),
         session_pending_max: pick([1, 5, 60]),

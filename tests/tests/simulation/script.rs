@@ -46,6 +46,8 @@ pub(crate) enum Expect {
     Exactly(Vec<u8>),
     /// Something that starts like this, from the proxy itself.
     Refusal(&'static str),
+    /// As `Recorded`; or that it is too long, if it does not pass through as a large value.
+    Long,
     /// What the instance that carried it out said.
     Recorded,
     /// As `Recorded`; or that there is no such command, if no instance could be asked.
@@ -119,6 +121,16 @@ impl Script {
             request.transaction == Some(multi) && matches!(request.expect, Expect::Queued { .. })
         };
         self.requests.iter().filter(own).map(|request| &request.args)
+    }
+
+    /// Whether nobody hurries a request: what passes through as it comes, or begins before it is whole, has no deadline.
+    pub(crate) fn is_unhurried(&self, request: usize, limits: &Limits) -> bool {
+        let together =
+            |other: &Request| other.transaction.is_some() && other.transaction == self.requests[request].transaction;
+        let others = self.requests.iter().filter(|other| together(other));
+        let held: usize = others.clone().map(|other| other.bytes.len()).sum();
+        let large = |one: &Request| one.args.iter().any(|arg| arg.len() >= limits.large_min);
+        held > limits.multi_max || large(&self.requests[request]) || others.clone().any(large)
     }
 
     /// The request with which a request goes on its way: the EXEC of its transaction, or itself.
@@ -219,7 +231,8 @@ impl<'a> Author<'a> {
         let (key, tag) = (self.pick(texts), self.tag(0));
         let sets = if home.is_some() { &SETS[2..] } else { &SETS[..] };
         let (set, number) = (self.pick(sets), self.pick(&NUMBERS));
-        let pad = "-".repeat(self.rng.usize(0..30));
+        let pad_max = if self.rng.u8(0..8) == 0 { 900 } else { 30 };
+        let pad = "-".repeat(self.rng.usize(0..pad_max));
         match self.rng.u8(if write { 0..8 } else { 0..14 }) {
             0 | 1 => (line("SET", [key, tag + &pad]), Expect::Recorded),
             2 => (line("SET", [key, tag, "GET".into()]), Expect::Recorded),
@@ -300,7 +313,7 @@ impl<'a> Author<'a> {
             }
             3 => {
                 let value = tag + &"x".repeat(self.limits.request_max + self.rng.usize(0..300));
-                self.add(line("SET", ["a".into(), value]), Expect::Refusal("-ERR request is longer"));
+                self.add(line("SET", ["a".into(), value]), Expect::Long);
             }
             4 => self.add(line("SUBSCRIBE", [tag]), Expect::Refusal("-ERR")),
             _ => self.add(words("EXEC"), Expect::Refusal("-ERR EXEC without MULTI")),

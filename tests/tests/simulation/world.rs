@@ -223,7 +223,7 @@ impl World {
             instance.down = Time::default();
         }
         self.tiers.iter_mut().for_each(|tier| tier.frozen = Time::default());
-        self.net.break_silent();
+        self.net.heal();
         self.calm = true;
     }
 

@@ -90,7 +90,7 @@ impl Tier {
         let Some((to, carried)) = self.detour(from).and_then(|detour| detour.carried()) else { return Ok(()) };
         let carried = carried.to_vec();
         let Some(conn) = self.conn(to) else { return Ok(()) };
-        if !self.is_injected(to, net) {
+        if !self.router.may_relay(net.now, from) {
             return Ok(());
         }
         let moved = net.write(conn, matches!(to, End::Link(_)), &carried);
@@ -105,13 +105,5 @@ impl Tier {
             self.router.handle(net.now, Input::Relayed(from, moved as u64));
         }
         Ok(())
-    }
-
-    /// Whether everything that the router holds for an end went out.
-    fn is_injected(&mut self, end: End, net: &Net) -> bool {
-        match end {
-            End::Session(key) => self.router.session_output(key).is_empty(),
-            End::Link(key) => self.router.link_output(net.now, key).is_empty(),
-        }
     }
 }
