@@ -159,7 +159,10 @@ impl Traffic {
     pub(crate) fn lane_for(&mut self, setup: &Setup, shard: Shard, key: SessionKey) -> Option<LinkKey> {
         let session = self.sessions.get(key)?;
         let fits = |link: &Link| link.is_ready() && link.upstream == shard.index();
-        if let Some(lane) = session.lane.filter(|lane| self.links.get(*lane).is_some_and(fits)) {
+        // One that is left over from a doomed transaction is another path by now.
+        let on_it = session.first.is_none() || session.held.as_ref().is_some_and(|held| held.is_live());
+        let usable = |lane: &LinkKey| on_it && self.links.get(*lane).is_some_and(fits);
+        if let Some(lane) = session.lane.filter(usable) {
             return Some(lane);
         }
         if session.first.is_some() {

@@ -184,6 +184,15 @@ fn a_lane_is_not_used_for_another_shard() {
 }
 
 #[test]
+fn a_lane_does_not_overtake_the_shared_link() {
+    let (mut router, session, lane) = on_a_lane(&format!("MULTI\r\n{}", large("a")));
+    router.handle(NOW, Input::Relayed(End::Session(session), 98));
+    send(&mut router, session, "GET b\r\nEXEC\r\nSETRANGE a 9 x\r\nGETRANGE a 0 99\r\n");
+    let bytes = String::from_utf8_lossy(router.link_output(NOW, lane)).into_owned();
+    assert!(!bytes.contains("GETRANGE"), "{bytes}");
+}
+
+#[test]
 fn nothing_more_is_relayed_to_a_link_that_is_lost() {
     let (mut router, session, lane) = on_a_lane(&large("a"));
     assert!(router.may_relay(NOW, End::Session(session)));
