@@ -16,7 +16,7 @@ pub enum Mutant {
     ReorderOverPaths,
     /// A request goes out twice.
     DoubleSend,
-    /// Another session's request gets between the commands of a transaction.
+    /// Now and then a request that is not the session's gets between the commands of a transaction.
     SplitMulti,
     /// An answered request is never forgotten.
     LeakedSlot,

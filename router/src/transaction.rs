@@ -303,7 +303,7 @@ impl Traffic {
         let Some(held) = self.sessions.get_mut(session).and_then(|session| session.held.take()) else { return };
         let mut start = 0;
         for (at, item) in held.items.iter().enumerate() {
-            if at == 1 && setup.mutation.is(Mutant::SplitMulti) {
+            if at == 1 && setup.mutation.is(Mutant::SplitMulti) && self.last_id.is_multiple_of(5) {
                 self.send(setup, shard, Target::Nobody, |out| out.extend_from_slice(b"*1\r\n$6\r\nDBSIZE\r\n"));
             }
             let target = item.pending.map_or(Target::Nobody, |pending| Target::Request(pending, 0));

@@ -60,7 +60,7 @@ impl Scenario {
             tiers,
             instances: each * spines.max(1),
             history: History::new(scripts, limits.clone()),
-            trouble: [0, 30, 150, 600][rng.usize(0..4)],
+            trouble: [0, 60, 200, 800][rng.usize(0..4)],
         }
     }
 }

@@ -177,7 +177,7 @@ impl World {
 
     fn break_something(&mut self) -> Result<(), Violation> {
         let (at, what, which) =
-            (self.net.rng.usize(0..self.instances.len()), self.net.rng.u8(0..13), self.net.rng.usize(..));
+            (self.net.rng.usize(0..self.instances.len()), self.net.rng.u8(0..17), self.net.rng.usize(..));
         let until = Time::from_micros(self.net.now.micros() + self.net.rng.u64(0..4_000_000));
         let instance = &mut self.instances[at];
         match what {
@@ -192,6 +192,10 @@ impl World {
                 let tier = which % self.tiers.len();
                 self.net.trace.note(self.net.now, format_args!("tier {tier} is frozen until {}", until.micros()));
                 self.tiers[tier].frozen = until;
+                // What waits for an instance that stands still is late when both wake up.
+                if which.is_multiple_of(2) {
+                    instance.stalled = until;
+                }
             }
         }
         Ok(())

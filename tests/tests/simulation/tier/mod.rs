@@ -1,7 +1,7 @@
 //! A simulated driver: one router, its sockets, and the contract between them, taken literally.
 //!
 //! ```text
-//!  turn: [write what was blocked] ─► read some ends ─► Timeout if due ─► [write what was blocked] ─► obey
+//!  turn: [write what was blocked, obey] ─► read some ends ─► [write, obey] ─► Timeout if due ─► write, obey
 //! ```
 //!
 //! Several events are given before the router's orders are drained, as the contract allows.
@@ -118,16 +118,15 @@ impl Tier {
 
     /// One pass of the event loop.
     pub(crate) fn turn(&mut self, net: &mut Net, history: &mut History) -> Result<(), Violation> {
-        let late = net.rng.bool();
         self.note_paused(net.now, history);
-        if late {
-            self.flush(net, history)?;
+        if net.rng.bool() {
+            self.obey(net, history)?;
         }
         self.read_some(net, history)?;
-        self.keep_time(net)?;
-        if !late {
-            self.flush(net, history)?;
+        if net.rng.bool() {
+            self.obey(net, history)?;
         }
+        self.keep_time(net)?;
         self.obey(net, history)?;
         self.note_paused(net.now, history);
         self.check_bounds()
@@ -144,8 +143,9 @@ impl Tier {
         ensure(before < TIMEOUTS_MAX, || format!("tier {} spins: {before} timeouts at one moment", self.index))
     }
 
-    /// Does what the router says.
+    /// Writes what was blocked, and does what the router says.
     fn obey(&mut self, net: &mut Net, history: &mut History) -> Result<(), Violation> {
+        self.flush(net, history)?;
         while let Some(output) = self.router.poll_output() {
             net.trace.note(net.now, format_args!("tier {} {output:?}", self.index));
             match output {
