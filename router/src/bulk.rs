@@ -158,12 +158,11 @@ impl Traffic {
     /// The lane of a session that may use one now; else it is paused, and looked at again when it may.
     pub(crate) fn lane_for(&mut self, setup: &Setup, shard: Shard, key: SessionKey) -> Option<LinkKey> {
         let session = self.sessions.get(key)?;
-        let usable = |lane: &LinkKey| {
-            self.links.get(*lane).is_some_and(|link| link.is_ready() && link.upstream == shard.index())
-        };
-        // A lane that is left over from a doomed transaction is another path by now.
+        let fits = |link: &Link| link.is_ready() && link.upstream == shard.index();
+        // One that is left over from a doomed transaction is another path by now.
         let on_it = session.first.is_none() || session.held.as_ref().is_some_and(|held| held.is_live());
-        if let Some(lane) = session.lane.filter(usable).filter(|_| on_it) {
+        let usable = |lane: &LinkKey| on_it && self.links.get(*lane).is_some_and(fits);
+        if let Some(lane) = session.lane.filter(usable) {
             return Some(lane);
         }
         if session.first.is_some() {

@@ -56,6 +56,9 @@ impl Judge {
         let remote = history.has_large_values() && request.args[0] == b"DISCARD";
         let local = matches!(request.expect, Expect::Exactly(_) | Expect::Refusal(_)) && !remote;
         if reply == self.not_sent && !local {
+            if matches!(request.expect, Expect::Queued { .. }) {
+                self.doomed.extend(request.transaction);
+            }
             return self.not_sent(history, index, request);
         }
         if reply == self.unknown && !local {
