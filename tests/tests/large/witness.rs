@@ -27,7 +27,7 @@ impl Witness {
 
     /// Asserts that it waits at most three times as long as undisturbed now.
     pub(crate) fn assert_unharmed(&mut self, while_what: &str) -> io::Result<()> {
-        let p99 = self.median_p99()?;
+        let p99 = self.median_p99().map_err(|error| io::Error::new(error.kind(), format!("{while_what}: {error}")))?;
         let allowed = NOISE.max(self.undisturbed * 3);
         assert!(p99 <= allowed, "{while_what}: p99 {p99:?}, undisturbed {:?}", self.undisturbed);
         Ok(())
@@ -53,7 +53,8 @@ impl Witness {
 
     fn timed(&mut self, command: &[&str]) -> io::Result<Duration> {
         let start = Instant::now();
-        self.connection.demand(command)?;
+        let answered = self.connection.demand(command);
+        answered.map_err(|error| io::Error::new(error.kind(), format!("the witness's {command:?}: {error}")))?;
         Ok(start.elapsed())
     }
 }
