@@ -91,16 +91,13 @@ fn check_bounds(world: &World) {
 fn bring_to_rest(world: &mut World) {
     let limits = world.limits().clone();
     let span = limits.patience.max(limits.link_dead).max(limits.connect_timeout) + Duration::from_millis(1);
-    world.settle();
-    for index in 0..world.clients.len() {
-        if world.clients[index].may_hold_up_others(&limits) {
-            world.lose_client(index);
-        }
-    }
     for _ in 0..6 {
         world.settle();
+        lose_who_holds_up_others(world);
         world.wait(span);
     }
+    world.settle();
+    lose_who_holds_up_others(world);
     world.settle();
     world.check_replies(true);
     let holding = world.router.holding();
@@ -108,6 +105,16 @@ fn bring_to_rest(world: &mut World) {
     assert!(world.router.readiness().all(|ready| ready), "an upstream is not ready");
     assert!(!world.wires.iter().any(|wire| wire.is_amid_request()), "the rest of a request is missing");
     assert!(world.router.poll_timeout() > Some(Time::default()), "nothing would wake the router");
+}
+
+/// A client in the middle of something large keeps a lane for as long as it likes.
+fn lose_who_holds_up_others(world: &mut World) {
+    let limits = world.limits().clone();
+    for index in 0..world.clients.len() {
+        if world.clients[index].may_hold_up_others(&limits) {
+            world.lose_client(index);
+        }
+    }
 }
 
 /// The clients go, half of them politely; nothing of them is left.
