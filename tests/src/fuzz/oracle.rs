@@ -20,7 +20,7 @@ pub(super) enum Asked {
 #[derive(Debug, Default)]
 pub(super) struct Stream {
     pub(super) requests: Vec<Asked>,
-    /// The least length of the request that is not whole; 0 if all are.
+    /// The least length of the request that is not whole, or how much follows from a broken one on; 0 if all are whole.
     pub(super) unfinished: usize,
 }
 
@@ -58,6 +58,7 @@ pub(super) fn asked(limits: &Limits, stream: &[u8]) -> Stream {
                 return all;
             }
             Err(_) => {
+                all.unfinished = rest.len();
                 all.requests.push(Asked::Broken);
                 return all;
             }
