@@ -145,9 +145,8 @@ impl Traffic {
             (End::Session(key), _) | (_, End::Session(key)) => Some(key),
             _ => None,
         });
-        let idle = self.idle_owners(setup).chain(self.slow_readers(setup));
-        let late = idle.filter(|(_, due)| *due <= self.now).map(|(key, _)| key);
-        let stalled: Vec<SessionKey> = moving.chain(late).collect();
+        let idle = self.idle_owners(setup).filter(|(_, due)| *due <= self.now).map(|(key, _)| key);
+        let stalled: Vec<SessionKey> = moving.chain(idle).collect();
         for key in stalled {
             self.stats.stalls += 1;
             self.close_session_now(setup, key, CloseReason::Stalled);
@@ -171,8 +170,7 @@ impl Traffic {
     pub(crate) fn next_stall(&self, setup: &Setup) -> Option<Time> {
         let waited = self.relays.iter().filter(|relay| self.others_wait(relay));
         let moving = waited.map(|relay| relay.moved.after(setup.limits.stall_max));
-        let idle = self.idle_owners(setup).chain(self.slow_readers(setup));
-        moving.chain(idle.map(|(_, due)| due)).min()
+        moving.chain(self.idle_owners(setup).map(|(_, due)| due)).min()
     }
 
     /// Closes a session at once, whatever it is in the middle of.

@@ -47,8 +47,6 @@ pub(crate) struct Session {
     pub(crate) settling: bool,
     /// Why it is not read for now, if it is not.
     pub(crate) paused: Option<Pause>,
-    /// The link that is not read until it has taken more of the reply from there.
-    pub(crate) source: Option<LinkKey>,
     /// An order about its next bytes is on its way to the driver.
     pub(crate) ordered: bool,
     /// An order to write is on its way to the driver.
@@ -381,7 +379,6 @@ impl Traffic {
         } else if session.written > setup.limits.session_output_max {
             session.out.drain(..std::mem::take(&mut session.written));
         }
-        self.refill(setup, key);
         self.resume_if_relieved(setup, key);
     }
 
@@ -415,7 +412,6 @@ impl Traffic {
         self.stats.sessions_closed[session.reason as usize] += 1;
         self.buffers.give_back(session.out);
         self.forget_pending(session.first);
-        self.unparked.extend(session.source);
         for (from, remaining) in self.drop_relays(End::Session(key)) {
             if let End::Link(link) = from {
                 self.orphan_stream(setup, link, remaining);
