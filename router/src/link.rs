@@ -300,6 +300,16 @@ impl Link {
         }
     }
 
+    /// Takes the next transaction out of a batch of which nothing is written; whom its replies are for.
+    pub(crate) fn take_transaction(&mut self) -> Option<Vec<Target>> {
+        let units = |at: usize| self.parts.get(at).map(|part| part.unit);
+        let first = (1..self.parts.len()).find(|at| units(*at) == units(at - 1))? - 1;
+        let count = (first..self.parts.len()).take_while(|at| units(*at) == units(first)).count();
+        let targets = self.parts.range(first..first + count).map(|part| part.target).collect();
+        (0..count).for_each(|_| self.cut(first));
+        Some(targets)
+    }
+
     /// Takes everything off a link that is lost: the requests that were sent, and those that were
     /// not, each with its bytes.
     pub(crate) fn salvage(&mut self) -> (Vec<Part>, Vec<(Part, Vec<u8>)>) {
@@ -391,6 +401,15 @@ mod tests {
         let expired: Vec<_> = std::iter::from_fn(|| next.expire(late)).map(|(_, sent)| sent).collect();
         assert_eq!(expired, [true, true, true]);
         assert_eq!(next.batch(), b"bbbcccc");
+    }
+
+    #[test]
+    fn transactions_are_taken_out_and_the_rest_stays() {
+        let mut link = link();
+        link.unite(2);
+        link.append(3, Target::Nobody, Time::NEVER, |out| out.extend_from_slice(b"dddd"));
+        assert_eq!(link.take_transaction(), Some(vec![Target::Table(1), Target::Table(2)]));
+        assert_eq!((link.take_transaction(), link.batch()), (None, &b"aaaadddd"[..]));
     }
 
     #[test]

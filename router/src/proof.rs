@@ -1,14 +1,15 @@
 //! What a new link has to show before anything travels on it.
 
-use crate::link::{Lane, Stage};
+use crate::link::{Lane, Link, Stage};
 use crate::order::{End, LinkKey, Notice, Order, Output};
+use crate::refusal::Refusal;
 use crate::resp::{self, write};
-use crate::router::Traffic;
+use crate::router::{Setup, Traffic};
 use crate::upstream::Loss;
 
 impl Traffic {
     /// Takes a reply to the probe: CLIENT SETNAME, MULTI, EXEC, PING.
-    pub(crate) fn prove(&mut self, key: LinkKey, reply: &[u8]) -> Result<(), Loss> {
+    pub(crate) fn prove(&mut self, setup: &Setup, key: LinkKey, reply: &[u8]) -> Result<(), Loss> {
         let Some(link) = self.links.get_mut(key) else { return Ok(()) };
         let index = link.upstream;
         let step = link.proof.replies;
@@ -21,15 +22,18 @@ impl Traffic {
             1 => link.proof.multi = reply == b"+OK\r\n",
             2 => link.proof.multi &= reply == b"*0\r\n",
             _ if resp::is_error(reply) => return Err(Loss::Unusable),
-            _ => {
-                let multi = link.proof.multi;
-                self.proven(key, index, multi);
-            }
+            _ => self.proven(setup, key, index),
         }
         Ok(())
     }
 
-    fn proven(&mut self, key: LinkKey, index: usize, multi: bool) {
+    fn proven(&mut self, setup: &Setup, key: LinkKey, index: usize) {
+        // One link that may not is enough: any of them may get the next transaction.
+        let may = |(other, link): (LinkKey, &Link)| (other != key && !link.is_ready()) || link.proof.multi;
+        let multi = self.links.iter().filter(|(_, link)| link.upstream == index).all(may);
+        if !multi {
+            self.refuse_transactions(setup, key);
+        }
         let upstream = &mut self.upstreams[index];
         upstream.failures = 0;
         upstream.trouble.clear();
@@ -47,6 +51,16 @@ impl Traffic {
         }
         self.freed_lanes.push(index);
         self.outputs.push_back(Output::Order(End::Link(key), Order::Inject));
+    }
+
+    /// Refuses the transactions that waited for this link.
+    fn refuse_transactions(&mut self, setup: &Setup, key: LinkKey) {
+        while let Some(targets) = self.links.get_mut(key).and_then(Link::take_transaction) {
+            for target in targets {
+                self.deliver_refusal(setup, target, &Refusal::TransactionsForbidden);
+            }
+        }
+        self.relieve(setup, key);
     }
 }
 

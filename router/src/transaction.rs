@@ -138,8 +138,14 @@ impl Traffic {
             self.mutant_each_queued_home(setup, session, request);
             return Flow::Next;
         }
-        if self.outgrows(setup, session, request.bytes.len()) && !self.begin_at_instance(setup, session) {
-            return Flow::Again;
+        if self.outgrows(setup, session, request.bytes.len()) {
+            if self.forbids_transactions(setup, session) {
+                self.doom(setup, session, &Refusal::TransactionsForbidden);
+                return Flow::Next;
+            }
+            if !self.begin_at_instance(setup, session) {
+                return Flow::Again;
+            }
         }
         let pending = self.push_pending(session);
         let Some(held) = self.held(session) else { return Flow::Next };
@@ -154,6 +160,14 @@ impl Traffic {
     fn outgrows(&mut self, setup: &Setup, session: SessionKey, bytes: usize) -> bool {
         let held = self.held(session);
         held.is_some_and(|held| held.live.is_none() && held.bytes.len() + bytes > setup.limits.multi_max)
+    }
+
+    /// Whether a transaction may not begin at its instance: a new link has shown that it may not run MULTI.
+    pub(crate) fn forbids_transactions(&mut self, setup: &Setup, session: SessionKey) -> bool {
+        let any = self.any_shard(setup, session);
+        let Some(held) = self.held(session).filter(|held| held.live.is_none()) else { return false };
+        let shard = held.home.as_ref().map_or(any, |(shard, _)| *shard);
+        !self.upstreams[shard.index()].multi
     }
 
     /// Has a transaction begin at its instance, so that no more of it need be held; false: there is no lane yet.
@@ -278,19 +292,22 @@ impl Traffic {
             return Flow::Next;
         }
         let shard = held.home.as_ref().map_or(any, |(shard, _)| *shard);
-        if !held.doomed && held.items.len() > 1 {
+        let (doomed, empty) = (held.doomed, held.items.len() <= 1);
+        let forbidden = self.forbids_transactions(setup, session);
+        if !doomed && !empty && !forbidden {
             if self.is_full(setup, shard, session) {
                 return Flow::Again;
             }
             self.send_transaction(setup, session, shard, request);
             return Flow::Next;
         }
-        let doomed = held.doomed;
         self.answer_held(setup, session);
         self.drop_transaction(session);
         if doomed {
             let text = "EXECABORT Transaction discarded because of previous errors.";
             self.refuse_as_redis(setup, session, text);
+        } else if forbidden {
+            self.refuse(setup, session, &Refusal::TransactionsForbidden);
         } else {
             self.answer_new(setup, session, |out| out.extend_from_slice(b"*0\r\n"));
         }

@@ -27,7 +27,7 @@ pub(crate) struct Upstream {
     pub(crate) reconnects: u64,
     /// What the operator was told last of why it is down.
     pub(crate) trouble: String,
-    /// It lets us run MULTI, as far as we know.
+    /// All its links let us run MULTI, as far as we know.
     pub(crate) multi: bool,
     /// Sessions that are not read until the shared link's batch is shorter.
     waiting: Vec<SessionKey>,
@@ -213,7 +213,7 @@ impl Traffic {
     }
 
     /// Has sessions read again that waited for a link's batch to become shorter, if it has.
-    fn relieve(&mut self, setup: &Setup, key: LinkKey) {
+    pub(crate) fn relieve(&mut self, setup: &Setup, key: LinkKey) {
         let Some(link) = self.links.get(key) else { return };
         if link.unsent() <= setup.limits.link_output_max / 2 {
             self.resumable.append(&mut self.upstreams[link.upstream].waiting);
@@ -257,7 +257,7 @@ impl Traffic {
             used += len;
             let Some(link) = self.links.get_mut(key) else { break };
             if matches!(link.stage, Stage::Proving(_)) {
-                self.prove(key, reply)?;
+                self.prove(setup, key, reply)?;
                 continue;
             }
             let part = link.take_answered().ok_or(Loss::UnaskedReply)?;

@@ -40,6 +40,7 @@ impl Wire {
                 assert_eq!(&args[0], expected, "a link is used before it is proven");
                 self.connection.answer(&mut Mood::default(), &args, &mut self.replies);
             } else {
+                self.connection.proven = true;
                 odd |= self.connection.answer(mood, &args, &mut self.replies);
             }
             self.requests += 1;
