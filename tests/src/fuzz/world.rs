@@ -9,6 +9,7 @@ use pdw_router::{End, Input, LinkKey, LossReason, Order, Output, Router, Session
 use super::client::{Client, Ending};
 use super::instance::Mood;
 use super::pump::Pump;
+use super::story::{self, tell, text};
 use super::wire::Wire;
 
 /// Most bytes that are handed in at once; a driver's read buffer.
@@ -46,6 +47,7 @@ impl World {
     }
 
     pub(super) fn handle(&mut self, input: Input<'_>) {
+        tell(|| story::input(&input));
         self.router.handle(self.now, input);
     }
 
@@ -119,6 +121,7 @@ impl World {
     /// Takes bytes to the instance at the other end of a link.
     pub(super) fn write_to_instance(&mut self, index: usize, bytes: &[u8]) {
         let wire = &mut self.wires[index];
+        tell(|| format!("{:?} gets {}", wire.key, text(bytes)));
         self.trusted &= !wire.write(&mut self.moods[wire.upstream], bytes);
     }
 
@@ -173,6 +176,7 @@ impl World {
 
     /// Time passes and what is due is done, until nothing is.
     pub(super) fn wait(&mut self, span: Duration) {
+        tell(|| format!("{span:?} pass"));
         self.now = self.now.after(span);
         for _ in 0..3 {
             if self.router.poll_timeout().is_none_or(|due| due > self.now) {
@@ -196,6 +200,7 @@ impl World {
     }
 
     fn obey(&mut self, output: &Output) {
+        tell(|| format!("    {output:?}"));
         match *output {
             Output::Connect(key, upstream) => {
                 assert!(upstream < self.moods.len() && self.wires.iter().all(|wire| wire.key != key));
