@@ -45,8 +45,15 @@ fn one_input() {
 }
 
 /// Faults that a script shows without knowing what the instances hold.
-const SHOWN: [&str; 6] =
-    ["lost-reply", "swapped-replies", "split-multi", "leaked-slot", "wrong-gather-order", "miscounted-skip"];
+const SHOWN: [&str; 7] = [
+    "lost-reply",
+    "swapped-replies",
+    "double-send",
+    "split-multi",
+    "leaked-slot",
+    "wrong-gather-order",
+    "miscounted-skip",
+];
 
 #[test]
 fn the_session_corpus_finds_deliberate_faults() {

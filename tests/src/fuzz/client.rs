@@ -4,7 +4,7 @@ use pdw_router::SessionKey;
 use pdw_router::limits::Limits;
 use pdw_router::resp::{self, ReplyScan};
 
-use super::oracle::{Oracle, asked};
+use super::oracle::{Asked, Oracle, asked};
 
 /// How a client's connection has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,6 +139,14 @@ impl Client {
             }
             _ => {}
         }
+    }
+
+    /// Its requests, without those that it was told were not sent on.
+    pub(super) fn may_have_been_sent_on(&self, limits: &Limits) -> Vec<Vec<Vec<u8>>> {
+        let (asked, replies) = (asked(limits, &self.stream[..self.at]), self.replies());
+        let refused = |at: usize| replies.get(at).is_some_and(|reply| reply.ends_with(b"the request was not sent\r\n"));
+        let whole = asked.requests.into_iter().enumerate().filter(|(at, _)| !refused(*at));
+        whole.filter_map(|(_, asked)| if let Asked::Request(args) = asked { Some(args) } else { None }).collect()
     }
 
     /// How its stream ends and what it was told last, for people.

@@ -4,6 +4,7 @@
 //! read a fuzz input the same way, so an input that fails in one fails in the other.
 //! `PDW_INPUT=FILE cargo test -p pdw-tests --test fuzz_corpus one_input -- --nocapture` tells what a session input does.
 
+mod carried;
 mod client;
 mod instance;
 mod oracle;

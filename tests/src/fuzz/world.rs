@@ -6,6 +6,7 @@ use std::time::Duration;
 use pdw_router::limits::Limits;
 use pdw_router::{End, Input, LinkKey, LossReason, Order, Output, Router, SessionKey, Setup, Time};
 
+use super::carried::Carried;
 use super::client::{Client, Ending};
 use super::instance::Mood;
 use super::pump::Pump;
@@ -29,6 +30,7 @@ pub(super) struct World {
     pub(super) moods: Vec<Mood>,
     pub(super) pumps: Vec<Pump>,
     connecting: VecDeque<(LinkKey, usize)>,
+    carried: Carried,
     /// Every reply was the model's own.
     trusted: bool,
 }
@@ -39,7 +41,17 @@ impl World {
         let moods = (0..setup.homes.shards()).map(|_| Mood::default()).collect();
         let router = Router::new(setup, now);
         let (clients, wires, pumps) = (Vec::new(), Vec::new(), Vec::new());
-        Self { router, now, clients, wires, moods, pumps, connecting: VecDeque::new(), trusted: true }
+        Self {
+            router,
+            now,
+            clients,
+            wires,
+            moods,
+            pumps,
+            connecting: VecDeque::new(),
+            carried: Carried::default(),
+            trusted: true,
+        }
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -122,7 +134,7 @@ impl World {
     pub(super) fn write_to_instance(&mut self, index: usize, bytes: &[u8]) {
         let wire = &mut self.wires[index];
         tell(|| format!("{:?} gets {}", wire.key, text(bytes)));
-        self.trusted &= !wire.write(&mut self.moods[wire.upstream], bytes);
+        self.trusted &= !wire.write(&mut self.moods[wire.upstream], &mut self.carried, bytes);
     }
 
     /// Reads a link's socket once, and then not again in this turn.
@@ -297,5 +309,6 @@ impl World {
         let stats = self.router.stats();
         let sound = stats.links_lost + stats.sheds == 0;
         self.clients.iter().for_each(|client| client.check(self.limits(), settled, self.trusted, sound));
+        self.carried.check(self.limits(), &self.clients);
     }
 }
