@@ -24,6 +24,11 @@ impl Asked {
     fn is(&self, name: &[u8]) -> bool {
         matches!(self, Self::Request(args) if args[0].eq_ignore_ascii_case(name))
     }
+
+    /// Nothing behind it is read. A web browser is hung up on without a word.
+    fn ends_session(&self) -> bool {
+        [b"quit".as_slice(), b"post", b"host:"].iter().any(|name| self.is(name))
+    }
 }
 
 /// Everything that a client has asked. What is [`Asked::Begun`] comes last but for what is broken.
@@ -58,9 +63,8 @@ impl Stream {
     pub(super) fn may_close_after(&self, replies: usize) -> bool {
         let last = replies.checked_sub(1).and_then(|last| self.requests.get(last));
         let ends = |asked: &Asked| asked.is(b"quit") || matches!(asked, Asked::TooLong | Asked::Broken);
-        // A web browser is hung up on without a word.
-        let browser = |asked: &Asked| asked.is(b"post") || asked.is(b"host:");
-        last.is_some_and(ends) || self.requests.get(replies).is_some_and(browser)
+        last.is_some_and(ends)
+            || self.requests.get(replies).is_some_and(|next| next.ends_session() && !next.is(b"quit"))
     }
 }
 
@@ -79,6 +83,9 @@ pub(super) fn asked(limits: &Limits, stream: &[u8]) -> Stream {
             Ok(Scanned::Request(len)) => {
                 requests.push(Asked::Request(scan.request(&rest[..len]).args(0).map(<[u8]>::to_vec).collect()));
                 rest = &rest[len..];
+                if requests.last().is_some_and(Asked::ends_session) {
+                    return Stream { requests };
+                }
                 continue;
             }
             Ok(Scanned::Nothing(len)) => {
