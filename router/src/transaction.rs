@@ -95,7 +95,7 @@ impl Traffic {
             Treatment::Transaction(Transaction::Multi) => {
                 self.refuse_as_redis(setup, session, "ERR MULTI calls can not be nested");
             }
-            Treatment::Transaction(Transaction::Discard) => self.discard(setup, session, request),
+            Treatment::Transaction(Transaction::Discard) => self.discard(setup, session),
             Treatment::Transaction(Transaction::Exec) => return self.execute(setup, session, request),
             Treatment::Local(local @ (Local::Quit | Local::Reset)) => {
                 self.answer_held(setup, session);
@@ -246,7 +246,7 @@ impl Traffic {
         }
     }
 
-    /// EXEC or DISCARD of a transaction that has begun at the instance.
+    /// EXEC of a transaction that has begun at the instance.
     fn end_live(&mut self, session: SessionKey, lane: LinkKey, request: &Request<'_>) {
         let pending = self.push_pending(session);
         if let Some(session) = self.sessions.get_mut(session) {
@@ -267,10 +267,8 @@ impl Traffic {
         }
     }
 
-    fn discard(&mut self, setup: &Setup, session: SessionKey, request: &Request<'_>) {
-        if let Some(lane) = self.held(session).and_then(|held| held.live) {
-            return self.end_live(session, lane, request);
-        }
+    /// DISCARD. One that has begun is over whatever becomes of its lane, so the answer waits for nobody.
+    fn discard(&mut self, setup: &Setup, session: SessionKey) {
         self.answer_held(setup, session);
         self.drop_transaction(session);
         self.answer_new(setup, session, |out| out.extend_from_slice(b"+OK\r\n"));

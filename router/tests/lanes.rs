@@ -334,3 +334,18 @@ fn a_held_transaction_is_refused_when_its_upstream_has_come_back_without_multi()
     assert!(world.take(session).starts_with("+OK\r\n+QUEUED\r\n-NOPERM"));
     assert!(!world.sent.concat().contains("SET\r\n"), "{:?}", world.sent);
 }
+
+#[test]
+fn a_transaction_that_has_begun_is_discarded_even_if_its_lane_is_lost() {
+    let mut world = World::new(Profile::Pdwfs, Limits::default());
+    let session = world.open();
+    world.send(session, &format!("MULTI\r\n*3\r\n$3\r\nSET\r\n$1\r\n{FIRST}\r\n$100000\r\n"));
+    world.relayed(End::Session(session), 100_002);
+    let lane = world.links.len() - 1;
+    world.reply(lane, "+OK\r\n+QUEUED\r\n");
+    assert_eq!(world.take(session), "+OK\r\n+QUEUED\r\n");
+    world.router.handle(world.now, Input::SessionBytes(session, b"DISCARD\r\n"));
+    world.router.handle(world.now, Input::LinkLost(world.links[lane].0, LossReason::Closed));
+    world.send(session, "PING\r\n");
+    assert_eq!(world.take(session), "+OK\r\n+PONG\r\n");
+}
