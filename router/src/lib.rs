@@ -8,12 +8,14 @@
 mod bulk;
 pub mod command;
 mod dispatch;
+mod drain;
 pub mod frame;
 mod gather;
 pub mod limits;
 mod link;
 mod local;
 mod memory;
+mod moved;
 pub mod mutant;
 mod order;
 mod pending;
@@ -24,6 +26,8 @@ mod proof;
 mod refusal;
 mod relay;
 pub mod resp;
+#[cfg(test)]
+mod rig;
 mod router;
 mod session;
 mod split;

@@ -96,6 +96,8 @@ pub(crate) struct Link {
     pub(crate) owner: Option<SessionKey>,
     /// It takes no new requests and is closed when nothing is left on it.
     pub(crate) retired: bool,
+    /// It leads to where its upstream was before; a lane, closed when it is free.
+    pub(crate) outdated: bool,
     /// It is not read until its reply's turn comes.
     pub(crate) parked: bool,
     /// The request whose reply goes to its session as it comes.
@@ -136,6 +138,7 @@ impl Link {
             scan: ReplyScan::default(),
             owner: None,
             retired: false,
+            outdated: false,
             parked: false,
             streaming: None,
             last_value: false,
@@ -166,6 +169,17 @@ impl Link {
             Target::Request(pending, _) => Some(pending),
             _ => None,
         })
+    }
+
+    /// How many requests are on it that are neither answered nor past their deadline.
+    pub(crate) fn awaited(&self) -> usize {
+        let awaited = self.parts.iter().skip(self.expired);
+        awaited.filter(|part| matches!(part.target, Target::Request(..))).count()
+    }
+
+    /// Whether there is a connection, or one is being made.
+    pub(crate) fn is_open(&self) -> bool {
+        !matches!(self.stage, Stage::Down(_))
     }
 
     /// The request that the next reply answers, if one was sent.

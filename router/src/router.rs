@@ -147,11 +147,13 @@ impl Router {
             Input::SessionWritten(key, bytes) => traffic.session_written(setup, key, bytes),
             Input::SessionEnded(key) => traffic.session_ended(setup, key),
             Input::SessionLost(key) => traffic.session_lost(setup, key),
+            Input::SessionRetired(key) => traffic.session_retired(setup, key),
             Input::Relayed(end, bytes) => traffic.relayed(setup, end, bytes),
             Input::LinkConnected(key) => traffic.link_connected(setup, key),
             Input::LinkBytes(key, bytes) => traffic.link_bytes(setup, key, bytes),
             Input::LinkWritten(key, bytes) => traffic.link_written(setup, key, bytes),
             Input::LinkLost(key, why) => traffic.link_lost(setup, key, why.into()),
+            Input::UpstreamMoved(index) => traffic.upstream_moved(setup, index),
             Input::Timeout => traffic.tick(setup),
         }
         self.settle();
@@ -234,6 +236,17 @@ impl Router {
             Some(End::Link(key)) => self.link_output(now, key).is_empty(),
             None => false,
         }
+    }
+
+    /// Whether nothing of a session is outstanding: no request is half read, held or unanswered, and
+    /// every reply is written. What its client has sent since then is not known here.
+    pub fn is_idle(&self, key: SessionKey) -> bool {
+        self.traffic.is_idle(key)
+    }
+
+    /// Whether nothing of any client is left: no session, and no request that is unsent or unanswered.
+    pub fn is_quiet(&self) -> bool {
+        self.traffic.is_quiet()
     }
 
     /// Whether each upstream, in order, has a link that is ready.

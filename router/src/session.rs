@@ -100,6 +100,12 @@ impl Session {
         self.partial.as_ref().map_or(0, |partial| partial.bytes.capacity())
     }
 
+    /// Whether nothing of it is outstanding, as far as it knows itself.
+    pub(crate) fn rests(&self) -> bool {
+        let unread = self.partial.is_some() || self.paused.is_some() || self.held.is_some() || self.finishing;
+        !unread && self.first.is_none() && self.out.is_empty() && self.lane.is_none()
+    }
+
     /// Whether no request is half read.
     pub(crate) fn between_requests(&self) -> bool {
         self.partial.is_none()
