@@ -23,6 +23,7 @@ pub struct Launch {
     config: Option<String>,
     listen: Option<Address>,
     upstreams: Vec<Address>,
+    workers: usize,
     arguments: Vec<String>,
     tracer: Vec<String>,
 }
@@ -30,8 +31,14 @@ pub struct Launch {
 impl Launch {
     /// A proxy of one worker in front of `upstreams`, with a profile's defaults.
     pub fn new(profile: &'static str, upstreams: &[Address]) -> Launch {
-        let arguments = vec!["--workers".to_owned(), "1".to_owned()];
-        Launch { profile: Some(profile), upstreams: upstreams.to_vec(), arguments, ..Launch::default() }
+        Launch { profile: Some(profile), upstreams: upstreams.to_vec(), workers: 1, ..Launch::default() }
+    }
+
+    /// As many workers instead of one.
+    #[must_use]
+    pub fn workers(mut self, count: usize) -> Launch {
+        self.workers = count;
+        self
     }
 
     /// Places keys by `name`.
@@ -117,6 +124,9 @@ impl Launch {
         }
         if let Some(placement) = self.placement {
             command.args(["--placement", placement]);
+        }
+        if self.workers > 0 {
+            command.args(["--workers", &self.workers.to_string()]);
         }
         command.args(&self.arguments).env_remove("PDW_MUTANT");
         if let Some(mutant) = &self.mutant {

@@ -26,6 +26,21 @@ pub(crate) trait Source: Send + Sync + 'static {
     fn snapshot(&self) -> impl Future<Output = Snapshot> + Send;
 }
 
+impl<S: Source> Source for std::sync::Arc<S> {
+    fn snapshot(&self) -> impl Future<Output = Snapshot> + Send {
+        S::snapshot(self)
+    }
+}
+
+/// How the process as a whole stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Standing {
+    /// It takes no new sessions and ends when the last one is gone.
+    pub(crate) draining: bool,
+    /// The configured ceiling on resident memory in bytes.
+    pub(crate) memory_limit: Option<u64>,
+}
+
 /// What the workers said.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {

@@ -280,7 +280,7 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
         name: "times.drain",
         kind: Kind::Time { default: 30 * SECOND, range: (0, HOUR), field: |draft| &mut draft.times.drain },
         reload: Reload::Live,
-        sentence: "How long requests may take to finish after SIGTERM before what is left is closed. Without effect for now: all is closed at once.",
+        sentence: "How long sessions may last after SIGTERM before what is left is closed. Under profile `pdwfs` an idle session lasts until its client leaves, under `redis` until it was silent for a second.",
     },
 ];
 

@@ -13,6 +13,11 @@ use super::token::Source;
 pub(crate) enum Letter {
     /// Give a copy of your numbers.
     Scrape(Box<dyn FnOnce(WorkerSet) + Send>),
+    /// Take no new sessions, and return when the last one is gone and its requests are done.
+    Drain {
+        /// Whether sessions are closed that have nothing outstanding and are silent.
+        close_silent: bool,
+    },
     /// Close everything and return.
     Stop,
 }

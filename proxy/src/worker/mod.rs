@@ -8,6 +8,7 @@
 //!
 //! Nothing on this path is shared with another thread: no lock, no atomic, no wake-up.
 
+mod drain;
 mod ends;
 mod links;
 mod listener;
@@ -33,6 +34,7 @@ pub(crate) use listener::{Listener, Liveness};
 pub(crate) use mailbox::{Letter, Mailbox};
 pub(crate) use numbers::names;
 
+use drain::Drain;
 use ends::Line;
 use links::LinkSocket;
 use relay::Pipe;
@@ -79,6 +81,8 @@ pub(crate) struct Worker {
     unwritten: Vec<End>,
     /// When listeners that ran out of descriptors are tried again.
     rested: Option<Instant>,
+    /// It is to end when its clients have left.
+    drain: Option<Drain>,
     buffer: Box<[u8]>,
     /// Empty pipes for relays.
     pipes: Vec<Pipe>,
@@ -111,6 +115,7 @@ impl Worker {
             unfinished: Vec::new(),
             unwritten: Vec::new(),
             rested: None,
+            drain: None,
             buffer: vec![0; READ].into_boxed_slice(),
             pipes: Vec::new(),
             letters,
@@ -126,7 +131,7 @@ impl Worker {
         Ok((worker, mailbox))
     }
 
-    /// Serves until a letter says stop.
+    /// Serves until a letter says stop, or says drain and that is done.
     ///
     /// # Errors
     /// The kernel's event queue fails.
@@ -150,6 +155,9 @@ impl Worker {
             self.read_ready();
             self.keep_time();
             self.obey();
+            if self.is_drained() {
+                return Ok(());
+            }
         }
     }
 
@@ -160,7 +168,9 @@ impl Worker {
         }
         let due = self.router.poll_timeout().map(|due| due.since(self.clock()));
         let rested = self.rested.map(|until| until.saturating_duration_since(Instant::now()));
-        due.into_iter().chain(rested).min()
+        let drain = self.drain.as_ref().and_then(|drain| drain.due(!self.listeners.is_empty()));
+        let drain = drain.map(|due| due.saturating_duration_since(Instant::now()));
+        due.into_iter().chain(rested).chain(drain).min()
     }
 
     fn clock(&self) -> Time {
@@ -204,6 +214,7 @@ impl Worker {
             self.rested = None;
             (0..self.listeners.len()).for_each(|index| self.accept(index));
         }
+        self.keep_draining();
     }
 
     /// Does what the router says.
@@ -239,6 +250,7 @@ impl Worker {
         while let Ok(letter) = self.letters.try_recv() {
             match letter {
                 Letter::Scrape(answer) => answer(self.numbers()),
+                Letter::Drain { close_silent } => self.begin_drain(close_silent),
                 Letter::Stop => return Mail::Stop,
             }
         }
