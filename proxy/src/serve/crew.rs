@@ -17,7 +17,7 @@ use super::listeners::Listeners;
 use crate::admin::Workers;
 use crate::bind::{SocketFile, Stance};
 use crate::config::{self, Address, Config};
-use crate::worker::{Dial, Letter, Liveness, Mailbox, Orders, Worker, names};
+use crate::worker::{Dial, DialAddress, Letter, Liveness, Mailbox, Orders, Worker, names};
 
 /// Workers that have their listeners but have not begun.
 pub(super) struct Crew {
@@ -98,6 +98,12 @@ impl Running {
     /// Why the first worker ended, if one does.
     pub(super) async fn first(&mut self) -> String {
         self.ended.recv().await.unwrap_or_else(|| "its thread died".to_owned())
+    }
+
+    /// What tells all workers that the upstream of this index is elsewhere now.
+    pub(super) fn redirection(&self, index: usize) -> impl Fn(DialAddress) + Send + 'static {
+        let mailboxes = self.mailboxes.clone();
+        move |address| mailboxes.iter().for_each(|mailbox| mailbox.put(Letter::Moved(index, address.clone())))
     }
 
     /// Has all workers end when their clients have left; `close_silent`: or are silent.

@@ -3,6 +3,8 @@
 mod crew;
 mod drain;
 mod listeners;
+mod names;
+mod service;
 mod signals;
 mod upstreams;
 
@@ -15,9 +17,9 @@ use tokio::sync::watch;
 use crate::admin::{self, AdminError, Bounds, ProcessReader, Standing, Workers};
 use crate::bind::Stance;
 use crate::cli::ServeArgs;
-use crate::config::{Address, Config, Profile};
+use crate::config::{Address, Config};
 use crate::embedded::{self, Embedded, EmbeddedError};
-use crew::Crew;
+use service::Service;
 use signals::Signals;
 
 /// Why the proxy cannot run.
@@ -89,7 +91,10 @@ pub fn run(args: &ServeArgs, config: Config) -> Result<(), ServeError> {
         .enable_all()
         .build()
         .map_err(|source| ServeError::Kernel { what: "start a runtime", source })?;
-    runtime.block_on(serve(config, stance))
+    let outcome = runtime.block_on(serve(config, stance));
+    // A lookup of a name may hang for long: nobody waits for it any more.
+    runtime.shutdown_background();
+    outcome
 }
 
 async fn serve(config: Config, stance: Stance) -> Result<(), ServeError> {
@@ -111,30 +116,16 @@ async fn serve_upstreams(
     embedded: Option<&Embedded>,
     signals: &mut Signals,
 ) -> Result<(), ServeError> {
-    let dials = upstreams::dials(config, embedded.map(Embedded::addresses)).await?;
     let admin = match &config.admin {
         Some(address) => Some(admin::Listener::bind(&address.to_string(), stance).await?),
         None => None,
     };
-    let crew = Crew::muster(config, dials, stance)?;
-    let (numbers, listen) = (Arc::new(crew.numbers()), crew.listen());
-    let (standing, stands) =
-        watch::channel(Standing { memory_limit: Some(config.limits.memory_max as u64), ..Standing::default() });
-    let mut workers = crew.start();
-    announce(config, stance, &listen, admin.as_ref());
-    let admin = serve_admin(admin, Arc::clone(&numbers), stands);
-    let serving = async {
-        tokio::select! {
-            () = signals.end() => {}
-            why = workers.first() => return Err(ServeError::Worker(why)),
-        }
-        standing.send_modify(|standing| standing.draining = true);
-        drain::drain(workers, config.times.drain, config.profile == Profile::Redis, signals, &numbers).await;
-        Ok(())
-    };
+    let service = Service::start(config.clone(), stance, embedded.map(Embedded::addresses)).await?;
+    announce(config, stance, service.listen(), admin.as_ref());
+    let (numbers, standing) = service.shown();
     tokio::select! {
-        outcome = serving => outcome,
-        () = admin => Ok(()),
+        outcome = service.serve(signals) => outcome,
+        () = serve_admin(admin, numbers, standing) => Ok(()),
     }
 }
 

@@ -7,12 +7,15 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use mio::{Registry, Waker};
 use pdw_metrics::WorkerSet;
 
+use super::links::DialAddress;
 use super::token::Source;
 
 /// Something that a worker is told or asked.
 pub(crate) enum Letter {
     /// Give a copy of your numbers.
     Scrape(Box<dyn FnOnce(WorkerSet) + Send>),
+    /// The upstream of this index is at another address now.
+    Moved(usize, DialAddress),
     /// Take no new sessions, and return when the last one is gone and its requests are done.
     Drain {
         /// Whether sessions are closed that have nothing outstanding and are silent.

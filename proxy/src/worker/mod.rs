@@ -250,6 +250,7 @@ impl Worker {
         while let Ok(letter) = self.letters.try_recv() {
             match letter {
                 Letter::Scrape(answer) => answer(self.numbers()),
+                Letter::Moved(index, address) => self.redirect(index, address),
                 Letter::Drain { close_silent } => self.begin_drain(close_silent),
                 Letter::Stop => return Mail::Stop,
             }
