@@ -334,6 +334,10 @@ metrics! {
             "Resident memory under which the process keeps itself.";
         Draining: "pdw_draining", Gauge, Number, [], Max,
             "Whether the process takes no new sessions and ends when the last one is gone: 1 or 0.";
+        ReloadSuccessful: "pdw_reload_successful", Gauge, Number, [], Max,
+            "Whether the configuration was taken when it was read again last: 1, also if it never was, or 0.";
+        ConfigTime: "pdw_config_timestamp_seconds", Gauge, Seconds, [], Max,
+            "When the configuration in force was read, in seconds since 1970-01-01 UTC.";
         StartTimeSeconds: "process_start_time_seconds", Gauge, Seconds, [], Max,
             "Start of the process, in seconds since 1970-01-01 UTC.";
         CpuSeconds: "process_cpu_seconds_total", Counter, Seconds, [], Max,

@@ -264,6 +264,14 @@ impl Router {
         &self.setup.limits
     }
 
+    /// Keeps to other bounds from now on; what is held beyond them stays until it is done with.
+    pub fn set_limits(&mut self, now: Time, limits: Limits) {
+        self.setup.limits = limits;
+        // Their scanners have the old bounds.
+        self.traffic.partials.clear();
+        self.handle(now, Input::Timeout);
+    }
+
     /// What has been counted.
     pub fn stats(&self) -> &Stats {
         &self.traffic.stats

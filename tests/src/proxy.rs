@@ -110,12 +110,12 @@ impl Launch {
         }
         self.optional(&mut command);
         if let Some(text) = &self.config {
-            let file = folder.path().join("config.toml");
+            let file = config_file(&folder);
             std::fs::write(&file, text)?;
             command.arg("--config").arg(file);
         }
         let guard = Guard::start(&mut command, &folder.path().join("log"))?;
-        Ok(Proxy { address, guard, _folder: folder })
+        Ok(Proxy { address, guard, folder })
     }
 
     fn optional(&self, command: &mut Command) {
@@ -133,6 +133,10 @@ impl Launch {
             command.env("PDW_MUTANT", mutant);
         }
     }
+}
+
+fn config_file(folder: &TempDir) -> PathBuf {
+    folder.path().join("config.toml")
 }
 
 /// The proxy's binary: `PDW_PROXY_BIN`, else the one cargo built beside the running test.
@@ -154,7 +158,7 @@ pub fn program() -> io::Result<PathBuf> {
 pub struct Proxy {
     address: Address,
     guard: Guard,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Proxy {
@@ -166,6 +170,11 @@ impl Proxy {
     /// Its process.
     pub fn guard(&mut self) -> &mut Guard {
         &mut self.guard
+    }
+
+    /// Its configuration file, if it was given the text of one.
+    pub fn config_file(&self) -> PathBuf {
+        config_file(&self.folder)
     }
 
     /// A new session.

@@ -36,9 +36,10 @@ impl ProcessReader {
     pub(crate) fn read(&self) -> Process {
         let mut process = Process::new(env!("CARGO_PKG_VERSION"));
         let standing = self.standing();
-        let started = self.started.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs_f64());
         let numbers = [
-            (ProcessNumber::StartTimeSeconds, started),
+            (ProcessNumber::ReloadSuccessful, Some(f64::from(!standing.reload_refused))),
+            (ProcessNumber::ConfigTime, standing.config_read.and_then(since_1970)),
+            (ProcessNumber::StartTimeSeconds, since_1970(self.started)),
             (ProcessNumber::MemoryLimitBytes, standing.memory_limit.map(|bytes| bytes as f64)),
             (ProcessNumber::Draining, Some(f64::from(standing.draining))),
             (ProcessNumber::CpuSeconds, cpu_seconds()),
@@ -53,6 +54,10 @@ impl ProcessReader {
         }
         process
     }
+}
+
+fn since_1970(time: SystemTime) -> Option<f64> {
+    time.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs_f64())
 }
 
 /// Fields 14 and 15 of `stat`: user and system time. Field 2, the program's name, may hold spaces; it ends at the

@@ -55,7 +55,8 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
         reload: Reload::Restart,
         sentence: "The instances, in the order that numbers the shards: addresses, or tables with `address`, `name` \
                    (what `ketama` hashes; the address unless given) and `weight` (1 unless given). Without any, the \
-                   proxy starts instances of its own.",
+                   proxy starts instances of its own. A running proxy takes other addresses of the same names in the \
+                   same places.",
     },
     OptionSpec {
         name: "instances",

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::ServeError;
 use super::listeners::Listeners;
-use crate::admin::Workers;
+use crate::admin::Ask;
 use crate::bind::{SocketFile, Stance};
 use crate::config::{self, Address, Config};
 use crate::worker::{Dial, DialAddress, Letter, Liveness, Mailbox, Orders, Worker, names};
@@ -40,7 +40,7 @@ impl Crew {
     /// Makes all workers and opens all listeners.
     pub(super) fn muster(config: &Config, dials: Vec<Dial>, stance: Stance) -> Result<Self, ServeError> {
         let name = link_name();
-        let liveness = Liveness { keepalive: config.times.tcp_keepalive, user_timeout: config.times.tcp_user_timeout };
+        let liveness = liveness(config);
         let table = Table::new();
         let names = Arc::new(names(&table, dials.iter().map(|dial| dial.name.clone())));
         let claimed = Listeners::claim(config, stance)?;
@@ -64,17 +64,17 @@ impl Crew {
         self.listen.clone()
     }
 
-    /// Where the admin server asks for numbers.
-    pub(super) fn numbers(&self) -> Workers {
+    /// How the admin server asks each worker for its numbers.
+    pub(super) fn questions(&self) -> Vec<Ask> {
         let asks = self.workers.iter().map(|(_, mailbox)| {
             let mailbox = mailbox.clone();
             let ask = move |answer: crate::admin::Answer| {
                 // A scrape that has given up waiting needs no answer any more.
                 mailbox.put(Letter::Scrape(Box::new(move |set| drop(answer.send(set)))));
             };
-            Box::new(ask) as Box<dyn Fn(crate::admin::Answer) + Send + Sync>
+            Box::new(ask) as Ask
         });
-        Workers::new(asks.collect())
+        asks.collect()
     }
 
     /// Starts one thread for each worker.
@@ -100,6 +100,20 @@ impl Running {
         self.ended.recv().await.unwrap_or_else(|| "its thread died".to_owned())
     }
 
+    /// Tells all workers that the upstream of this index is elsewhere now.
+    pub(super) fn redirect(&self, index: usize, dial: &Dial) {
+        self.tell(|| Letter::Redirect(index, dial.clone()));
+    }
+
+    /// Has all workers keep to other limits and times.
+    pub(super) fn adopt(&self, config: &Config) {
+        self.tell(|| Letter::Adopt(Box::new(limits_of_one(config)), liveness(config)));
+    }
+
+    fn tell(&self, letter: impl Fn() -> Letter) {
+        self.mailboxes.iter().for_each(|mailbox| mailbox.put(letter()));
+    }
+
     /// What tells all workers that the upstream of this index is elsewhere now.
     pub(super) fn redirection(&self, index: usize) -> impl Fn(DialAddress) + Send + 'static {
         let mailboxes = self.mailboxes.clone();
@@ -110,7 +124,7 @@ impl Running {
     pub(super) fn drain(&self, close_silent: bool) {
         // Nobody shall find a listener that is about to be closed.
         self.files.iter().for_each(SocketFile::remove);
-        self.mailboxes.iter().for_each(|mailbox| mailbox.put(Letter::Drain { close_silent }));
+        self.tell(|| Letter::Drain { close_silent });
     }
 
     /// Returns when all workers have ended. Cancel safe.
@@ -121,13 +135,17 @@ impl Running {
     /// Stops all workers and waits for them.
     pub(super) async fn stop_all(mut self) {
         self.files.iter().for_each(SocketFile::remove);
-        self.mailboxes.iter().for_each(|mailbox| mailbox.put(Letter::Stop));
+        self.tell(|| Letter::Stop);
         self.all_ended().await;
         for thread in self.threads {
             // A thread that panicked has said so.
             let _ = thread.join();
         }
     }
+}
+
+fn liveness(config: &Config) -> Liveness {
+    Liveness { keepalive: config.times.tcp_keepalive, user_timeout: config.times.tcp_user_timeout }
 }
 
 fn worker(orders: Orders) -> Result<(Worker, Mailbox), ServeError> {

@@ -4,6 +4,7 @@ mod crew;
 mod drain;
 mod listeners;
 mod names;
+mod reload;
 mod service;
 mod signals;
 mod upstreams;
@@ -91,19 +92,19 @@ pub fn run(args: &ServeArgs, config: Config) -> Result<(), ServeError> {
         .enable_all()
         .build()
         .map_err(|source| ServeError::Kernel { what: "start a runtime", source })?;
-    let outcome = runtime.block_on(serve(config, stance));
+    let outcome = runtime.block_on(serve(args, config, stance));
     // A lookup of a name may hang for long: nobody waits for it any more.
     runtime.shutdown_background();
     outcome
 }
 
-async fn serve(config: Config, stance: Stance) -> Result<(), ServeError> {
+async fn serve(args: &ServeArgs, config: Config, stance: Stance) -> Result<(), ServeError> {
     let mut signals = Signals::listen()?;
     let embedded = match config.embedded {
         true => Some(embedded::start(config.instances).await?),
         false => None,
     };
-    let served = serve_upstreams(&config, stance, embedded.as_ref(), &mut signals).await;
+    let served = serve_upstreams(args, &config, stance, embedded.as_ref(), &mut signals).await;
     if let Some(embedded) = embedded {
         embedded.stop().await;
     }
@@ -111,6 +112,7 @@ async fn serve(config: Config, stance: Stance) -> Result<(), ServeError> {
 }
 
 async fn serve_upstreams(
+    args: &ServeArgs,
     config: &Config,
     stance: Stance,
     embedded: Option<&Embedded>,
@@ -124,7 +126,7 @@ async fn serve_upstreams(
     announce(config, stance, service.listen(), admin.as_ref());
     let (numbers, standing) = service.shown();
     tokio::select! {
-        outcome = service.serve(signals) => outcome,
+        outcome = service.serve(args, signals) => outcome,
         () = serve_admin(admin, numbers, standing) => Ok(()),
     }
 }

@@ -79,7 +79,16 @@ impl Worker {
         }
     }
 
-    /// An upstream is reached elsewhere from now on.
+    /// An upstream is somewhere else from now on.
+    pub(super) fn redial(&mut self, index: usize, dial: Dial) {
+        if let Some(old) = self.upstreams.get_mut(index) {
+            let address = dial.address.clone();
+            *old = Dial { address: old.address.clone(), ..dial };
+            self.redirect(index, address);
+        }
+    }
+
+    /// An upstream's name leads elsewhere from now on.
     pub(super) fn redirect(&mut self, index: usize, address: DialAddress) {
         let Some(dial) = self.upstreams.get_mut(index).filter(|dial| dial.address != address) else { return };
         dial.address = address;

@@ -47,6 +47,14 @@ impl Listener {
         Ok(Self::Tcp(TcpListener::from_std(listener)))
     }
 
+    /// Has connections that are accepted from now on found dead after these times.
+    pub(super) fn apply(&self, liveness: Liveness) -> io::Result<()> {
+        match self {
+            Self::Tcp(listener) => liveness.apply(SockRef::from(listener)),
+            Self::Unix(_) => Ok(()),
+        }
+    }
+
     /// Has new connections go to the `workers` that listen here, not to the `elder` ones. A UNIX socket has only one.
     pub(crate) fn steer(&self, elder: usize, workers: usize) -> io::Result<()> {
         match self {

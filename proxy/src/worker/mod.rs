@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
 use pdw_metrics::Names;
+use pdw_router::limits::Limits;
 use pdw_router::{End, Input, LinkKey, Order, Output, Router, SessionKey, Setup, Time};
 use slotmap::SecondaryMap;
 
@@ -246,11 +247,24 @@ impl Worker {
         }
     }
 
+    /// Keeps to other limits, and to other times in connections made from now on.
+    fn adopt(&mut self, limits: Limits, liveness: Liveness) {
+        self.router.set_limits(self.now, limits);
+        self.liveness = liveness;
+        for listener in &self.listeners {
+            if let Err(error) = listener.apply(liveness) {
+                tracing::warn!(%error, "a listener keeps its former times");
+            }
+        }
+    }
+
     fn read_mail(&mut self) -> Mail {
         while let Ok(letter) = self.letters.try_recv() {
             match letter {
                 Letter::Scrape(answer) => answer(self.numbers()),
                 Letter::Moved(index, address) => self.redirect(index, address),
+                Letter::Redirect(index, dial) => self.redial(index, dial),
+                Letter::Adopt(limits, liveness) => self.adopt(*limits, liveness),
                 Letter::Drain { close_silent } => self.begin_drain(close_silent),
                 Letter::Stop => return Mail::Stop,
             }
