@@ -11,6 +11,7 @@ pub mod clients;
 pub mod connection;
 pub mod contents;
 pub mod differential;
+pub mod fault;
 pub mod fuzz;
 pub mod guard;
 pub mod instance;
