@@ -11,6 +11,7 @@ pub mod clients;
 pub mod connection;
 pub mod contents;
 pub mod differential;
+pub mod durable;
 pub mod fault;
 pub mod fuzz;
 pub mod guard;
@@ -20,6 +21,7 @@ pub mod pdwfs;
 pub mod proxy;
 pub mod reply;
 pub mod small_requests;
+pub mod trouble;
 
 /// Says that a test is not made here, and why, past the capture of a passing test's output.
 pub fn skipped(why: &str) {
