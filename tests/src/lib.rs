@@ -21,6 +21,7 @@ pub mod nutcracker;
 pub mod pdwfs;
 pub mod proxy;
 pub mod reply;
+pub mod scrape;
 pub mod small_requests;
 pub mod trouble;
 pub mod versions;

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use crate::address::Address;
 use crate::connection::Connection;
 use crate::guard::Guard;
+use crate::scrape::Scrape;
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 
@@ -24,6 +25,7 @@ pub struct Launch {
     listen: Option<Address>,
     upstreams: Vec<Address>,
     arguments: Vec<String>,
+    admin: bool,
     tracer: Vec<String>,
 }
 
@@ -32,6 +34,13 @@ impl Launch {
     pub fn new(profile: &'static str, upstreams: &[Address]) -> Launch {
         let arguments = vec!["--workers".to_owned(), "1".to_owned()];
         Launch { profile: Some(profile), upstreams: upstreams.to_vec(), arguments, ..Launch::default() }
+    }
+
+    /// Stands before these instead.
+    #[must_use]
+    pub fn upstreams(mut self, upstreams: &[Address]) -> Launch {
+        self.upstreams = upstreams.to_vec();
+        self
     }
 
     /// Places keys by `name`.
@@ -59,6 +68,13 @@ impl Launch {
     #[must_use]
     pub fn listen(mut self, address: &Address) -> Launch {
         self.listen = Some(address.clone());
+        self
+    }
+
+    /// Serves its numbers too, for [`Proxy::scrape`].
+    #[must_use]
+    pub fn with_admin(mut self) -> Launch {
+        self.admin = true;
         self
     }
 
@@ -94,12 +110,16 @@ impl Launch {
     pub fn spawn(&self) -> io::Result<Proxy> {
         let folder = tempfile::Builder::new().prefix("pdw-proxy-").tempdir()?;
         let address = self.listen.clone().map_or_else(Address::free_loopback, Ok)?;
+        let admin = self.admin.then(Address::free_loopback).transpose()?;
         let mut words: Vec<OsString> = self.tracer.iter().map(OsString::from).collect();
         words.push(program()?.into());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).args(["serve", "--listen", &address.to_string()]);
         for upstream in &self.upstreams {
             command.args(["--upstream", &upstream.to_string()]);
+        }
+        if let Some(admin) = &admin {
+            command.args(["--admin", &admin.to_string()]);
         }
         self.optional(&mut command);
         if let Some(text) = &self.config {
@@ -108,7 +128,7 @@ impl Launch {
             command.arg("--config").arg(file);
         }
         let guard = Guard::start(&mut command, &folder.path().join("log"))?;
-        Ok(Proxy { address, guard, _folder: folder })
+        Ok(Proxy { address, admin, guard, _folder: folder })
     }
 
     fn optional(&self, command: &mut Command) {
@@ -143,6 +163,7 @@ pub fn program() -> io::Result<PathBuf> {
 #[derive(Debug)]
 pub struct Proxy {
     address: Address,
+    admin: Option<Address>,
     guard: Guard,
     _folder: TempDir,
 }
@@ -156,6 +177,14 @@ impl Proxy {
     /// Its process.
     pub fn guard(&mut self) -> &mut Guard {
         &mut self.guard
+    }
+
+    /// Its numbers now.
+    ///
+    /// # Errors
+    /// When it was not launched with [`Launch::with_admin`], or does not answer.
+    pub fn scrape(&self) -> io::Result<Scrape> {
+        Scrape::take(self.admin.as_ref().ok_or_else(|| io::Error::other("this proxy has no admin address"))?)
     }
 
     /// A new session.

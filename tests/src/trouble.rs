@@ -15,7 +15,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 const LOADED_KEYS: usize = 4096;
 
 /// Microseconds that it waits after each.
-const KEY_LOAD_DELAY: &str = "500";
+const KEY_LOAD_DELAY: &str = "700";
 
 /// What an instance may say instead of doing what it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub enum Trouble {
     MisConfigured,
     /// A script does not end.
     Busy,
-    /// It was killed, and reads what it had kept: about two seconds, whatever the test does.
+    /// It was killed, and reads what it had kept: about three seconds, whatever the test does.
     Loading,
 }
 

@@ -56,9 +56,9 @@ pub enum End {
 /// One thing to do.
 ///
 /// As text: `free WAY`, `delay WAY MILLISECONDS`, `throttle WAY BYTES_PER_SECOND`, `stall WAY`, `swallow WAY`,
-/// `door open|ignoring|refusing|unanswered`, `end HOW`, `end-after WAY BYTES HOW`; WAY is `forth` or `back`, HOW is
+/// `door open|ignoring|refusing|unanswered`, `end HOW`, `end-after WAY BYTES HOW`, `inject WAY WORD` (and a line end); WAY is `forth` or `back`, HOW is
 /// `fin`, `reset`, `target-gone` or `client-gone`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cue {
     /// Changes how bytes pass.
     Flow(Way, Flow),
@@ -68,6 +68,8 @@ pub enum Cue {
     End(End),
     /// Ends the connection that passes the last of so many further bytes of one way.
     EndAfter(Way, u64, End),
+    /// Says something that the peer did not say, on all connections that are open.
+    Inject(Way, Vec<u8>),
 }
 
 impl FromStr for Cue {
@@ -89,6 +91,7 @@ fn cue(words: &[&str]) -> Option<Cue> {
         ["door", door] => Cue::Door(self::door(door)?),
         ["end", end] => Cue::End(self::end(end)?),
         ["end-after", way, bytes, end] => Cue::EndAfter(self::way(way)?, bytes.parse().ok()?, self::end(end)?),
+        ["inject", way, word] => Cue::Inject(self::way(way)?, format!("{word}\r\n").into_bytes()),
         _ => return None,
     };
     Some(cue)

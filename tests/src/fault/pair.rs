@@ -126,6 +126,14 @@ impl Pair {
         self.back.give_up();
     }
 
+    /// Has bytes pass that nobody has sent.
+    pub(super) fn inject(&mut self, way: Way, bytes: &[u8]) {
+        let lane = if way == Way::Forth { &mut self.forth } else { &mut self.back };
+        if !lane.broken && !lane.shut {
+            lane.hold(bytes, Flow::Free, Instant::now());
+        }
+    }
+
     /// Its sockets, with what each is waited for.
     pub(super) fn interests(&self, forth: &Rule, back: &Rule, now: Instant) -> [(Option<&Socket>, Interest); 2] {
         let client = Interest { read: self.forth.wants(forth), write: self.back.has(back, now) };

@@ -136,6 +136,15 @@ fn half_open_connections_tell_one_side_only() {
 }
 
 #[test]
+fn what_nobody_said_can_be_injected() {
+    let bench = Bench::start();
+    let (mut client, mut target) = bench.connect();
+    bench.fault.give("inject back +OK".parse().unwrap()).unwrap();
+    assert_eq!(read(&mut client).0, b"+OK\r\n");
+    assert!(passes(&mut client, &mut target));
+}
+
+#[test]
 fn every_door_treats_new_connections_in_its_way() {
     let bench = Bench::start();
     let (mut old, mut target) = bench.connect();

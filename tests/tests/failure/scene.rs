@@ -1,0 +1,75 @@
+//! Instances, a fault proxy before each, and the proxy under test before them all.
+
+use std::io;
+use std::time::Duration;
+
+use pdw_tests::address::Address;
+use pdw_tests::connection::{Connection, until};
+use pdw_tests::durable::Durable;
+use pdw_tests::fault::FaultProxy;
+use pdw_tests::latency::keys_at;
+use pdw_tests::proxy::{Launch, Proxy};
+use pdw_tests::reply::Value;
+
+/// How long a client waits: longer than any patience of these tests.
+pub(crate) const LIMIT: Duration = Duration::from_secs(100);
+
+/// What a client hears of a request that no byte of was sent.
+pub(crate) const NOT_SENT: &str = "ERR upstream is not available; the request was not sent";
+
+/// What it hears of one that was.
+pub(crate) const UNKNOWN: &str =
+    "ERR upstream was lost before it answered; the request may or may not have been carried out";
+
+/// Everything between a client and the data.
+pub(crate) struct Scene {
+    pub(crate) proxy: Proxy,
+    pub(crate) faults: Vec<FaultProxy>,
+    pub(crate) instances: Vec<Durable>,
+}
+
+impl Scene {
+    /// As many instances as asked for; `times` are options of the table of that name, a line each.
+    pub(crate) fn start(profile: &'static str, count: usize, times: &[&str]) -> io::Result<Scene> {
+        Scene::before(Durable::start_many(count)?, &launch(profile, times))
+    }
+
+    /// Before instances that are there already, as `launch` says but for the upstreams.
+    pub(crate) fn before(instances: Vec<Durable>, launch: &Launch) -> io::Result<Scene> {
+        let faults = instances.iter().map(|instance| FaultProxy::start(instance.address()));
+        let faults = faults.collect::<io::Result<Vec<_>>>()?;
+        let upstreams: Vec<Address> = faults.iter().map(|fault| fault.address().clone()).collect();
+        let proxy = launch.clone().upstreams(&upstreams).start()?;
+        let scene = Scene { proxy, faults, instances };
+        // The proxy is ready before its links are.
+        let reach = |at| until("links", LIMIT, || scene.session()?.demand(&["GET", &scene.keys(at)[0]]).map(drop));
+        (0..scene.instances.len()).try_for_each(reach)?;
+        Ok(scene)
+    }
+
+    /// A session whose owner has all the patience that is needed.
+    pub(crate) fn session(&self) -> io::Result<Connection> {
+        Connection::open_with(self.proxy.address(), LIMIT)
+    }
+
+    /// Keys that live on an instance.
+    pub(crate) fn keys(&self, instance: usize) -> Vec<String> {
+        keys_at(instance, self.instances.len())
+    }
+}
+
+/// A proxy that places as pdwfs does, whatever the profile, with numbers.
+pub(crate) fn launch(profile: &'static str, times: &[&str]) -> Launch {
+    let config = format!("[times]\n{}\n", times.join("\n"));
+    Launch::new(profile, &[]).placement("pdwfs").config(&config).with_admin()
+}
+
+/// That a reply is this error.
+pub(crate) fn assert_error(reply: &Value, wanted: &str) {
+    assert_eq!(reply.error().as_deref(), Some(wanted), "{reply:?}");
+}
+
+/// That a reply is no error.
+pub(crate) fn assert_fine(reply: &Value) {
+    assert_eq!(reply.error(), None);
+}
