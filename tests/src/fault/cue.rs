@@ -56,7 +56,8 @@ pub enum End {
 /// One thing to do.
 ///
 /// As text: `free WAY`, `delay WAY MILLISECONDS`, `throttle WAY BYTES_PER_SECOND`, `stall WAY`, `swallow WAY`,
-/// `door open|ignoring|refusing|unanswered`, `end HOW`, `end-after WAY BYTES HOW`, `inject WAY WORD` (and a line end); WAY is `forth` or `back`, HOW is
+/// `door open|ignoring|refusing|unanswered`, `end HOW`, `end-after WAY BYTES HOW`, `hold WAY`, `release`,
+/// `inject WAY WORD` (and a line end); WAY is `forth` or `back`, HOW is
 /// `fin`, `reset`, `target-gone` or `client-gone`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cue {
@@ -68,6 +69,10 @@ pub enum Cue {
     End(End),
     /// Ends the connection that passes the last of so many further bytes of one way.
     EndAfter(Way, u64, End),
+    /// Nothing passes this way of the connections that are open now, until the release; others are not concerned.
+    Hold(Way),
+    /// What was held passes again, however late.
+    Release,
     /// Says something that the peer did not say, on all connections that are open.
     Inject(Way, Vec<u8>),
 }
@@ -91,6 +96,8 @@ fn cue(words: &[&str]) -> Option<Cue> {
         ["door", door] => Cue::Door(self::door(door)?),
         ["end", end] => Cue::End(self::end(end)?),
         ["end-after", way, bytes, end] => Cue::EndAfter(self::way(way)?, bytes.parse().ok()?, self::end(end)?),
+        ["hold", way] => Cue::Hold(self::way(way)?),
+        ["release"] => Cue::Release,
         ["inject", way, word] => Cue::Inject(self::way(way)?, format!("{word}\r\n").into_bytes()),
         _ => return None,
     };

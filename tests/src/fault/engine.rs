@@ -76,6 +76,8 @@ impl Engine {
                 (rule.flow, rule.allowance) = (flow, 0);
             }
             Cue::EndAfter(way, bytes, end) => self.rule(way).cut = Some((bytes, end)),
+            Cue::Hold(way) => self.pairs.iter_mut().for_each(|pair| pair.hold(way)),
+            Cue::Release => self.pairs.iter_mut().for_each(Pair::release),
             Cue::Inject(way, bytes) => self.pairs.iter_mut().for_each(|pair| pair.inject(way, &bytes)),
             Cue::End(end) => self.pairs.iter_mut().for_each(|pair| pair.end(end)),
             Cue::Door(door) => return self.entrance.change(door),

@@ -118,6 +118,16 @@ impl FaultProxy {
         self.give(Cue::Door(door))
     }
 
+    /// The connections that are open now are as if their path were lost, while new ones take another: nothing passes
+    /// on them either way, until [`FaultProxy::heal`] has it arrive late.
+    ///
+    /// # Errors
+    /// As [`FaultProxy::give`].
+    pub fn hold(&self) -> io::Result<()> {
+        self.give(Cue::Hold(Way::Forth))?;
+        self.give(Cue::Hold(Way::Back))
+    }
+
     /// Everything passes again, at once; connections that were cut stay cut.
     ///
     /// # Errors
@@ -125,6 +135,7 @@ impl FaultProxy {
     pub fn heal(&self) -> io::Result<()> {
         self.give(Cue::Flow(Way::Forth, Flow::Free))?;
         self.give(Cue::Flow(Way::Back, Flow::Free))?;
+        self.give(Cue::Release)?;
         self.give(Cue::Door(Door::Open))
     }
 

@@ -62,6 +62,8 @@ struct Lane {
     finished: bool,
     /// The FIN was handed on.
     shut: bool,
+    /// Nothing passes until the release.
+    stuck: bool,
     /// Bytes are lost, so none may pass any more.
     broken: bool,
 }
@@ -104,7 +106,7 @@ impl Pair {
             Way::Forth => (&self.client, &self.target, &mut self.forth),
             Way::Back => (&self.target, &self.client, &mut self.back),
         };
-        if rule.flow == Flow::Stalled && !lane.broken {
+        if lane.stands_still(rule) {
             return None;
         }
         let outcome = lane.read(source.as_ref(), rule, now).and_then(|()| lane.write(sink.as_ref(), rule, now));
@@ -126,9 +128,26 @@ impl Pair {
         self.back.give_up();
     }
 
+    /// Stalls one way of this one alone.
+    pub(super) fn hold(&mut self, way: Way) {
+        self.lane(way).stuck = true;
+    }
+
+    /// Ends that.
+    pub(super) fn release(&mut self) {
+        (self.forth.stuck, self.back.stuck) = (false, false);
+    }
+
+    fn lane(&mut self, way: Way) -> &mut Lane {
+        match way {
+            Way::Forth => &mut self.forth,
+            Way::Back => &mut self.back,
+        }
+    }
+
     /// Has bytes pass that nobody has sent.
     pub(super) fn inject(&mut self, way: Way, bytes: &[u8]) {
-        let lane = if way == Way::Forth { &mut self.forth } else { &mut self.back };
+        let lane = self.lane(way);
         if !lane.broken && !lane.shut {
             lane.hold(bytes, Flow::Free, Instant::now());
         }
@@ -143,19 +162,23 @@ impl Pair {
 
     /// When the first delayed byte is due.
     pub(super) fn due(&self) -> Option<Instant> {
-        [&self.forth, &self.back].into_iter().filter_map(|lane| lane.held.front()).map(|(due, _)| *due).min()
+        let moving = [&self.forth, &self.back].into_iter().filter(|lane| !lane.stuck);
+        moving.filter_map(|lane| lane.held.front()).map(|(due, _)| *due).min()
     }
 }
 
 impl Lane {
+    fn stands_still(&self, rule: &Rule) -> bool {
+        (self.stuck || rule.flow == Flow::Stalled) && !self.broken
+    }
+
     fn wants(&self, rule: &Rule) -> bool {
-        let open = self.broken || (rule.flow != Flow::Stalled && self.bytes < HELD_MAX);
-        open && !self.finished
+        !self.finished && !self.stands_still(rule) && self.bytes < HELD_MAX
     }
 
     fn has(&self, rule: &Rule, now: Instant) -> bool {
         let due = self.held.front().is_some_and(|(due, _)| *due <= now);
-        due && rule.flow != Flow::Stalled && rule.grant(1) > 0
+        due && !self.stands_still(rule) && rule.grant(1) > 0
     }
 
     fn give_up(&mut self) {

@@ -145,6 +145,18 @@ fn what_nobody_said_can_be_injected() {
 }
 
 #[test]
+fn what_is_held_is_late_while_new_connections_pass() {
+    let bench = Bench::start();
+    let (mut old, mut behind) = bench.connect();
+    bench.fault.hold().unwrap();
+    assert!(!passes(&mut old, &mut behind));
+    let (mut fresh, mut target) = bench.connect();
+    assert!(passes(&mut fresh, &mut target) && passes(&mut target, &mut fresh));
+    bench.fault.heal().unwrap();
+    assert_eq!(read(&mut behind).0, b"ping");
+}
+
+#[test]
 fn every_door_treats_new_connections_in_its_way() {
     let bench = Bench::start();
     let (mut old, mut target) = bench.connect();

@@ -50,7 +50,8 @@ impl Setup {
         self
     }
 
-    /// One more reader, of all keys.
+    /// One more reader, of all keys. Of one that goes to the instances directly only the values count: that those
+    /// are killed or in trouble is no fault of the proxy's.
     #[must_use]
     pub fn reader(mut self, route: &Route) -> Setup {
         self.readers.push(route.clone());
@@ -82,6 +83,7 @@ impl Setup {
         let worker = |route: &Route, tracks: Vec<Arc<Track>>| Worker {
             client: Client::new(route, self.limit),
             name: format!("{route:?}"),
+            direct: matches!(route, Route::Direct(_)),
             tracks,
             pause: self.pause,
             stop: stop.clone(),
@@ -201,6 +203,8 @@ fn audit(track: &Track, client: &mut Client) -> io::Result<Vec<String>> {
 struct Worker {
     client: Client,
     name: String,
+    /// It goes past the proxy.
+    direct: bool,
     tracks: Vec<Arc<Track>>,
     pause: Duration,
     stop: Arc<AtomicBool>,
@@ -245,7 +249,8 @@ impl Worker {
 
     fn note_read(&mut self, track: &Track, floor: u64, value: &crate::reply::Value) {
         if let Some(text) = value.error() {
-            return self.findings.errors.push(format!("reading {}: {text}", track.key()));
+            let counts = !self.direct;
+            return self.findings.errors.extend(counts.then(|| format!("reading {}: {text}", track.key())));
         }
         match track.check(floor, value) {
             Ok(_) => self.findings.answers += 1,
@@ -255,7 +260,8 @@ impl Worker {
 
     fn lost(&mut self, doing: &str, error: &io::Error) {
         let how = if is_closed(error) { "closed" } else { "silent" };
-        self.findings.closed.push(format!("{doing} by {}: {how}: {error}", self.name));
+        let counts = !self.direct;
+        self.findings.closed.extend(counts.then(|| format!("{doing} by {}: {how}: {error}", self.name)));
         // Nobody dials a proxy that is gone as fast as the machine can.
         thread::sleep(Duration::from_millis(20));
     }
