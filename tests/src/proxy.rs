@@ -13,6 +13,9 @@ use crate::connection::Connection;
 use crate::guard::Guard;
 use crate::scrape::Scrape;
 
+/// How old the numbers of a scrape may be, and a little more.
+const STALE: Duration = Duration::from_millis(130);
+
 const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// What to start: the options of `pdw-proxy serve` that suites use.
@@ -179,11 +182,12 @@ impl Proxy {
         &mut self.guard
     }
 
-    /// Its numbers now.
+    /// Its numbers now, or a little later: it gathers them at most ten times a second.
     ///
     /// # Errors
     /// When it was not launched with [`Launch::with_admin`], or does not answer.
     pub fn scrape(&self) -> io::Result<Scrape> {
+        std::thread::sleep(STALE);
         Scrape::take(self.admin.as_ref().ok_or_else(|| io::Error::other("this proxy has no admin address"))?)
     }
 

@@ -102,7 +102,11 @@ impl Trouble {
         until_well(instance)
     }
 
-    fn until_told(self, instance: &Durable) -> io::Result<()> {
+    /// Waits until it shows.
+    ///
+    /// # Errors
+    /// With what the instance says instead.
+    pub fn until_told(self, instance: &Durable) -> io::Result<()> {
         until(self.word(), LIMIT, || match told(instance, self.request())? {
             Some(told) if told.starts_with(self.word()) => Ok(()),
             other => Err(io::Error::other(format!("it says {other:?}"))),

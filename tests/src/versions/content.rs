@@ -28,6 +28,12 @@ impl Content {
         bytes
     }
 
+    /// The same value's other meaning: an earlier version, if it is so short that it has one.
+    pub fn earlier(self) -> Option<Content> {
+        let round = (self.size < MARK).then(|| 1 << (8 * self.size))?;
+        self.version.checked_sub(round).map(|version| Content { version, ..self })
+    }
+
     fn seed(self) -> u64 {
         // Odd constants keep neighbours apart; xorshift must not begin at nought.
         (self.version.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(self.key).wrapping_mul(0xd6e8_feb8_6659_fd93)) | 1
@@ -102,6 +108,9 @@ mod tests {
     fn a_short_value_is_the_latest_version_that_fits() {
         let bytes = Content { key: 1, version: 300, size: 1 }.bytes();
         assert_eq!(Content::recognise(1, 1, &bytes, 301).unwrap().version, 300);
-        assert_eq!(Content::recognise(1, 1, &bytes, 299).unwrap().version, 44);
+        let older = Content::recognise(1, 1, &bytes, 299).unwrap();
+        assert_eq!(older.version, 44);
+        assert_eq!(Content::recognise(1, 1, &bytes, 301).unwrap().earlier(), Some(older));
+        assert_eq!(older.earlier(), None);
     }
 }

@@ -2,7 +2,14 @@
 //!
 //! `PDW_FULL=1` runs the lengths of the specification: freezes of 90 s, values of 50 MiB, twenty kills.
 
+mod circuit;
 mod connections;
+mod freeze;
 mod instances;
 mod scene;
 mod transactions;
+
+/// The first for a run with `PDW_FULL`, else the second.
+fn full_or<T>(full: T, short: T) -> T {
+    if std::env::var_os("PDW_FULL").is_some() { full } else { short }
+}

@@ -58,10 +58,25 @@ impl Scene {
     }
 }
 
+/// pdwfs's sets of stripes, as its profile knows them.
+const RULES: &str = r#"
+[[rule]]
+name = "stripe-set"
+keys = "*:stripes"
+unless = "{*"
+layout = "partial-set"
+member = "$1:$member"
+"#;
+
 /// A proxy that places as pdwfs does, whatever the profile, with numbers.
 pub(crate) fn launch(profile: &'static str, times: &[&str]) -> Launch {
-    let config = format!("[times]\n{}\n", times.join("\n"));
+    let config = format!("[times]\n{}\n{RULES}", times.join("\n"));
     Launch::new(profile, &[]).placement("pdwfs").config(&config).with_admin()
+}
+
+/// The next reply, as text for people.
+pub(crate) fn heard(session: &mut Connection) -> io::Result<String> {
+    session.receive().map(|reply| String::from_utf8_lossy(&reply.raw).into_owned())
 }
 
 /// That a reply is this error.
