@@ -77,3 +77,8 @@ fn beyond_the_patience(frozen: Frozen) -> io::Result<()> {
 fn an_instance_that_stands_still_beyond_the_patience_costs_no_session() -> io::Result<()> {
     beyond_the_patience(Frozen::Instance)
 }
+
+#[test]
+fn a_proxy_that_stands_still_beyond_the_patience_costs_no_session() -> io::Result<()> {
+    beyond_the_patience(Frozen::Proxy)
+}

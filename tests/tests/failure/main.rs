@@ -4,9 +4,16 @@
 
 mod circuit;
 mod connections;
+mod crash;
+mod deadlines;
+mod fence;
 mod freeze;
+mod held_errors;
 mod instances;
+mod large;
+mod repeats;
 mod scene;
+mod silence;
 mod transactions;
 
 /// The first for a run with `PDW_FULL`, else the second.

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use pdw_tests::address::Address;
 use pdw_tests::connection::{Connection, until};
-use pdw_tests::durable::Durable;
-use pdw_tests::fault::FaultProxy;
+use pdw_tests::durable::{Durable, addresses};
+use pdw_tests::fault::{End, FaultProxy, Way};
 use pdw_tests::latency::keys_at;
 use pdw_tests::proxy::{Launch, Proxy};
 use pdw_tests::reply::Value;
+use pdw_tests::versions::Route;
 
 /// How long a client waits: longer than any patience of these tests.
 pub(crate) const LIMIT: Duration = Duration::from_secs(100);
@@ -50,6 +51,31 @@ impl Scene {
     /// A session whose owner has all the patience that is needed.
     pub(crate) fn session(&self) -> io::Result<Connection> {
         Connection::open_with(self.proxy.address(), LIMIT)
+    }
+
+    /// The way to the instances past the proxy.
+    pub(crate) fn direct(&self) -> Route {
+        Route::Direct(addresses(&self.instances))
+    }
+
+    /// The way by the proxy.
+    pub(crate) fn through(&self) -> Route {
+        Route::Through(self.proxy.address().clone())
+    }
+
+    /// Sends `request` and lets the first instance carry it out, but loses its replies with the link.
+    pub(crate) fn lose_replies(&self, session: &mut Connection, request: &[u8]) -> io::Result<()> {
+        let fault = &self.faults[0];
+        fault.stall(Way::Back)?;
+        let before = fault.counts()?.forth;
+        session.send(request)?;
+        let passed = || (fault.counts()?.forth > before).then_some(()).ok_or(io::ErrorKind::NotFound.into());
+        until("the request", LIMIT, passed)?;
+        // The instance has it: a request of ours, behind it, has been answered.
+        self.instances[0].connect()?.call(&["PING"])?;
+        std::thread::sleep(Duration::from_millis(20));
+        fault.end(End::Reset)?;
+        fault.heal()
     }
 
     /// Keys that live on an instance.
