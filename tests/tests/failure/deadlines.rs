@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use pdw_tests::connection::{Connection, encode, until};
 use pdw_tests::durable::Durable;
 use pdw_tests::fault::{Cue, Door, End, Way};
+use pdw_tests::trouble::Trouble;
 
 use crate::scene::{LIMIT, NOT_SENT, Scene, UNKNOWN, assert_error, launch};
 
@@ -43,8 +44,8 @@ fn until_back(session: &mut Connection) -> io::Result<()> {
 }
 
 /// What becomes of a request that the client sent while the proxy stood still: its reply, and how often it was sent.
-fn sent_to_a_frozen_proxy(mutant: Option<&str>) -> io::Result<(String, u64)> {
-    let mut scene = scene(mutant)?;
+fn sent_to_a_frozen_proxy() -> io::Result<(String, u64)> {
+    let mut scene = scene(None)?;
     let mut session = scene.session()?;
     stand_still(&mut scene, |_| session.send(&request()))?;
     let reply = session.receive()?.value.error().unwrap_or_default();
@@ -54,13 +55,13 @@ fn sent_to_a_frozen_proxy(mutant: Option<&str>) -> io::Result<(String, u64)> {
 
 #[test]
 fn what_came_while_the_proxy_stood_still_counts_from_before() -> io::Result<()> {
-    assert_eq!(sent_to_a_frozen_proxy(None)?, (NOT_SENT.to_owned(), 0));
+    assert_eq!(sent_to_a_frozen_proxy()?, (NOT_SENT.to_owned(), 0));
     Ok(())
 }
 
 /// What becomes of one that waits for a link while the proxy stands still and the link comes back.
-fn waiting_in_a_frozen_proxy(mutant: Option<&str>) -> io::Result<(String, u64)> {
-    let mut scene = scene(mutant)?;
+fn waiting_in_a_frozen_proxy() -> io::Result<(String, u64)> {
+    let mut scene = scene(None)?;
     let mut session = scene.session()?;
     scene.faults[0].give(Cue::Door(Door::Refusing))?;
     scene.faults[0].end(End::Reset)?;
@@ -75,13 +76,13 @@ fn waiting_in_a_frozen_proxy(mutant: Option<&str>) -> io::Result<(String, u64)> 
 
 #[test]
 fn what_waits_in_a_proxy_that_stands_still_is_not_sent_late() -> io::Result<()> {
-    assert_eq!(waiting_in_a_frozen_proxy(None)?, (NOT_SENT.to_owned(), 0));
+    assert_eq!(waiting_in_a_frozen_proxy()?, (NOT_SENT.to_owned(), 0));
     Ok(())
 }
 
 /// What becomes of one whose link is lost, and which could be repeated only after its deadline.
-fn lost_before_a_freeze(mutant: Option<&str>) -> io::Result<(String, u64)> {
-    let mut scene = scene(mutant)?;
+fn lost_before_a_freeze() -> io::Result<(String, u64)> {
+    let mut scene = scene(None)?;
     let mut session = scene.session()?;
     scene.faults[0].stall(Way::Back)?;
     session.send(&request())?;
@@ -97,13 +98,37 @@ fn lost_before_a_freeze(mutant: Option<&str>) -> io::Result<(String, u64)> {
 
 #[test]
 fn what_was_lost_is_not_repeated_after_its_deadline() -> io::Result<()> {
-    assert_eq!(lost_before_a_freeze(None)?, (UNKNOWN.to_owned(), 1));
+    assert_eq!(lost_before_a_freeze()?, (UNKNOWN.to_owned(), 1));
+    Ok(())
+}
+
+/// What becomes of one that the instance could not carry out, and which could be tried again only after its deadline:
+/// its reply, and what it wrote.
+fn put_aside_before_a_freeze(mutant: Option<&str>) -> io::Result<(String, String)> {
+    let mut scene = scene(mutant)?;
+    let mut session = scene.session()?;
+    Trouble::OutOfMemory.begin(&mut scene.instances[0])?;
+    session.send(&request())?;
+    thread::sleep(PATIENCE / 4);
+    scene.proxy.guard().freeze()?;
+    Trouble::OutOfMemory.end(&mut scene.instances[0])?;
+    thread::sleep(PATIENCE * 2);
+    scene.proxy.guard().thaw()?;
+    let reply = session.receive()?.value.error().unwrap_or_default();
+    until_back(&mut session)?;
+    Ok((reply, session.demand(&["GET", "k"])?.text()))
+}
+
+#[test]
+fn what_was_put_aside_is_not_tried_again_after_its_deadline() -> io::Result<()> {
+    let (reply, written) = put_aside_before_a_freeze(None)?;
+    assert!(reply.starts_with("OOM") && written.is_empty(), "{reply:?}, {written:?} was written");
     Ok(())
 }
 
 #[test]
-fn a_proxy_that_repeats_after_the_deadline_is_caught() -> io::Result<()> {
-    assert_eq!(lost_before_a_freeze(Some("repeat-after-deadline"))?.1, 2);
+fn a_proxy_that_tries_again_after_the_deadline_is_caught() -> io::Result<()> {
+    assert_eq!(put_aside_before_a_freeze(Some("repeat-after-deadline"))?.1, "late");
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //!
 //! `PDW_FULL=1` runs the lengths of the specification: freezes of 90 s, values of 50 MiB, twenty kills.
 
+mod bad_replies;
 mod circuit;
 mod connections;
 mod crash;
@@ -11,6 +12,7 @@ mod freeze;
 mod held_errors;
 mod instances;
 mod large;
+mod names;
 mod repeats;
 mod scene;
 mod silence;
