@@ -71,12 +71,23 @@ impl Track {
             }
             return Err(text);
         }
-        if self.manner != Manner::Plain && inner.len() != 2 {
-            return Err(format!("EXEC answered {:?}", replies.last()));
+        if !self.is_right(replies.last()) {
+            return Err(format!("the answer was {:?}", replies.last()));
         }
         self.acknowledged.store(version, Ordering::SeqCst);
         self.floor.fetch_max(version, Ordering::SeqCst);
         Ok(())
+    }
+
+    /// Whether this acknowledges a write; `SADD` may say 0 or 1.
+    fn is_right(&self, last: Option<&Value>) -> bool {
+        let fine = Value::Simple(b"OK".to_vec());
+        match (self.manner, last.map(Value::elements)) {
+            (Manner::Plain, _) => last == Some(&fine),
+            (Manner::Stripe, Some([Value::Integer(0 | 1), set])) => *set == fine,
+            (Manner::Range, Some([Value::Integer(0 | 1), set])) => set.integer() == Some(self.size as i64),
+            _ => false,
+        }
     }
 
     /// What a reader must know before it asks.
@@ -133,7 +144,9 @@ pub(super) fn is_closed(error: &io::Error) -> bool {
 mod tests {
     use super::*;
 
-    const OK: Value = Value::Simple(Vec::new());
+    fn ok() -> Value {
+        Value::Simple(b"OK".to_vec())
+    }
 
     fn value(version: u64) -> Value {
         Value::Bulk(Some(Content { key: 0, version, size: 20 }.bytes()))
@@ -147,7 +160,7 @@ mod tests {
     fn track() -> Track {
         let track = Track::new("/f", 0, 20, Manner::Plain);
         let first = track.begin().0;
-        track.settle(first, &[OK]).unwrap();
+        track.settle(first, &[ok()]).unwrap();
         let second = track.begin().0;
         track.settle(second, &[refusal("ERR ... may or may not have been carried out")]).unwrap_err();
         track.begin();
@@ -166,7 +179,7 @@ mod tests {
     fn what_was_acknowledged_must_not_be_missing() {
         let track = track();
         assert!(track.check(track.floor(), &Value::Bulk(None)).unwrap_err().contains("went back"));
-        track.settle(3, &[OK]).unwrap();
+        track.settle(3, &[ok()]).unwrap();
         assert!(track.check(track.floor(), &value(2)).unwrap_err().contains("went back"));
         assert_eq!(track.check(track.floor(), &value(3)), Ok(3));
     }
@@ -181,7 +194,7 @@ mod tests {
     #[test]
     fn a_short_value_is_given_the_benefit_of_the_doubt() {
         let track = Track::new("/f", 0, 1, Manner::Plain);
-        track.settle(track.begin().0, &[OK]).unwrap();
+        track.settle(track.begin().0, &[ok()]).unwrap();
         for _ in 0..256 {
             track.settle(track.begin().0, &[refusal("ERR the request was not sent")]).unwrap_err();
         }
@@ -193,9 +206,14 @@ mod tests {
     fn an_error_inside_exec_is_no_acknowledgement() {
         let track = Track::new("/f", 0, 20, Manner::Stripe);
         let version = track.begin().0;
-        let executed = Value::Array(Some(vec![refusal("WRONGTYPE x"), OK]));
-        track.settle(version, &[OK, OK, OK, executed]).unwrap_err();
-        track.settle(version, &[OK, OK, OK, Value::Array(None)]).unwrap_err();
-        assert_eq!(track.floor(), 0);
+        let executed = Value::Array(Some(vec![refusal("WRONGTYPE x"), ok()]));
+        track.settle(version, &[ok(), ok(), ok(), executed]).unwrap_err();
+        track.settle(version, &[ok(), ok(), ok(), Value::Array(None)]).unwrap_err();
+        let executed = |length| Value::Array(Some(vec![Value::Integer(0), Value::Integer(length)]));
+        let range = Track::new("/f", 0, 20, Manner::Range);
+        let version = range.begin().0;
+        range.settle(version, &[ok(), ok(), ok(), executed(21)]).unwrap_err();
+        assert_eq!((track.floor(), range.floor()), (0, 0));
+        range.settle(version, &[ok(), ok(), ok(), executed(20)]).unwrap();
     }
 }

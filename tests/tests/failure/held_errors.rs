@@ -155,6 +155,17 @@ fn every_other_error_is_handed_on_at_once() -> io::Result<()> {
 }
 
 #[test]
+fn a_script_that_has_done_something_and_then_says_busy_is_not_run_again() -> io::Result<()> {
+    let (_instances, proxy) = start(&["patience = '1s'", "connect_timeout = '1s'"])?;
+    let mut session = proxy.connect()?;
+    let script = "redis.call('INCR', KEYS[1]) return redis.error_reply('BUSY is what the script says')";
+    let error = session.call(&["EVAL", script, "1", "n"])?.error().unwrap_or_default();
+    assert!(error.starts_with("BUSY is what the script says"), "{error}");
+    assert_eq!(session.demand(&["GET", "n"])?.text(), "1");
+    Ok(())
+}
+
+#[test]
 fn pauses_grow_and_others_are_served_meanwhile() -> io::Result<()> {
     let mut scene = Scene::start("pdwfs", 2, &[])?;
     let (mut session, mut other) = (scene.session()?, scene.session()?);

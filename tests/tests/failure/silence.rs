@@ -56,6 +56,19 @@ fn a_silent_link_is_replaced_when_a_fresh_one_answers() -> io::Result<()> {
 }
 
 #[test]
+fn no_session_is_closed_for_being_idle() -> io::Result<()> {
+    let times = ["patience = '500ms'", "connect_timeout = '500ms'", "ping_interval = '200ms'", "link_dead = '1s'"];
+    let scene = Scene::start("pdwfs", 1, &times)?;
+    let (mut idle, mut queueing) = (scene.session()?, scene.session()?);
+    queueing.demand(&["MULTI"])?;
+    queueing.demand(&["SET", "k", "v"])?;
+    thread::sleep(SECOND * 3);
+    assert_fine(&idle.call(&["SET", "k", "w"])?);
+    assert_eq!(queueing.demand(&["EXEC"])?.elements().len(), 1);
+    Ok(())
+}
+
+#[test]
 fn swallowed_bytes_are_made_good() -> io::Result<()> {
     for way in [Way::Forth, Way::Back] {
         let scene = Scene::start("pdwfs", 1, &[])?;
