@@ -157,7 +157,7 @@ fn a_stalled_link_costs_its_requests_a_deadline_and_no_session_its_order() -> io
     assert_error(&replies[0].value, UNKNOWN);
     assert_eq!(replies[1].raw, b"$-1\r\n");
     assert_eq!(replies[2].value.bytes(), b"end");
-    assert!((1..4).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+    assert!((900..4000).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
     scene.faults[0].heal()?;
     until_back(&scene)?;
     // The late reply is nobody's.

@@ -12,7 +12,7 @@ use pdw_tests::proxy::Launch;
 use pdw_tests::versions::{Findings, Manner, Route, Setup};
 
 use crate::full_or;
-use crate::scene::launch;
+use crate::scene::{UNKNOWN, launch};
 
 const INSTANCES: usize = 3;
 
@@ -80,7 +80,8 @@ fn under_redis_every_request_is_answered_once_and_in_time() -> io::Result<()> {
 fn stripes_are_never_wrong_and_every_broken_session_is_counted() -> io::Result<()> {
     let (findings, counted) = crashes(&launch("pdwfs", &[]), full_or(STRIPES, STRIPES_SHORT))?;
     findings.demand_consistent()?;
-    assert!(findings.errors.is_empty(), "{findings}");
+    // Of a stripe whose bytes were all sent before its link was lost.
+    assert!(findings.errors.iter().all(|text| text.ends_with(UNKNOWN)), "{findings}");
     assert_eq!(findings.closed.len() as f64, counted, "{findings}");
     Ok(())
 }

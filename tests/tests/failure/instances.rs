@@ -86,7 +86,7 @@ fn a_frozen_instance_is_answered_for_in_time_and_its_late_reply_is_nobodys() -> 
     scene.instances[0].guard()?.freeze()?;
     let started = Instant::now();
     assert_error(&session.call(&["GET", &frozen])?, UNKNOWN);
-    assert!((1..4).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+    assert!((900..4000).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
     assert_fine(&session.call(&["SET", &other, "x"])?);
     scene.instances[0].guard()?.thaw()?;
     until("service", LIMIT, || session.demand(&["GET", &frozen]).map(drop))?;
