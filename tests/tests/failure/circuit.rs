@@ -26,7 +26,7 @@ const RATE: f64 = 0.6;
 fn circuit(profile: &'static str) -> io::Result<()> {
     let mut scene = Scene::before(Durable::start_many(INSTANCES)?, &launch(profile, &["reconnect_max = '800ms'"]))?;
     let load = Load::start(scene.proxy.address(), INSTANCES)?;
-    let before = load.watch(Duration::from_secs(full_or(10, 2)));
+    let before = load.watch(Duration::from_secs(full_or(10, 1)));
     let memory = scene.proxy.guard().resident_kib()?;
     scene.faults[0].black_hole(Door::Unanswered)?;
     let value = "x".repeat(50_000);
@@ -38,7 +38,7 @@ fn circuit(profile: &'static str) -> io::Result<()> {
         wanting.push(session);
     }
     thread::sleep(Duration::from_millis(500));
-    let during = load.watch(Duration::from_secs(full_or(25, 4)));
+    let during = load.watch(Duration::from_secs(full_or(25, 3)));
     let grown = scene.proxy.guard().resident_kib()?.saturating_sub(memory);
     scene.faults[0].heal()?;
     let healed = Instant::now();

@@ -45,7 +45,7 @@ fn freeze(frozen: Frozen, launch: &Launch, time: Duration) -> io::Result<Finding
 
 #[test]
 fn an_instance_that_stands_still_costs_time_and_nothing_else() -> io::Result<()> {
-    for time in seconds(&[5, 30], &[3]) {
+    for time in seconds(&[5, 30], &[2]) {
         freeze(Frozen::Instance, &launch("pdwfs", &[]), time)?.demand_flawless()?;
     }
     Ok(())
@@ -53,7 +53,7 @@ fn an_instance_that_stands_still_costs_time_and_nothing_else() -> io::Result<()>
 
 #[test]
 fn a_proxy_that_stands_still_costs_time_and_nothing_else() -> io::Result<()> {
-    for time in seconds(&[5, 30], &[3]) {
+    for time in seconds(&[5, 30], &[2]) {
         freeze(Frozen::Proxy, &launch("pdwfs", &[]), time)?.demand_flawless()?;
     }
     Ok(())
@@ -62,7 +62,7 @@ fn a_proxy_that_stands_still_costs_time_and_nothing_else() -> io::Result<()> {
 /// Beyond the patience clients are told; but no session is closed, and no value is wrong.
 fn beyond_the_patience(frozen: Frozen) -> io::Result<()> {
     let times: &[&str] = full_or(&[], &["patience = '1s'", "connect_timeout = '1s'"]);
-    for time in seconds(&[90], &[3]) {
+    for time in seconds(&[90], &[2]) {
         let findings = freeze(frozen, &launch("pdwfs", times), time)?;
         findings.demand_consistent()?;
         assert!(findings.closed.is_empty(), "{findings}");

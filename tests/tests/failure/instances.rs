@@ -9,7 +9,7 @@ use pdw_tests::durable::{Durable, addresses};
 use pdw_tests::instance::Server;
 use pdw_tests::trouble::Trouble;
 
-use crate::scene::{LIMIT, NOT_SENT, Scene, UNKNOWN, assert_error, assert_fine, launch};
+use crate::scene::{LIMIT, NOT_SENT, Scene, UNKNOWN, assert_error, assert_fine, at_once, launch};
 
 #[test]
 fn an_instance_that_is_down_at_the_start_is_waited_for_under_pdwfs() -> io::Result<()> {
@@ -59,7 +59,7 @@ fn an_instance_that_restarts_empty_is_empty_and_no_session_is_lost() -> io::Resu
 
 #[test]
 fn under_redis_every_trouble_is_passed_on_and_ends_with_its_cause() -> io::Result<()> {
-    for trouble in Trouble::ALL {
+    at_once(&Trouble::ALL, |trouble| {
         let mut instances = [Durable::start()?];
         let proxy = launch("redis", &[]).upstreams(&addresses(&instances)).start()?;
         let mut session = proxy.connect()?;
@@ -73,8 +73,8 @@ fn under_redis_every_trouble_is_passed_on_and_ends_with_its_cause() -> io::Resul
         })?;
         trouble.end(&mut instances[0])?;
         until("service", limit, || session.demand(trouble.request()).map(drop))?;
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn start() -> io::Result<Named> {
     name(hosts.path(), "127.0.0.1")?;
     let file = hosts.path().to_string_lossy().into_owned();
     let launch =
-        launch("pdwfs", &["patience = '10s'"]).under(&["unshare", "--mount", "sh", "-c", WITH_OWN_HOSTS, &file]);
+        launch("pdwfs", &["patience = '5s'"]).under(&["unshare", "--mount", "sh", "-c", WITH_OWN_HOSTS, &file]);
     let proxy = launch.argument("--upstream").argument(&format!("{NAME}:{port}")).start()?;
     proxy.connect()?.demand(&["SET", "k", "first"])?;
     Ok(Named { instances, doors, hosts, proxy })

@@ -8,7 +8,7 @@ use pdw_tests::durable::{Durable, NO_CLIENT_KILL};
 use pdw_tests::fault::{End, Way};
 use pdw_tests::instance::Server;
 
-use crate::scene::{LIMIT, Scene, UNKNOWN, assert_error, heard, launch};
+use crate::scene::{LIMIT, Scene, UNKNOWN, assert_error, at_once, heard, launch};
 
 /// pdwfs's own script that cuts a stripe.
 const TRIM_SHA: &str = "093296b6885f97a7cb3a40d80021dc5f5cec920d";
@@ -178,7 +178,7 @@ fn two_sessions_with_requests_on_one_lost_link_both_get_their_own() -> io::Resul
 
 #[test]
 fn without_the_right_to_fence_only_reads_are_repeated_and_the_log_says_so() -> io::Result<()> {
-    for forbidden in [NO_CLIENT_KILL[7], "-client|info"] {
+    at_once(&[NO_CLIENT_KILL[7], "-client|info"], |forbidden| {
         let arguments = [&NO_CLIENT_KILL[..7], &[forbidden]].concat();
         let instances = vec![Durable::start_with(&Server::redis(), &arguments)?];
         let mut scene = Scene::before(instances, &launch("pdwfs", &[]))?;
@@ -193,8 +193,8 @@ fn without_the_right_to_fence_only_reads_are_repeated_and_the_log_says_so() -> i
             log.contains("CLIENT").then_some(()).ok_or_else(|| io::Error::other(format!("{forbidden}: {log}")))
         };
         until("a line in the log", Duration::from_secs(5), &mut told)?;
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 #[test]

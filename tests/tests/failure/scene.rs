@@ -1,6 +1,7 @@
 //! Instances, a fault proxy before each, and the proxy under test before them all.
 
 use std::io;
+use std::thread;
 use std::time::Duration;
 
 use pdw_tests::address::Address;
@@ -73,7 +74,7 @@ impl Scene {
         until("the request", LIMIT, passed)?;
         // The instance has it: a request of ours, behind it, has been answered.
         self.instances[0].connect()?.call(&["PING"])?;
-        std::thread::sleep(Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(20));
         fault.end(End::Reset)?;
         fault.heal()
     }
@@ -98,6 +99,17 @@ member = "$1:$member"
 pub(crate) fn launch(profile: &'static str, times: &[&str]) -> Launch {
     let config = format!("[times]\n{}\n{RULES}", times.join("\n"));
     Launch::new(profile, &[]).placement("pdwfs").config(&config).with_admin()
+}
+
+/// Does `work` for each of `cases` at once: most of it is waiting.
+pub(crate) fn at_once<T: Copy + Send>(cases: &[T], work: impl Fn(T) -> io::Result<()> + Sync) -> io::Result<()> {
+    thread::scope(|scope| {
+        let work = &work;
+        let threads: Vec<_> = cases.iter().copied().map(|case| scope.spawn(move || work(case))).collect();
+        let joined = threads.into_iter().map(|thread| thread.join().map_err(|_| io::Error::other("a case failed"))?);
+        // All are joined before any is looked at.
+        joined.collect::<Vec<_>>().into_iter().collect()
+    })
 }
 
 /// The next reply, as text for people.

@@ -8,13 +8,13 @@ use pdw_tests::connection::encode;
 use pdw_tests::fault::{Cue, Door, Flow, Way};
 
 use crate::full_or;
-use crate::scene::{Scene, assert_fine, heard};
+use crate::scene::{Scene, assert_fine, at_once, heard};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
 fn after_a_black_hole_work_goes_on_within_a_second() -> io::Result<()> {
-    for door in [Door::Ignoring, Door::Unanswered, Door::Refusing] {
+    at_once(&[Door::Ignoring, Door::Unanswered, Door::Refusing], |door| {
         for lasts in full_or(vec![3, 20, 45], vec![3]) {
             let scene = Scene::start("pdwfs", 2, &[])?;
             let (mut lost, mut fine) = (scene.session()?, scene.session()?);
@@ -34,8 +34,8 @@ fn after_a_black_hole_work_goes_on_within_a_second() -> io::Result<()> {
             assert_fine(&fine.call(&["SET", gone, "v"])?);
             assert!(again.elapsed() < SECOND, "{door:?}: {:?} for the next", again.elapsed());
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn no_session_is_closed_for_being_idle() -> io::Result<()> {
 
 #[test]
 fn swallowed_bytes_are_made_good() -> io::Result<()> {
-    for way in [Way::Forth, Way::Back] {
+    at_once(&[Way::Forth, Way::Back], |way| {
         let scene = Scene::start("pdwfs", 1, &[])?;
         let mut session = scene.session()?;
         scene.faults[0].give(Cue::Flow(way, Flow::Swallowed))?;
@@ -81,8 +81,8 @@ fn swallowed_bytes_are_made_good() -> io::Result<()> {
         let healed = Instant::now();
         assert_eq!(heard(&mut session)?, ":5\r\n", "{way:?}");
         assert!(healed.elapsed() < SECOND * 3, "{way:?}: {:?}", healed.elapsed());
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 #[test]
