@@ -26,6 +26,9 @@ use track::{Track, is_closed};
 /// How long anything may take unless told otherwise: longer than the proxy's patience.
 const LIMIT: Duration = Duration::from_secs(75);
 
+/// How long a reader rests after an answer.
+const READER_PAUSE: Duration = Duration::from_millis(1);
+
 /// Who writes and reads what.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -58,7 +61,7 @@ impl Setup {
         self
     }
 
-    /// How long everybody rests after an answer.
+    /// How long a writer rests after an answer: what would overwrite its value late shows for so long.
     #[must_use]
     pub fn pause(mut self, pause: Duration) -> Setup {
         self.pause = pause;
@@ -80,18 +83,18 @@ impl Setup {
         };
         let tracks: Vec<_> = self.keys.iter().enumerate().map(track).collect();
         let stop = Arc::new(AtomicBool::new(false));
-        let worker = |route: &Route, tracks: Vec<Arc<Track>>| Worker {
+        let worker = |route: &Route, tracks: Vec<Arc<Track>>, pause: Duration| Worker {
             client: Client::new(route, self.limit),
             name: format!("{route:?}"),
             direct: matches!(route, Route::Direct(_)),
             tracks,
-            pause: self.pause,
+            pause,
             stop: stop.clone(),
             findings: Findings::default(),
         };
-        let writers = tracks.iter().map(|track| worker(&self.writers, vec![track.clone()]).spawn(Worker::write));
-        let readers = self.readers.iter().map(|route| worker(route, tracks.clone()).spawn(Worker::read));
-        let threads = writers.chain(readers).collect();
+        let writer = |track: &Arc<Track>| worker(&self.writers, vec![track.clone()], self.pause).spawn(Worker::write);
+        let reader = |route| worker(route, tracks.clone(), READER_PAUSE).spawn(Worker::read);
+        let threads = tracks.iter().map(writer).chain(self.readers.iter().map(reader)).collect();
         Verifier { tracks, stop, threads, limit: self.limit }
     }
 }

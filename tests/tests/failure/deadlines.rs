@@ -5,20 +5,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pdw_tests::connection::{Connection, encode, until};
-use pdw_tests::durable::Durable;
 use pdw_tests::fault::{Cue, Door, End, Way};
 use pdw_tests::trouble::Trouble;
 
-use crate::scene::{LIMIT, NOT_SENT, Scene, UNKNOWN, assert_error, launch};
+use crate::scene::{LIMIT, NOT_SENT, Scene, UNKNOWN, assert_error};
 
 const PATIENCE: Duration = Duration::from_secs(1);
 
 const TIMES: [&str; 2] = ["patience = '1s'", "connect_timeout = '1s'"];
-
-fn scene(mutant: Option<&str>) -> io::Result<Scene> {
-    let plain = launch("pdwfs", &TIMES);
-    Scene::before(Durable::start_many(1)?, &mutant.map_or(plain.clone(), |mutant| plain.mutant(mutant)))
-}
 
 /// How often the instance was asked for a `SETRANGE`, carried out or not.
 fn calls(scene: &Scene) -> io::Result<u64> {
@@ -45,7 +39,7 @@ fn until_back(session: &mut Connection) -> io::Result<()> {
 
 /// What becomes of a request that the client sent while the proxy stood still: its reply, and how often it was sent.
 fn sent_to_a_frozen_proxy() -> io::Result<(String, u64)> {
-    let mut scene = scene(None)?;
+    let mut scene = Scene::mutated(&TIMES, None)?;
     let mut session = scene.session()?;
     stand_still(&mut scene, |_| session.send(&request()))?;
     let reply = session.receive()?.value.error().unwrap_or_default();
@@ -61,7 +55,7 @@ fn what_came_while_the_proxy_stood_still_counts_from_before() -> io::Result<()> 
 
 /// What becomes of one that waits for a link while the proxy stands still and the link comes back.
 fn waiting_in_a_frozen_proxy() -> io::Result<(String, u64)> {
-    let mut scene = scene(None)?;
+    let mut scene = Scene::mutated(&TIMES, None)?;
     let mut session = scene.session()?;
     scene.faults[0].give(Cue::Door(Door::Refusing))?;
     scene.faults[0].end(End::Reset)?;
@@ -82,7 +76,7 @@ fn what_waits_in_a_proxy_that_stands_still_is_not_sent_late() -> io::Result<()> 
 
 /// What becomes of one whose link is lost, and which could be repeated only after its deadline.
 fn lost_before_a_freeze() -> io::Result<(String, u64)> {
-    let mut scene = scene(None)?;
+    let mut scene = Scene::mutated(&TIMES, None)?;
     let mut session = scene.session()?;
     scene.faults[0].stall(Way::Back)?;
     session.send(&request())?;
@@ -105,7 +99,7 @@ fn what_was_lost_is_not_repeated_after_its_deadline() -> io::Result<()> {
 /// What becomes of one that the instance could not carry out, and which could be tried again only after its deadline:
 /// its reply, and what it wrote.
 fn put_aside_before_a_freeze(mutant: Option<&str>) -> io::Result<(String, String)> {
-    let mut scene = scene(mutant)?;
+    let mut scene = Scene::mutated(&TIMES, mutant)?;
     let mut session = scene.session()?;
     Trouble::OutOfMemory.begin(&mut scene.instances[0])?;
     session.send(&request())?;
@@ -134,7 +128,7 @@ fn a_proxy_that_tries_again_after_the_deadline_is_caught() -> io::Result<()> {
 
 #[test]
 fn at_the_deadline_clients_hear_whether_anything_was_sent() -> io::Result<()> {
-    let scene = scene(None)?;
+    let scene = Scene::mutated(&TIMES, None)?;
     let (mut first, mut second) = (scene.session()?, scene.session()?);
     scene.faults[0].black_hole(Door::Unanswered)?;
     let started = Instant::now();

@@ -8,23 +8,20 @@ use std::thread;
 use std::time::Duration;
 
 use pdw_tests::connection::{encode, until};
-use pdw_tests::durable::Durable;
-use pdw_tests::fault::{End, Way};
+use pdw_tests::fault::{Cue, End, Way};
 use pdw_tests::versions::{Findings, Manner, Setup};
 
 use crate::full_or;
-use crate::scene::{LIMIT, Scene, heard, launch};
+use crate::scene::{LIMIT, Scene, heard};
+
+/// How long a writer rests, so that what overwrites its value can be seen.
+const PAUSE: Duration = Duration::from_millis(100);
 
 const NO_FENCE: &str = "missing-fence";
 
-fn scene(mutant: Option<&str>) -> io::Result<Scene> {
-    let plain = launch("pdwfs", &[]);
-    Scene::before(Durable::start_many(1)?, &mutant.map_or(plain.clone(), |mutant| plain.mutant(mutant)))
-}
-
 /// What the key holds after an old write had every chance to arrive late.
 fn late_write(mutant: Option<&str>) -> io::Result<String> {
-    let scene = scene(mutant)?;
+    let scene = Scene::mutated(&[], mutant)?;
     let (mut session, fault) = (scene.session()?, &scene.faults[0]);
     session.demand(&["SET", "k", "first"])?;
     let accepted = fault.counts()?.accepted;
@@ -53,15 +50,19 @@ fn without_the_fence_it_does() -> io::Result<()> {
 
 /// Writers and readers while paths are lost and come back.
 fn verified(mutant: Option<&str>) -> io::Result<Findings> {
-    let scene = scene(mutant)?;
+    let scene = Scene::mutated(&[], mutant)?;
     let setup = Setup::new(&scene.through()).reader(&scene.through()).reader(&scene.direct());
+    let setup = setup.pause(PAUSE);
     let verifier = setup.keys(6, 100, Manner::Plain).keys(6, 3000, Manner::Stripe).keys(4, 300, Manner::Range).start();
     for _ in 0..full_or(10, 1) {
-        thread::sleep(Duration::from_millis(300));
-        scene.faults[0].hold()?;
+        // First what the proxy sends: every writer has a write on the old link by the time that the answers stop too.
+        scene.faults[0].give(Cue::Hold(Way::Forth))?;
+        thread::sleep(PAUSE * 2);
+        scene.faults[0].give(Cue::Hold(Way::Back))?;
         // The old link is given up and replaced, and its writers write on.
         thread::sleep(Duration::from_millis(2500));
         scene.faults[0].heal()?;
+        thread::sleep(Duration::from_millis(300));
     }
     verifier.finish(&scene.direct())
 }
@@ -82,7 +83,7 @@ fn without_the_fence_the_verifier_sees_versions_go_back() -> io::Result<()> {
 
 #[test]
 fn a_link_that_only_the_proxy_thinks_lost_is_closed_at_the_instance() -> io::Result<()> {
-    let scene = scene(None)?;
+    let scene = Scene::mutated(&[], None)?;
     let (mut session, fault) = (scene.session()?, &scene.faults[0]);
     session.demand(&["SET", "k", "v"])?;
     let mut direct = scene.instances[0].connect()?;

@@ -36,6 +36,12 @@ impl Scene {
         Scene::before(Durable::start_many(count)?, &launch(profile, times))
     }
 
+    /// One instance under profile `pdwfs`, and a proxy with this fault, if any.
+    pub(crate) fn mutated(times: &[&str], mutant: Option<&str>) -> io::Result<Scene> {
+        let plain = launch("pdwfs", times);
+        Scene::before(Durable::start_many(1)?, &mutant.map_or(plain.clone(), |mutant| plain.mutant(mutant)))
+    }
+
     /// Before instances that are there already, as `launch` says but for the upstreams.
     pub(crate) fn before(instances: Vec<Durable>, launch: &Launch) -> io::Result<Scene> {
         let faults = instances.iter().map(|instance| FaultProxy::start(instance.address()));
