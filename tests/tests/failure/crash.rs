@@ -109,5 +109,6 @@ fn requests_to_other_instances_keep_their_pace() -> io::Result<()> {
     }
     let during = load.take();
     assert!(during[0].errors.is_empty(), "{}", during[0]);
-    (1..INSTANCES).try_for_each(|at| during[at].demand_unharmed(&before[at], 3.0))
+    let after = load.watch(Duration::from_secs(full_or(5, 1)));
+    (1..INSTANCES).try_for_each(|at| during[at].demand_unharmed(&[&before[at], &after[at]], 3.0))
 }
