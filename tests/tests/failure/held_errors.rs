@@ -9,20 +9,15 @@ use pdw_tests::durable::{Durable, addresses};
 use pdw_tests::proxy::Proxy;
 use pdw_tests::trouble::Trouble;
 
-use crate::scene::{LIMIT, Scene, at_once, heard, launch};
+use crate::scene::{LIMIT, Scene, at_once, heard, launch, on_small_disk};
 
 /// How long a trouble lasts.
 const SPELL: Duration = Duration::from_millis(700);
 
-/// Troubles of which an instance tells, but for one that ends by itself.
-const TOLD: [Trouble; 6] = [
-    Trouble::OutOfMemory,
-    Trouble::ReadOnly,
-    Trouble::MasterDown,
-    Trouble::NoReplicas,
-    Trouble::MisConfigured,
-    Trouble::Busy,
-];
+/// Troubles, but for the one that ends by itself.
+fn told() -> Vec<Trouble> {
+    Trouble::ALL.into_iter().filter(|trouble| *trouble != Trouble::Loading).collect()
+}
 
 fn start(times: &[&str]) -> io::Result<([Durable; 1], Proxy)> {
     let instances = [Durable::start()?];
@@ -40,7 +35,7 @@ fn assert_waits(session: &mut Connection, trouble: Trouble) -> io::Result<()> {
 
 #[test]
 fn a_request_waits_until_the_trouble_is_over() -> io::Result<()> {
-    at_once(&TOLD, |trouble| {
+    at_once(&told(), |trouble| {
         let (mut instances, proxy) = start(&[])?;
         let mut session = proxy.connect()?;
         session.demand(&["SET", "k", "before"])?;
@@ -58,8 +53,8 @@ fn a_request_waits_until_the_trouble_is_over() -> io::Result<()> {
 #[test]
 fn a_transaction_waits_as_a_whole() -> io::Result<()> {
     // A replica without a master answers reads in its own way only.
-    let told: Vec<_> = TOLD.into_iter().filter(|trouble| *trouble != Trouble::MasterDown).collect();
-    at_once(&told, |trouble| {
+    let writable: Vec<_> = told().into_iter().filter(|trouble| *trouble != Trouble::MasterDown).collect();
+    at_once(&writable, |trouble| {
         let (mut instances, proxy) = start(&[])?;
         let mut session = proxy.connect()?;
         session.demand(&["SET", "k", "before"])?;
@@ -103,7 +98,7 @@ fn a_load_on_an_instance_that_restarts_and_loads_sees_no_error() -> io::Result<(
 
 #[test]
 fn after_the_patience_the_instances_own_words_are_given() -> io::Result<()> {
-    at_once(&TOLD, |trouble| {
+    at_once(&told(), |trouble| {
         let (mut instances, proxy) = start(&["patience = '1s'", "connect_timeout = '1s'"])?;
         let mut session = proxy.connect()?;
         session.demand(&["SET", "k", "before"])?;
@@ -201,13 +196,7 @@ fn rejected(instance: &Durable) -> io::Result<u64> {
 
 #[test]
 fn on_a_full_disk_requests_wait_for_room() -> io::Result<()> {
-    let mut instance = match Durable::start_on_small_disk() {
-        Ok(instance) => instance,
-        Err(error) => {
-            pdw_tests::skipped(&format!("no small disk: {error}"));
-            return Ok(());
-        }
-    };
+    let Some(mut instance) = on_small_disk() else { return Ok(()) };
     let proxy = launch("pdwfs", &[]).upstreams(&[instance.address().clone()]).start()?;
     let mut session = proxy.connect()?;
     session.demand(&["SET", "k", "v"])?;

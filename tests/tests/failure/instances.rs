@@ -9,7 +9,7 @@ use pdw_tests::durable::{Durable, addresses};
 use pdw_tests::instance::Server;
 use pdw_tests::trouble::Trouble;
 
-use crate::scene::{LIMIT, NOT_SENT, Scene, UNKNOWN, assert_error, assert_fine, at_once, launch};
+use crate::scene::{LIMIT, NOT_SENT, Scene, UNKNOWN, assert_error, assert_fine, at_once, launch, on_small_disk};
 
 #[test]
 fn an_instance_that_is_down_at_the_start_is_waited_for_under_pdwfs() -> io::Result<()> {
@@ -97,13 +97,7 @@ fn a_frozen_instance_is_answered_for_in_time_and_its_late_reply_is_nobodys() -> 
 
 #[test]
 fn a_full_disk_is_passed_on_under_redis() -> io::Result<()> {
-    let mut instance = match Durable::start_on_small_disk() {
-        Ok(instance) => instance,
-        Err(error) => {
-            pdw_tests::skipped(&format!("no small disk: {error}"));
-            return Ok(());
-        }
-    };
+    let Some(mut instance) = on_small_disk() else { return Ok(()) };
     let proxy = launch("redis", &[]).upstreams(&[instance.address().clone()]).start()?;
     let mut session = proxy.connect()?;
     session.demand(&["SET", "k", "v"])?;

@@ -11,6 +11,7 @@ use pdw_tests::fault::{End, FaultProxy, Way};
 use pdw_tests::latency::keys_at;
 use pdw_tests::proxy::{Launch, Proxy};
 use pdw_tests::reply::Value;
+use pdw_tests::skipped;
 use pdw_tests::versions::Route;
 
 /// How long a client waits: longer than any patience of these tests.
@@ -116,6 +117,11 @@ pub(crate) fn at_once<T: Copy + Send>(cases: &[T], work: impl Fn(T) -> io::Resul
         // All are joined before any is looked at.
         joined.collect::<Vec<_>>().into_iter().collect()
     })
+}
+
+/// An instance whose disk a test can fill; none, and a line that says so, where it may not mount.
+pub(crate) fn on_small_disk() -> Option<Durable> {
+    Durable::start_on_small_disk().map_err(|error| skipped(&format!("no small disk: {error}"))).ok()
 }
 
 /// The next reply, as text for people.
