@@ -59,12 +59,17 @@ fn labels() -> Vec<(&'static str, String)> {
         (Label::Command, "commands, in lower case"),
         (Label::Upstream, "upstreams as they are configured"),
         (Label::Refusal, "for `pdw_refusals_total`: why the proxy refused, as the refusals are named"),
-        (Label::Error, "for `pdw_upstream_errors_total`: the first word of the error reply, such as `WRONGTYPE`"),
+        (
+            Label::Error,
+            "for `pdw_upstream_errors_total` and `pdw_retries_total`: the first word of the error reply, such as `WRONGTYPE`",
+        ),
         (Label::Close, "why a session was closed"),
         (Label::Side, ""),
         (Label::Lane, ""),
         (Label::LinkState, ""),
         (Label::Buffer, ""),
+        (Label::Repeat, ""),
+        (Label::Fence, ""),
         (Label::Version, "the program's version"),
     ];
     all.map(|(label, words)| (label.name(), label.fixed().map_or_else(|| words.to_owned(), listed))).to_vec()

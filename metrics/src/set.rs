@@ -289,9 +289,9 @@ mod tests {
     #[test]
     fn each_lane_and_state_has_a_cell_of_its_own() {
         let lanes = [Lane::Shared, Lane::Bulk, Lane::Pinned, Lane::Control];
-        let states =
-            [LinkState::Waiting, LinkState::Connecting, LinkState::Proving, LinkState::Ready, LinkState::Retiring];
+        use LinkState::{Connecting, Proving, Ready, Retiring, Silent, Waiting};
+        let states = [Waiting, Connecting, Proving, Ready, Silent, Retiring];
         let cells: Vec<usize> = lanes.iter().flat_map(|lane| states.map(|state| lane.cell(state))).collect();
-        assert_eq!(cells, (0..20).collect::<Vec<_>>());
+        assert_eq!(cells, (0..24).collect::<Vec<_>>());
     }
 }

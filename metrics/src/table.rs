@@ -136,6 +136,8 @@ values! {
         Proving = "proving",
         /// Takes requests.
         Ready = "ready",
+        /// Owes replies and says nothing; a fresh connection is tried beside it.
+        Silent = "silent",
         /// Takes no new requests, waits for its last replies.
         Retiring = "retiring",
     }
@@ -157,6 +159,26 @@ values! {
     }
 }
 
+values! {
+    /// Whether a repeated request's reply is the one it would have been.
+    Repeat {
+        /// It is.
+        Same = "same",
+        /// It tells how much was changed, which may be less the second time.
+        MayDiffer = "may_differ",
+    }
+}
+
+values! {
+    /// What an instance says to a fence.
+    Fence {
+        /// It may not be told.
+        Refused = "refused",
+        /// Nothing of the lost link will be carried out any more.
+        Confirmed = "confirmed",
+    }
+}
+
 /// A label: its name, and where its values come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Label {
@@ -168,6 +190,10 @@ pub enum Label {
     LinkState,
     /// [`Buffer`].
     Buffer,
+    /// [`Repeat`].
+    Repeat,
+    /// [`Fence`].
+    Fence,
     /// Commands: [`Names::commands`](crate::Names::commands).
     Command,
     /// Configured upstreams: [`Names::upstreams`](crate::Names::upstreams).
@@ -190,6 +216,8 @@ impl Label {
             Label::Lane => "lane",
             Label::LinkState => "state",
             Label::Buffer => "buffer",
+            Label::Repeat => "reply",
+            Label::Fence => "outcome",
             Label::Command => "command",
             Label::Upstream => "upstream",
             Label::Refusal | Label::Error => "kind",
@@ -205,6 +233,8 @@ impl Label {
             Label::Lane => Some(Lane::VALUES),
             Label::LinkState => Some(LinkState::VALUES),
             Label::Buffer => Some(Buffer::VALUES),
+            Label::Repeat => Some(Repeat::VALUES),
+            Label::Fence => Some(Fence::VALUES),
             _ => None,
         }
     }
@@ -260,6 +290,8 @@ metrics! {
             "Shared links closed to new requests because a large reply turned up on them.";
         Sheds: "pdw_sheds_total", Counter, Number, [], Sum,
             "Sessions closed because the ceiling on memory was reached.";
+        Silences: "pdw_link_silences_total", Counter, Number, [], Sum,
+            "Times a link with unanswered requests was silent for so long that a fresh connection was tried beside it.";
         Stalls: "pdw_stalls_total", Counter, Number, [], Sum,
             "Sessions closed because a large value of theirs stood still while its link was wanted.";
         LinkWrites: "pdw_link_writes_total", Counter, Number, [], Sum,
@@ -298,6 +330,12 @@ metrics! {
             "Error replies that the proxy itself gave, by kind.";
         Errors: "pdw_upstream_errors_total", Counter, Number, [Error], Sum,
             "Error replies received from upstreams, by their first word.";
+        Repeats: "pdw_repeats_total", Counter, Number, [Repeat], Sum,
+            "Requests sent again because their link was lost, by whether the reply is the one it would have been: an integer may differ.";
+        Retries: "pdw_retries_total", Counter, Number, [Error], Sum,
+            "Error replies of upstreams that were not handed on because the request is tried again, by their first word.";
+        Fences: "pdw_fences_total", Counter, Number, [Fence], Sum,
+            "Lost links that an instance was told to forget before anything else was sent to it, by whether it did.";
         ReceivedBytes: "pdw_received_bytes_total", Counter, Bytes, [Side], Sum,
             "Bytes read from sockets: from clients (requests) and from upstreams (replies).";
         SentBytes: "pdw_sent_bytes_total", Counter, Bytes, [Side], Sum,

@@ -12,8 +12,10 @@
 //! each other on two paths.
 
 use crate::command::{self, CommandSpec, Treatment};
-use crate::link::{Lane, Link, Target};
+use crate::link::{Lane, Link};
+use crate::memory::Pressure;
 use crate::order::{End, LinkKey, Order, Output, SessionKey};
+use crate::part::Target;
 use crate::place::{Located, Shard};
 use crate::plan;
 use crate::refusal::Refusal;
@@ -45,7 +47,7 @@ impl Traffic {
         bytes: &[u8],
         need: usize,
     ) -> Cut {
-        if scan.arriving().is_none_or(|size| size < setup.limits.large_min) {
+        if scan.arriving().is_none_or(|size| size < self.cut_min(setup)) {
             return Cut::No;
         }
         if self.is_discarding(key) {
@@ -65,6 +67,17 @@ impl Traffic {
         scan.pass_argument();
         self.relay(End::Session(key), End::Link(lane), (need - bytes.len()) as u64);
         Cut::Taken
+    }
+
+    /// Values from this size on pass through without being held. What may have to be sent again is held
+    /// rather, as long as there is room.
+    fn cut_min(&self, setup: &Setup) -> usize {
+        let roomy = self.budget.pressure == Pressure::None;
+        if setup.holds() && roomy {
+            setup.limits.retain_max.max(setup.limits.large_min)
+        } else {
+            setup.limits.large_min
+        }
     }
 
     /// The lane that the middle of a request goes to.
@@ -141,7 +154,7 @@ impl Traffic {
         }
         let Some(lane) = self.lane_for(setup, shard, key) else { return Flow::Again };
         let pending = self.push_pending(key);
-        self.send_on_lane(lane, Target::Request(pending, 0), request.bytes);
+        self.append_to_lane(lane, Target::Request(pending, 0), request.bytes);
         self.pause(key, Pause::Lane);
         Flow::Next
     }
@@ -196,7 +209,7 @@ impl Traffic {
         let wanted = upstream.bulk_waiting.len() > upstream.bulk.iter().filter(opening).count();
         let may_open = self.now >= upstream.bulk_rest && self.is_ready(upstream);
         if wanted && may_open && upstream.bulk.len() < setup.limits.bulk_lanes {
-            let key = self.links.insert(Link::new(index, Lane::Bulk, self.now));
+            let key = self.links.insert(Link::new(index, Lane::Bulk, self.now).keeping(setup.holds()));
             self.upstreams[index].bulk.push(key);
             self.connect_if_due(setup, key);
         }
@@ -235,18 +248,24 @@ impl Traffic {
         self.freed_lanes.push(link.upstream);
     }
 
+    /// Adds a request to a lane of which not all passes here, or that belongs to such a transaction.
+    pub(crate) fn send_on_lane(&mut self, lane: LinkKey, target: Target, bytes: &[u8]) {
+        self.append_to_lane(lane, target, bytes);
+        self.links.get_mut(lane).into_iter().for_each(|link| link.batch.never_again());
+    }
+
     /// Adds a request to a lane. It has no deadline: how long a large value takes is its client's affair,
     /// until others wait for the lane.
-    pub(crate) fn send_on_lane(&mut self, lane: LinkKey, target: Target, bytes: &[u8]) {
+    fn append_to_lane(&mut self, lane: LinkKey, target: Target, bytes: &[u8]) {
         self.last_id += 1;
         let Some(link) = self.links.get_mut(lane) else { return };
-        link.append(self.last_id, target, Time::NEVER, |out| out.extend_from_slice(bytes));
+        link.batch.append(self.last_id, target, Time::NEVER, |out| out.extend_from_slice(bytes));
         self.write_lane(lane);
     }
 
     fn extend_lane(&mut self, lane: LinkKey, bytes: &[u8]) {
         let Some(link) = self.links.get_mut(lane) else { return };
-        link.extend(bytes);
+        link.batch.extend(bytes);
         self.write_lane(lane);
     }
 
@@ -281,7 +300,7 @@ impl Traffic {
     pub(crate) fn abandon_lane(&mut self, setup: &Setup, lane: LinkKey, amid: bool) {
         let Some(link) = self.links.get_mut(lane) else { return };
         link.owner = None;
-        if !amid && link.in_flight() == 0 && link.unsent() == 0 {
+        if !amid && link.batch.in_flight() == 0 && link.batch.unsent() == 0 {
             self.free_lane(lane);
         } else {
             self.close_lane(setup, lane);

@@ -2,8 +2,8 @@
 
 use crate::command::info::parse_commands;
 use crate::command::{CommandId, Transaction, Treatment, Unknown, looks_like_http};
-use crate::link::Target;
 use crate::order::SessionKey;
+use crate::part::Target;
 use crate::place::Shard;
 use crate::plan::{self, Plan};
 use crate::refusal::Refusal;
@@ -129,7 +129,7 @@ impl Traffic {
         write::request(&mut text, 3, [b"COMMAND".as_slice(), b"INFO", &name].into_iter());
         self.lookups.insert(lookup, (name, vec![session]));
         let link = self.control_link(setup, 0);
-        self.send_on(setup, link, Target::Table(lookup), |out| out.extend_from_slice(&text));
+        self.send_own(setup, link, Target::Table(lookup), |out| out.extend_from_slice(&text));
     }
 
     /// The upstream has told what it knows of a command.

@@ -5,17 +5,22 @@
 //!
 //! The map of the crate is in `ARCHITECTURE.md`; the door is [`Router`].
 
+mod batch;
 mod bulk;
+mod circuit;
 pub mod command;
 mod dispatch;
+mod fence;
 pub mod frame;
 mod gather;
 pub mod limits;
 mod link;
 mod local;
+mod loss;
 mod memory;
 pub mod mutant;
 mod order;
+mod part;
 mod pending;
 pub mod place;
 mod plan;
@@ -23,6 +28,7 @@ mod pool;
 mod proof;
 mod refusal;
 mod relay;
+mod repeat;
 pub mod resp;
 mod router;
 mod session;

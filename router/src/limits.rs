@@ -19,6 +19,10 @@ pub struct Limits {
     pub multi_max: usize,
     /// A value of at least this size is large: it passes through a Bulk lane and is never held.
     pub large_min: usize,
+    /// Longest request that is kept to be sent again if its link is lost.
+    pub retain_max: usize,
+    /// Bytes of unsent and kept requests of all links past which sessions are not read.
+    pub retain_total: usize,
     /// Bulk lanes of a worker to each upstream.
     pub bulk_lanes: usize,
     /// How long a large value may stand still while others wait for its link.
@@ -43,6 +47,8 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// After this long without a request, a link is tried with a PING.
     pub ping_interval: Duration,
+    /// With requests unanswered and nothing arriving for this long, a fresh connection is tried beside a link.
+    pub probe_after: Duration,
     /// With requests unanswered and nothing arriving for this long, a link is given up.
     pub link_dead: Duration,
 }
@@ -56,6 +62,8 @@ impl Default for Limits {
             args_max: 1 << 20,
             multi_max: 1 << 20,
             large_min: 64 << 10,
+            retain_max: 1 << 20,
+            retain_total: 256 << 20,
             bulk_lanes: 2,
             stall_max: Duration::from_secs(10),
             session_pending_max: 1024,
@@ -65,9 +73,10 @@ impl Default for Limits {
             sessions_max: 100_000,
             patience: Duration::from_secs(60),
             reconnect_min: Duration::from_millis(50),
-            reconnect_max: Duration::from_secs(5),
+            reconnect_max: Duration::from_millis(800),
             connect_timeout: Duration::from_secs(5),
             ping_interval: Duration::from_secs(30),
+            probe_after: Duration::from_secs(1),
             link_dead: Duration::from_secs(120),
         }
     }
@@ -86,6 +95,8 @@ impl Limits {
             (self.request_max <= 1 << 31, "limits.request_max must be at most 2GiB"),
             (self.session_pending_max >= 1, "limits.session_pending_max must be at least 1"),
             (self.reconnect_min <= self.reconnect_max, "reconnect_min must be at most reconnect_max"),
+            (self.retain_max <= self.retain_total, "limits.retain_max must be at most limits.retain_total"),
+            (self.probe_after <= self.link_dead, "probe_after must be at most link_dead"),
             (self.ping_interval < self.link_dead, "ping_interval must be below link_dead"),
         ];
         rules.iter().filter(|(holds, _)| !holds).map(|(_, sentence)| *sentence).collect()

@@ -31,6 +31,8 @@ pub(crate) enum Pressure {
 pub(crate) struct Budget {
     headroom: usize,
     pub(crate) pressure: Pressure,
+    /// As many bytes of requests are kept as may be.
+    pub(crate) retain_full: bool,
     /// Under pressure: when to measure again though nothing comes in.
     again: Option<Time>,
 }
@@ -67,10 +69,23 @@ impl Traffic {
             held if held >= max / 4 * 3 => Pressure::Tight,
             _ => Pressure::None,
         };
+        let room = self.measure_kept(setup);
         // Half of what is left to the next mark, so that the mark is not overrun by far.
-        self.budget.headroom = (max / 4 * 3).saturating_sub(held).max(max / 64) / 2;
-        let tight = self.budget.pressure != Pressure::None;
+        self.budget.headroom = (max / 4 * 3).saturating_sub(held).max(max / 64).min(room) / 2;
+        let tight = self.budget.pressure != Pressure::None || self.budget.retain_full;
         self.budget.again = tight.then(|| Time::from_micros(self.now.micros() + MEASURE_MICROS));
+    }
+
+    /// Counts what is kept of requests; how much more may be. Sessions that waited for it to become less are
+    /// read again.
+    fn measure_kept(&mut self, setup: &Setup) -> usize {
+        let total = setup.limits.retain_total;
+        let kept: usize = self.links.values().map(|link| link.batch.kept()).sum();
+        let was_full = std::mem::replace(&mut self.budget.retain_full, kept >= total);
+        if was_full && !self.budget.retain_full {
+            self.resumable.extend(self.upstreams.iter_mut().flat_map(|upstream| upstream.waiting.drain(..)));
+        }
+        total.saturating_sub(kept).max(total / 64)
     }
 
     /// Measures again if it is time to.

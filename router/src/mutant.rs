@@ -26,6 +26,16 @@ pub enum Mutant {
     StaleDeadline,
     /// A skipped tail is miscounted by one.
     MiscountedSkip,
+    /// A lost link is not fenced before its requests are repeated.
+    MissingFence,
+    /// Whatever was on a lost link is repeated, counting commands too.
+    RepeatedAnything,
+    /// What is sent again is sent whatever its deadline.
+    RepeatAfterDeadline,
+    /// Now and then a request is answered twice.
+    AnsweredTwice,
+    /// A session's next request for a shard does not wait for the one before it.
+    HoldOvertakes,
     /// PDWFS.md section 5: every key is hashed on its own.
     HashEachKey,
     /// PDWFS.md section 5: a transaction goes to its last key's home, SMEMBERS asks one shard.
@@ -36,7 +46,7 @@ pub enum Mutant {
     EachQueuedHome,
 }
 
-const NAMES: [(&str, Mutant); 13] = [
+const NAMES: [(&str, Mutant); 18] = [
     ("lost-reply", Mutant::LostReply),
     ("swapped-replies", Mutant::SwappedReplies),
     ("reorder-over-paths", Mutant::ReorderOverPaths),
@@ -46,6 +56,11 @@ const NAMES: [(&str, Mutant); 13] = [
     ("wrong-gather-order", Mutant::WrongGatherOrder),
     ("stale-deadline", Mutant::StaleDeadline),
     ("miscounted-skip", Mutant::MiscountedSkip),
+    ("missing-fence", Mutant::MissingFence),
+    ("repeated-anything", Mutant::RepeatedAnything),
+    ("repeat-after-deadline", Mutant::RepeatAfterDeadline),
+    ("answered-twice", Mutant::AnsweredTwice),
+    ("hold-overtakes", Mutant::HoldOvertakes),
     ("hash-each-key", Mutant::HashEachKey),
     ("last-key-home", Mutant::LastKeyHome),
     ("whole-file", Mutant::WholeFile),

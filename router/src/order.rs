@@ -103,6 +103,8 @@ pub enum Notice {
     UpstreamDown(usize, String),
     /// The upstream does not let this proxy's user run MULTI: transactions are refused.
     TransactionsForbidden(usize),
+    /// The upstream will not close a lost link on demand: what it may still have of it cannot be repeated.
+    Unfenced(usize),
     /// The upstream is this very proxy.
     UpstreamIsSelf(usize),
 }
@@ -115,6 +117,10 @@ impl fmt::Display for Notice {
             Self::TransactionsForbidden(index) => write!(
                 f,
                 "upstream {index} forbids MULTI to this user, so transactions are refused: allow it with 'ACL SETUSER <user> +multi +exec +discard'"
+            ),
+            Self::Unfenced(index) => write!(
+                f,
+                "upstream {index} does not let this user run CLIENT KILL, so after a lost link only reads are repeated: allow it with 'ACL SETUSER <user> +client|info +client|kill'"
             ),
             Self::UpstreamIsSelf(index) => {
                 write!(f, "upstream {index} is this proxy itself: correct the address in 'upstreams'")

@@ -12,9 +12,11 @@
 use crate::gather::{Gather, Join};
 use crate::mutant::Mutant;
 use crate::order::{End, LinkKey, Order, Output, SessionKey};
+use crate::place::Shards;
 use crate::refusal::Refusal;
 use crate::resp::write;
 use crate::router::{Setup, Traffic};
+use crate::session::Pause;
 use crate::time::Time;
 
 slotmap::new_key_type! {
@@ -30,6 +32,8 @@ pub(crate) struct Pending {
     next: Option<PendingKey>,
     arrived: Time,
     answer: Answer,
+    /// Where it is being carried out, if its session has to wait for that.
+    busy: Shards,
     /// The link that is not read until it is this request's turn.
     parked: Option<LinkKey>,
 }
@@ -55,8 +59,14 @@ enum Answer {
 impl Traffic {
     /// Puts a request at the end of its session's order.
     pub(crate) fn push_pending(&mut self, session_key: SessionKey) -> PendingKey {
-        let pending =
-            Pending { session: session_key, next: None, arrived: self.now, answer: Answer::Awaited, parked: None };
+        let pending = Pending {
+            session: session_key,
+            next: None,
+            arrived: self.now,
+            answer: Answer::Awaited,
+            busy: Shards::NONE,
+            parked: None,
+        };
         let key = self.pendings.insert(pending);
         let Some(session) = self.sessions.get_mut(session_key) else { return key };
         let before = session.last.replace(key);
@@ -66,6 +76,25 @@ impl Traffic {
             None => session.first = Some(key),
         }
         key
+    }
+
+    /// Has a session's later requests for these shards wait for this one, and says whether it has to wait
+    /// itself. A request that is tried again or repeated may not be overtaken.
+    pub(crate) fn must_take_turns(&mut self, setup: &Setup, key: SessionKey, shards: Shards) -> bool {
+        let Some(session) = self.sessions.get_mut(key).filter(|_| setup.holds()) else { return false };
+        let waits = session.busy.meets(shards) && !setup.mutation.is(Mutant::HoldOvertakes);
+        if waits {
+            session.paused = Some(Pause::Shard);
+        }
+        waits
+    }
+
+    /// Notes where a request is carried out.
+    pub(crate) fn occupy(&mut self, setup: &Setup, key: PendingKey, shards: Shards) {
+        let Some(pending) = self.pendings.get_mut(key).filter(|_| setup.holds()) else { return };
+        pending.busy = shards;
+        let session = self.sessions.get_mut(pending.session);
+        session.into_iter().for_each(|session| session.busy = session.busy.with(shards));
     }
 
     /// Makes a request wait for several replies that become one.
@@ -86,6 +115,11 @@ impl Traffic {
             return;
         };
         match &mut pending.answer {
+            Answer::Awaited if setup.mutation.is(Mutant::AnsweredTwice) && self.last_id.is_multiple_of(29) => {
+                let session = pending.session;
+                self.answer(setup, key, |out| out.extend_from_slice(reply));
+                self.answer_new(setup, session, |out| out.extend_from_slice(reply));
+            }
             Answer::Awaited => self.answer(setup, key, |out| out.extend_from_slice(reply)),
             Answer::Gathering(gather) => {
                 if gather.accept(part, reply) {
@@ -122,6 +156,13 @@ impl Traffic {
         let Some(pending) = self.pendings.get_mut(key) else { return };
         let session_key = pending.session;
         let Some(session) = self.sessions.get_mut(session_key) else { return };
+        let busy = std::mem::take(&mut pending.busy);
+        if !busy.is_empty() {
+            session.busy = session.busy.without(busy);
+            if session.paused == Some(Pause::Shard) {
+                self.resumable.push(session_key);
+            }
+        }
         if session.first == Some(key) {
             self.buffers.provide(&mut session.out);
             reply(&mut session.out);

@@ -1,13 +1,14 @@
 //! What a new link has to show before anything travels on it.
 
-use crate::link::{Lane, Stage};
+use crate::fence::Badge;
+use crate::link::{Lane, Stage, Standing};
+use crate::loss::Loss;
 use crate::order::{End, LinkKey, Notice, Order, Output};
 use crate::resp::{self, write};
 use crate::router::Traffic;
-use crate::upstream::Loss;
 
 impl Traffic {
-    /// Takes a reply to the probe: CLIENT SETNAME, MULTI, EXEC, PING.
+    /// Takes a reply to the probe: CLIENT SETNAME, MULTI, EXEC, PING, CLIENT INFO.
     pub(crate) fn prove(&mut self, key: LinkKey, reply: &[u8]) -> Result<(), Loss> {
         let Some(link) = self.links.get_mut(key) else { return Ok(()) };
         let index = link.upstream;
@@ -20,8 +21,10 @@ impl Traffic {
             0 => {}
             1 => link.proof.multi = reply == b"+OK\r\n",
             2 => link.proof.multi &= reply == b"*0\r\n",
-            _ if resp::is_error(reply) => return Err(Loss::Unusable),
+            3 if resp::is_error(reply) => return Err(Loss::Unusable),
+            3 => {}
             _ => {
+                link.badge = Badge::read(reply);
                 let multi = link.proof.multi;
                 self.proven(key, index, multi);
             }
@@ -42,7 +45,8 @@ impl Traffic {
         let Some(link) = self.links.get_mut(key) else { return };
         link.stage = Stage::Ready;
         link.dirty = true;
-        if link.lane == Lane::Shared {
+        link.heard = self.now;
+        if link.lane == Lane::Shared && link.standing != Standing::Candidate {
             self.outputs.push_back(Output::Notice(Notice::UpstreamReady(index)));
         }
         self.freed_lanes.push(index);
@@ -51,13 +55,14 @@ impl Traffic {
 }
 
 /// What a new link has to answer before anything travels on it. With MULTI forbidden by the
-/// instance's ACL the commands of a "transaction" would be applied one by one, hence the proof. It
-/// is empty: a proxy answers it without its own upstreams, none of which may delay the others.
+/// instance's ACL the commands of a "transaction" would be applied one by one, hence the proof; CLIENT INFO
+/// is for the fence. It is empty: a proxy answers it without its own upstreams, none of which may delay the others.
 pub(crate) fn probe(name: &str) -> Vec<u8> {
     let mut probe = Vec::new();
     write::request(&mut probe, 3, [b"CLIENT".as_slice(), b"SETNAME", name.as_bytes()].into_iter());
     for command in [b"MULTI".as_slice(), b"EXEC", b"PING"] {
         write::request(&mut probe, 1, [command].into_iter());
     }
+    write::request(&mut probe, 2, [b"CLIENT".as_slice(), b"INFO"].into_iter());
     probe
 }

@@ -117,7 +117,7 @@ impl Traffic {
     fn awaited_owner(&self, key: LinkKey) -> Option<SessionKey> {
         let link = self.links.get(key)?;
         let cut = self.sessions.get(link.owner?)?.cut;
-        link.owner.filter(|_| (cut || link.in_flight() == 0) && !self.is_moving(key))
+        link.owner.filter(|_| (cut || link.batch.in_flight() == 0) && !self.is_moving(key))
     }
 
     /// Sessions that keep a lane and send nothing while others wait for it, and when that is too long.
@@ -162,7 +162,7 @@ impl Traffic {
         let ((End::Link(key), _) | (_, End::Link(key))) = (relay.from, relay.to) else { return false };
         self.links.get(key).is_some_and(|link| match link.lane {
             Lane::Bulk => !self.upstreams[link.upstream].bulk_waiting.is_empty(),
-            _ => link.in_flight() > 1,
+            _ => link.batch.in_flight() > 1,
         })
     }
 
@@ -184,6 +184,6 @@ impl Traffic {
 
     /// Closes a lane on purpose.
     pub(crate) fn close_lane(&mut self, setup: &Setup, lane: LinkKey) {
-        self.give_up(setup, lane, crate::upstream::Loss::Abandoned);
+        self.give_up(setup, lane, crate::loss::Loss::Abandoned);
     }
 }

@@ -19,6 +19,7 @@ use crate::plan::Scratch;
 use crate::pool::Pool;
 use crate::proof;
 use crate::relay::Relay;
+use crate::repeat::Postponed;
 use crate::resp::ScanLimits;
 use crate::session::{Partial, Session};
 use crate::stats::{Holding, Stats};
@@ -90,6 +91,8 @@ pub struct Router {
 #[derive(Debug)]
 pub(crate) struct Traffic {
     pub(crate) now: Time,
+    /// When it was looked before that: what has come since may have come any time after it.
+    pub(crate) before: Time,
     pub(crate) sessions: SlotMap<SessionKey, Session>,
     pub(crate) pendings: SlotMap<PendingKey, Pending>,
     pub(crate) links: SlotMap<LinkKey, Link>,
@@ -134,14 +137,14 @@ impl Router {
 
     /// A client has connected.
     pub fn open_session(&mut self, now: Time) -> SessionKey {
-        self.traffic.now = now;
+        self.traffic.advance(&self.setup, now);
         self.traffic.open_session(&self.setup)
     }
 
     /// Something happened.
     pub fn handle(&mut self, now: Time, input: Input<'_>) {
         let (setup, traffic) = (&self.setup, &mut self.traffic);
-        traffic.now = now;
+        traffic.advance(setup, now);
         match input {
             Input::SessionBytes(key, bytes) => traffic.session_bytes(setup, key, bytes),
             Input::SessionWritten(key, bytes) => traffic.session_written(setup, key, bytes),
@@ -220,7 +223,7 @@ impl Router {
     /// Request bytes that wait to be written to a link. What is past its deadline at `now` is
     /// taken out first, so `now` must be read in the same turn as the write.
     pub fn link_output(&mut self, now: Time, key: LinkKey) -> &[u8] {
-        self.traffic.now = now;
+        self.traffic.advance(&self.setup, now);
         self.traffic.drop_stale(&self.setup, key);
         self.settle();
         self.traffic.link_output(key)
@@ -278,6 +281,7 @@ impl Traffic {
     fn new(setup: &Setup, now: Time) -> Self {
         let mut traffic = Self {
             now,
+            before: now,
             sessions: SlotMap::with_key(),
             pendings: SlotMap::with_key(),
             links: SlotMap::with_key(),
@@ -302,7 +306,7 @@ impl Traffic {
             stats: Stats::default(),
         };
         for index in 0..setup.homes.shards() {
-            traffic.add_upstream(index);
+            traffic.add_upstream(setup, index);
         }
         traffic
     }
@@ -310,11 +314,13 @@ impl Traffic {
     pub(crate) fn holding(&self) -> Holding {
         let mut holding = Holding { sessions: self.sessions.len(), pending: self.pendings.len(), ..Holding::default() };
         for link in self.links.values() {
-            holding.in_flight += link.in_flight();
-            holding.batch_bytes += link.batch_bytes();
+            holding.in_flight += link.batch.in_flight();
+            holding.batch_bytes += link.batch.memory();
             holding.reply_bytes += link.reply_bytes();
             holding.links[link.lane as usize][link.stage_index()] += 1;
         }
+        let postponed = self.upstreams.iter().flat_map(|upstream| &upstream.postponed);
+        holding.batch_bytes += postponed.map(Postponed::bytes).sum::<usize>();
         holding.reply_bytes += self.pendings.values().map(Pending::bytes).sum::<usize>();
         for session in self.sessions.values() {
             holding.request_bytes += session.request_bytes();

@@ -15,6 +15,7 @@ use crate::memory::Pressure;
 use crate::mutant::Mutant;
 use crate::order::{End, LinkKey, Order, Output, SessionKey};
 use crate::pending::PendingKey;
+use crate::place::Shards;
 use crate::refusal::Refusal;
 use crate::resp::{ProtocolError, RequestScan, Scanned, write};
 use crate::router::{Setup, Traffic};
@@ -51,6 +52,8 @@ pub(crate) struct Session {
     pub(crate) ordered: bool,
     /// An order to write is on its way to the driver.
     pub(crate) dirty: bool,
+    /// Shards that have a request of it, where one at a time is the rule.
+    pub(crate) busy: Shards,
     /// Requests that are not answered yet.
     pub(crate) pending: u32,
     pub(crate) first: Option<PendingKey>,
@@ -79,6 +82,8 @@ pub(crate) enum Pause {
     Limit,
     /// Something outside of it: a batch that is full, a command that is being looked up.
     Waiting,
+    /// Its next request is for a shard that has one of it, where one at a time is the rule.
+    Shard,
     /// Its next request takes another path than its unanswered ones.
     Own,
     /// Its next request needs a Bulk lane, or the last one on its lane is not answered.
@@ -109,7 +114,7 @@ impl Session {
     fn may_resume(&self) -> bool {
         match self.paused {
             None => false,
-            Some(Pause::Limit | Pause::Waiting) => true,
+            Some(Pause::Limit | Pause::Waiting | Pause::Shard) => true,
             Some(Pause::Own | Pause::Lane) => self.first.is_none() && !self.cut,
         }
     }

@@ -1,12 +1,13 @@
 //! Carrying out a plan: each shard gets its part of a request, and the parts' replies are awaited.
 
 use crate::gather::Join;
-use crate::link::Target;
 use crate::mutant::Mutant;
 use crate::order::SessionKey;
+use crate::part::Target;
 use crate::pending::PendingKey;
-use crate::place::Shard;
+use crate::place::{Shard, Shards};
 use crate::plan::{Place, Plan, Scratch};
+use crate::refusal::Refusal;
 use crate::resp::{Request, write};
 use crate::router::{Setup, Traffic};
 use crate::session::Flow;
@@ -21,10 +22,16 @@ impl Traffic {
         plan: Plan,
         scratch: &mut Scratch,
     ) -> Flow {
-        if self.must_wait(setup, session, plan) {
+        let shards = shards_of(setup, plan, scratch);
+        if self.must_wait(setup, session, plan) || self.must_take_turns(setup, session, shards) {
             return Flow::Again;
         }
+        if self.is_too_late(setup) {
+            self.refuse(setup, session, &Refusal::NotSent);
+            return Flow::Next;
+        }
         let pending = self.push_pending(session);
+        self.occupy(setup, pending, shards);
         match plan {
             Plan::One(shard) => self.send_whole(setup, pending, shard, request),
             Plan::All(join) => self.send_everywhere(setup, pending, request, join),
@@ -110,6 +117,18 @@ impl Traffic {
                 self.send(setup, shard, target(), |out| write_part(out, request, prefix + step, prefix, step, own));
             }
         }
+    }
+}
+
+/// The shards that a plan concerns.
+fn shards_of(setup: &Setup, plan: Plan, scratch: &Scratch) -> Shards {
+    match plan {
+        Plan::One(shard) | Plan::Cursor { shard, .. } => Shards::one(shard),
+        Plan::All(_) => Shards::all(setup.homes.shards()),
+        Plan::Split { .. } => scratch.places.iter().fold(Shards::NONE, |shards, place| match place {
+            Place::At(shard) => shards.with(Shards::one(*shard)),
+            Place::Everywhere => Shards::all(setup.homes.shards()),
+        }),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::command::Repeat;
 use crate::refusal::REFUSAL_KINDS;
 
 /// Buckets of a [`Histogram`]: two per octave, the last one open.
@@ -74,6 +75,14 @@ pub struct Stats {
     pub links_lost: u64,
     /// Shared links taken out of service because of a large reply.
     pub links_retired: u64,
+    /// Requests sent again after their link was lost, indexed like [`REPEAT_KINDS`].
+    pub repeats: [u64; REPEAT_KINDS.len()],
+    /// Errors of upstreams that were not handed on, the request being tried again; indexed like [`ERROR_WORDS`].
+    pub retries: [u64; ERROR_WORDS.len()],
+    /// Fences that an instance refused, and that it confirmed.
+    pub fences: [u64; 2],
+    /// Links that were silent for too long with requests unanswered.
+    pub silences: u64,
     /// Sessions closed because the ceiling on memory was reached.
     pub sheds: u64,
     /// Sessions closed because a large value stood still while others waited.
@@ -154,8 +163,8 @@ pub struct Holding {
     pub pending: usize,
     /// Requests on links that are not answered yet, the proxy's own included.
     pub in_flight: usize,
-    /// Links by lane (shared, bulk, control) and stage (down, connecting, proving, ready).
-    pub links: [[usize; 4]; 3],
+    /// Links by lane (shared, bulk, control) and stage (down, connecting, proving, ready, silent).
+    pub links: [[usize; 5]; 3],
     /// Bytes of requests that are not whole, or wait to be looked at.
     pub request_bytes: usize,
     /// Bytes of transactions that wait for their EXEC.
@@ -173,6 +182,16 @@ impl Holding {
     }
 }
 
+/// Whether the reply to a repeated request is the one it would have had: an integer may not be.
+pub const REPEAT_KINDS: [&str; 2] = ["same", "may_differ"];
+
+/// Index of an error's first word in [`ERROR_WORDS`].
+fn error_word(error: &[u8]) -> usize {
+    let word = error.get(1..).unwrap_or_default().split(|byte| matches!(byte, b' ' | b'\r')).next();
+    let known = ERROR_WORDS.iter().position(|known| Some(known.as_bytes()) == word);
+    known.unwrap_or(ERROR_WORDS.len() - 1)
+}
+
 impl Stats {
     pub(crate) fn count_request(&mut self, command: usize) {
         if let Some(count) = self.requests.get_mut(command) {
@@ -188,9 +207,17 @@ impl Stats {
         if reply.first() != Some(&b'-') {
             return;
         }
-        let word = reply[1..].split(|byte| matches!(byte, b' ' | b'\r')).next().unwrap_or_default();
-        let known = ERROR_WORDS.iter().position(|known| known.as_bytes() == word);
-        self.upstream_errors[known.unwrap_or(ERROR_WORDS.len() - 1)] += 1;
+        self.upstream_errors[error_word(reply)] += 1;
+    }
+
+    /// Counts an error that is not handed on.
+    pub(crate) fn count_retry(&mut self, error: &[u8]) {
+        self.retries[error_word(error)] += 1;
+    }
+
+    /// Counts a request that is sent again.
+    pub(crate) fn count_repeat(&mut self, repeat: Repeat) {
+        self.repeats[usize::from(repeat == Repeat::MayDiffer)] += 1;
     }
 
     pub(crate) fn count_latency(&mut self, latency: Duration) {

@@ -3,14 +3,15 @@
 //! A reply's size is unknown when its request is sent. One that turns out large on the Shared link
 //! retires that link: new requests use a fresh one, and only those behind the value wait for it.
 
-use crate::link::{Lane, Link, Target};
+use crate::link::{Lane, Link, Standing};
+use crate::loss::Loss;
 use crate::order::{End, LinkKey, Order, Output, SessionKey};
+use crate::part::Target;
 use crate::pending::PendingKey;
 use crate::refusal::Refusal;
 use crate::resp::ReplyScan;
 use crate::router::{Setup, Traffic};
 use crate::time::Time;
-use crate::upstream::Loss;
 
 /// What becomes of a reply of which a large value is arriving.
 enum Course {
@@ -38,12 +39,16 @@ impl Traffic {
         if size < setup.limits.large_min || end <= bytes.len() {
             return Ok(0);
         }
-        let part = self.links.get(key).and_then(Link::front).ok_or(Loss::UnaskedReply)?;
+        let part = self.links.get(key).and_then(|link| link.batch.front()).ok_or(Loss::UnaskedReply)?;
         let missing = (end - bytes.len()) as u64;
         let course = self.course(part.target);
         if matches!(course, Course::Hold) && size <= setup.limits.request_buffer_max {
             return Ok(0);
         }
+        // From here on its transaction cannot be sent again.
+        self.hand_out_early(setup, key);
+        self.links.get_mut(key).into_iter().for_each(|link| link.batch.commit_front());
+        let course = self.course(part.target);
         self.retire_link(setup, key);
         match course {
             Course::Hold => {
@@ -74,7 +79,7 @@ impl Traffic {
 
     /// Answers the request whose reply is arriving with a refusal; the reply is for nobody any more.
     fn refuse_front(&mut self, setup: &Setup, key: LinkKey) {
-        let Some(part) = self.links.get_mut(key).and_then(Link::front_mut) else { return };
+        let Some(part) = self.links.get_mut(key).and_then(|link| link.batch.front_mut()) else { return };
         let target = std::mem::replace(&mut part.target, Target::Nobody);
         self.deliver_refusal(setup, target, &Refusal::GatherTooLong(setup.limits.request_buffer_max));
     }
@@ -110,7 +115,7 @@ impl Traffic {
     fn end_reply(&mut self, setup: &Setup, key: LinkKey) {
         let Some(link) = self.links.get_mut(key) else { return };
         link.last_value = false;
-        let part = link.take_answered();
+        let part = link.batch.take_answered();
         if let Some(pending) = link.end_stream() {
             let session = self.turn_of(pending).map(|(session, ..)| session);
             self.answer(setup, pending, |_| {});
@@ -126,15 +131,16 @@ impl Traffic {
     /// requests on it use the next one only when these are answered, so that none overtakes another.
     fn retire_link(&mut self, setup: &Setup, key: LinkKey) {
         let Some(link) = self.links.get_mut(key) else { return };
-        if link.lane != Lane::Shared || std::mem::replace(&mut link.retired, true) {
+        if link.lane != Lane::Shared || link.standing != Standing::Serving {
             return;
         }
+        link.standing = Standing::Retired;
         let index = link.upstream;
-        let waiting: Vec<PendingKey> = link.requests().collect();
+        let waiting: Vec<PendingKey> = link.batch.requests().collect();
         for pending in waiting {
             self.settle_first(pending);
         }
-        let next = self.links.insert(Link::new(index, Lane::Shared, self.now));
+        let next = self.links.insert(Link::new(index, Lane::Shared, self.now).keeping(setup.holds()));
         self.upstreams[index].shared = next;
         self.stats.links_retired += 1;
         self.connect_if_due(setup, next);
@@ -142,8 +148,8 @@ impl Traffic {
 
     /// A link has one reply less to wait for: a retired one may be closed, a lane be free.
     pub(crate) fn tidy_after_reply(&mut self, key: LinkKey) {
-        let Some(link) = self.links.get(key).filter(|link| link.in_flight() == 0) else { return };
-        if link.retired {
+        let Some(link) = self.links.get(key).filter(|link| link.batch.in_flight() == 0) else { return };
+        if link.standing == Standing::Retired {
             self.links.remove(key);
             self.outputs.push_back(Output::CloseLink(key));
         } else if link.is_free_lane() && link.lane == Lane::Bulk {
@@ -179,7 +185,7 @@ impl Link {
     /// The next reply goes to its session as it comes; its time cannot run out any more.
     fn begin_stream(&mut self, pending: PendingKey) {
         self.streaming = Some(pending);
-        if let Some(part) = self.front_mut() {
+        if let Some(part) = self.batch.front_mut() {
             part.deadline = Time::NEVER;
         }
     }

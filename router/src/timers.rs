@@ -1,12 +1,48 @@
 //! What is due when: connecting, probing, pinging, giving up.
 
-use crate::link::{Stage, Target};
+use std::time::Duration;
+
+use crate::link::{Stage, Standing};
+use crate::loss::Loss;
 use crate::order::LinkKey;
+use crate::part::Target;
 use crate::router::{Setup, Traffic};
 use crate::time::Time;
-use crate::upstream::Loss;
+
+fn heartbeat(setup: &Setup) -> Duration {
+    HEARTBEAT.min(setup.limits.patience / HEARTBEATS)
+}
+
+/// How often the driver looks in at least, so that "since the last look" means something.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// In any case so often within the patience.
+const HEARTBEATS: u32 = 32;
 
 impl Traffic {
+    /// It is `now`. A gap between two looks is the driver's absence: the process was stopped, or its machine
+    /// was. What came in meanwhile may be as old as the gap, and the silence in it was nobody's.
+    pub(crate) fn advance(&mut self, setup: &Setup, now: Time) {
+        if now <= self.now {
+            return;
+        }
+        let gap = now.since(self.now);
+        self.before = self.now;
+        self.now = now;
+        let absent = gap.saturating_sub(heartbeat(setup));
+        if absent >= HEARTBEAT / 2 {
+            self.links.values_mut().for_each(|link| link.heard = link.heard.after(absent).min(now));
+        }
+    }
+
+    /// Whether what came in just now may be past its time already.
+    pub(crate) fn is_too_late(&self, setup: &Setup) -> bool {
+        self.before.after(setup.limits.patience) <= self.now
+    }
+
+    fn heartbeat(&self, setup: &Setup) -> Option<Time> {
+        (!self.sessions.is_empty()).then(|| self.now.after(heartbeat(setup)))
+    }
+
     /// Does what is due.
     pub(crate) fn tick(&mut self, setup: &Setup) {
         let mut at = 0;
@@ -17,7 +53,10 @@ impl Traffic {
         }
         self.end_stalls(setup);
         self.measure_if_due(setup);
-        (0..self.upstreams.len()).for_each(|index| self.serve_lanes(setup, index));
+        for index in 0..self.upstreams.len() {
+            self.serve_lanes(setup, index);
+            self.serve_postponed(setup, index);
+        }
     }
 
     fn tick_link(&mut self, setup: &Setup, key: LinkKey) {
@@ -25,16 +64,21 @@ impl Traffic {
         self.expire(setup, key);
         let occupied = self.is_occupied(key);
         let Some(link) = self.links.get_mut(key) else { return };
+        let silent = link.silence_due(setup).is_some_and(|due| due <= self.now);
         match link.stage {
             Stage::Connecting(until) | Stage::Proving(until) if until <= self.now => {
                 self.give_up(setup, key, Loss::TooLate);
             }
-            Stage::Ready if occupied => {}
-            Stage::Ready if link.in_flight() > 0 && self.now >= link.heard.after(setup.limits.link_dead) => {
+            Stage::Ready | Stage::Silent if occupied => {}
+            Stage::Ready | Stage::Silent
+                if link.batch.in_flight() > 0 && self.now >= link.heard.after(setup.limits.link_dead) =>
+            {
                 self.give_up(setup, key, Loss::Silent);
             }
-            Stage::Ready if link.in_flight() == 0 && self.now >= link.heard.after(setup.limits.ping_interval) => {
-                self.send_on(setup, key, Target::Nobody, |out| out.extend_from_slice(b"*1\r\n$4\r\nPING\r\n"));
+            Stage::Ready if silent && link.standing == Standing::Candidate => self.promote_candidate(setup, key),
+            Stage::Ready if silent => self.note_silence(setup, key),
+            Stage::Ready if link.batch.in_flight() == 0 && self.now >= link.heard.after(setup.limits.ping_interval) => {
+                self.send_own(setup, key, Target::Nobody, |out| out.extend_from_slice(b"*1\r\n$4\r\nPING\r\n"));
             }
             _ => {}
         }
@@ -44,14 +88,23 @@ impl Traffic {
     pub(crate) fn next_timeout(&self, setup: &Setup) -> Option<Time> {
         let due = self.links.iter().map(|(key, link)| {
             let stage = match link.stage {
-                Stage::Ready if self.is_occupied(key) => Time::NEVER,
+                Stage::Ready | Stage::Silent if self.is_occupied(key) => Time::NEVER,
                 Stage::Down(when) => when,
                 Stage::Connecting(until) | Stage::Proving(until) => until,
-                Stage::Ready if link.in_flight() > 0 => link.heard.after(setup.limits.link_dead),
+                Stage::Ready if link.batch.in_flight() > 0 || link.standing == Standing::Candidate => {
+                    link.silence_due(setup).unwrap_or(link.heard.after(setup.limits.link_dead))
+                }
+                Stage::Silent => link.heard.after(setup.limits.link_dead),
                 Stage::Ready => link.heard.after(setup.limits.ping_interval),
             };
-            stage.min(link.next_deadline())
+            stage.min(link.batch.next_deadline())
         });
-        due.chain(self.next_stall(setup)).chain(self.next_lane_attempt()).chain(self.next_measure()).min()
+        let postponed = self.next_postponed();
+        due.chain(postponed)
+            .chain(self.heartbeat(setup))
+            .chain(self.next_stall(setup))
+            .chain(self.next_lane_attempt())
+            .chain(self.next_measure())
+            .min()
     }
 }

@@ -11,11 +11,11 @@
 //! own are dropped later; what arrived in one piece gets the server's own.
 
 use crate::command::{CommandId, Local, Transaction, Treatment};
-use crate::link::Target;
 use crate::mutant::Mutant;
 use crate::order::{LinkKey, SessionKey};
+use crate::part::Target;
 use crate::pending::PendingKey;
-use crate::place::Shard;
+use crate::place::{Shard, Shards};
 use crate::plan::{self, Plan};
 use crate::refusal::Refusal;
 use crate::resp::Request;
@@ -271,24 +271,26 @@ impl Traffic {
     }
 
     fn execute(&mut self, setup: &Setup, session: SessionKey, request: &Request<'_>) -> Flow {
-        let any = self.any_shard(setup, session);
+        let (any, late) = (self.any_shard(setup, session), self.is_too_late(setup));
         let Some(held) = self.held(session) else { return Flow::Next };
         if let Some(lane) = held.live {
             self.end_live(session, lane, request);
             return Flow::Next;
         }
         let shard = held.home.as_ref().map_or(any, |(shard, _)| *shard);
-        if !held.doomed && held.items.len() > 1 {
-            if self.is_full(setup, shard, session) {
+        if !held.doomed && held.items.len() > 1 && !late {
+            if self.is_full(setup, shard, session) || self.must_take_turns(setup, session, Shards::one(shard)) {
                 return Flow::Again;
             }
             self.send_transaction(setup, session, shard, request);
             return Flow::Next;
         }
-        let doomed = held.doomed;
+        let (doomed, empty) = (held.doomed, held.items.len() <= 1);
         self.answer_held(setup, session);
         self.drop_transaction(session);
-        if doomed {
+        if !doomed && !empty {
+            self.refuse(setup, session, &Refusal::NotSent);
+        } else if doomed {
             let text = "EXECABORT Transaction discarded because of previous errors.";
             self.refuse_as_redis(setup, session, text);
         } else {
@@ -300,6 +302,7 @@ impl Traffic {
     /// Sends MULTI, what is held, and EXEC without anything in between.
     fn send_transaction(&mut self, setup: &Setup, session: SessionKey, shard: Shard, request: &Request<'_>) {
         let exec = self.push_pending(session);
+        self.occupy(setup, exec, Shards::one(shard));
         let Some(held) = self.sessions.get_mut(session).and_then(|session| session.held.take()) else { return };
         let mut start = 0;
         for (at, item) in held.items.iter().enumerate() {

@@ -1,18 +1,23 @@
-//! Upstreams and their links: opening, proving, losing, and what is due when.
+//! Upstreams and their links: opening, reading, writing.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::link::{Lane, Link, Part, Stage, Target};
+use crate::fence::Badge;
+use crate::link::{Lane, Link, Stage};
+use crate::loss::Loss;
 use crate::mutant::Mutant;
-use crate::order::{End, LinkKey, LossReason, Notice, Order, Output, SessionKey};
-use crate::pending::PendingKey;
+use crate::order::{End, LinkKey, Order, Output, SessionKey};
+use crate::part::{Part, Target};
 use crate::place::Shard;
 use crate::refusal::Refusal;
-use crate::resp::{ReplyError, ReplyScan, write};
+use crate::repeat::Postponed;
+use crate::resp::{ReplyScan, write};
 use crate::router::{Profile, Setup, Traffic};
-use crate::stats::CloseReason;
 use crate::time::Time;
-use std::collections::VecDeque;
+
+/// A dial has at least this long to be answered.
+const DIAL_MIN: Duration = Duration::from_millis(200);
 
 /// One configured target.
 #[derive(Debug)]
@@ -20,7 +25,7 @@ pub(crate) struct Upstream {
     /// The link for small requests of all sessions.
     pub(crate) shared: LinkKey,
     /// The link for the proxy's own questions, opened when there is one.
-    control: Option<LinkKey>,
+    pub(crate) control: Option<LinkKey>,
     /// Attempts since it was last usable.
     pub(crate) failures: u32,
     /// Attempts to replace a lost link.
@@ -30,55 +35,25 @@ pub(crate) struct Upstream {
     /// It lets us run MULTI, as far as we know.
     pub(crate) multi: bool,
     /// Sessions that are not read until the shared link's batch is shorter.
-    waiting: Vec<SessionKey>,
+    pub(crate) waiting: Vec<SessionKey>,
     /// Links for one large value at a time.
     pub(crate) bulk: Vec<LinkKey>,
     /// Sessions that wait for one of these.
     pub(crate) bulk_waiting: VecDeque<SessionKey>,
     /// It refused a lane: none is opened before this time.
     pub(crate) bulk_rest: Time,
-}
-
-/// Why a link is given up.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Loss {
-    Outside(LossReason),
-    NotResp(ReplyError),
-    UnaskedReply,
-    Unusable,
-    Silent,
-    TooLate,
-    Abandoned,
-}
-
-impl From<LossReason> for Loss {
-    fn from(reason: LossReason) -> Self {
-        Self::Outside(reason)
-    }
-}
-
-impl Loss {
-    fn text(self) -> String {
-        match self {
-            Self::Outside(LossReason::Unreachable) => {
-                "no connection can be made; is it running at this address?".into()
-            }
-            Self::Outside(LossReason::Closed) => "it closed the connection".into(),
-            Self::Outside(LossReason::Failed) => "reading or writing failed".into(),
-            Self::NotResp(error) => error.to_string(),
-            Self::UnaskedReply => "it sent a reply to nothing".into(),
-            Self::Unusable => "it refuses PING (loading, or a password is needed)".into(),
-            Self::Silent => "nothing arrived for limits.link_dead".into(),
-            Self::Abandoned => "its session left in the middle of a request".into(),
-            Self::TooLate => "it could not be connected and proven within limits.connect_timeout".into(),
-        }
-    }
+    /// A fresh connection that is tried beside the shared link, which is silent.
+    pub(crate) candidate: Option<LinkKey>,
+    /// Lost links of which the instance may still carry something out, by number.
+    pub(crate) unfenced: Vec<(u64, Badge)>,
+    /// Requests that will be sent again.
+    pub(crate) postponed: Vec<Postponed>,
 }
 
 impl Traffic {
     /// Adds the upstream of the next index.
-    pub(crate) fn add_upstream(&mut self, index: usize) {
-        let shared = self.links.insert(Link::new(index, Lane::Shared, self.now));
+    pub(crate) fn add_upstream(&mut self, setup: &Setup, index: usize) {
+        let shared = self.links.insert(Link::new(index, Lane::Shared, self.now).keeping(setup.holds()));
         self.upstreams.push(Upstream {
             shared,
             control: None,
@@ -90,6 +65,9 @@ impl Traffic {
             bulk: Vec::new(),
             bulk_waiting: VecDeque::new(),
             bulk_rest: Time::default(),
+            candidate: None,
+            unfenced: Vec::new(),
+            postponed: Vec::new(),
         });
     }
 
@@ -110,18 +88,29 @@ impl Traffic {
         if setup.mutation.is(Mutant::ReorderOverPaths) && self.last_id.is_multiple_of(7) {
             key = self.control_link(setup, shard.index());
         }
-        self.send_on(setup, key, target, bytes);
+        // It may have come any time since the last look.
+        self.append(setup, key, (target, self.before), bytes);
     }
 
-    /// Adds a request to the batch of a link.
-    pub(crate) fn send_on(&mut self, setup: &Setup, key: LinkKey, target: Target, bytes: impl FnOnce(&mut Vec<u8>)) {
+    /// Adds a request of the proxy's own to the batch of a link.
+    pub(crate) fn send_own(&mut self, setup: &Setup, key: LinkKey, target: Target, bytes: impl FnOnce(&mut Vec<u8>)) {
+        self.append(setup, key, (target, self.now), bytes);
+    }
+
+    fn append(
+        &mut self,
+        setup: &Setup,
+        key: LinkKey,
+        (target, since): (Target, Time),
+        bytes: impl FnOnce(&mut Vec<u8>),
+    ) {
         self.last_id += 1;
         let Some(link) = self.links.get(key) else { return };
         if setup.profile == Profile::Redis && self.is_failing(link) {
             return self.deliver_refusal(setup, target, &Refusal::NotSent);
         }
         let Some(link) = self.links.get_mut(key) else { return };
-        link.append(self.last_id, target, self.now.after(setup.limits.patience), bytes);
+        link.batch.append(self.last_id, target, since.after(setup.limits.patience), bytes);
         if link.is_ready() && !link.dirty {
             link.dirty = true;
             self.outputs.push_back(Output::Order(End::Link(key), Order::Inject));
@@ -141,14 +130,16 @@ impl Traffic {
     /// Ties the newest requests of a shard's batch together: all of them are sent, or none.
     pub(crate) fn unite_newest(&mut self, shard: Shard, count: usize) {
         if let Some(link) = self.links.get_mut(self.upstreams[shard.index()].shared) {
-            link.unite(count);
+            link.batch.unite(count);
         }
     }
 
     /// Whether a shard's batch is full; the session then waits until it is shorter.
     pub(crate) fn is_full(&mut self, setup: &Setup, shard: Shard, session: SessionKey) -> bool {
         let upstream = &mut self.upstreams[shard.index()];
-        let full = self.links.get(upstream.shared).is_some_and(|link| link.unsent() >= setup.limits.link_output_max);
+        let full =
+            self.links.get(upstream.shared).is_some_and(|link| link.batch.unsent() >= setup.limits.link_output_max);
+        let full = full || self.budget.retain_full;
         if full {
             upstream.waiting.push(session);
         }
@@ -169,7 +160,9 @@ impl Traffic {
     pub(crate) fn connect_if_due(&mut self, setup: &Setup, key: LinkKey) {
         let Some(link) = self.links.get_mut(key) else { return };
         if matches!(link.stage, Stage::Down(when) if when <= self.now) {
-            link.stage = Stage::Connecting(self.now.after(setup.limits.connect_timeout));
+            // An unanswered dial is given up sooner: the kernel would try again only after seconds.
+            let dial = setup.limits.connect_timeout.min(setup.limits.reconnect_max.max(DIAL_MIN));
+            link.stage = Stage::Connecting(self.now.after(dial));
             self.outputs.push_back(Output::Connect(key, link.upstream));
         }
     }
@@ -191,7 +184,7 @@ impl Traffic {
     /// What is to be written to a link.
     pub(crate) fn link_output(&self, key: LinkKey) -> &[u8] {
         match self.links.get(key) {
-            Some(link) if link.is_ready() => link.batch(),
+            Some(link) if link.is_ready() => link.batch.to_write(),
             Some(link) if matches!(link.stage, Stage::Proving(_)) => &self.probe[link.proof.written..],
             _ => &[],
         }
@@ -201,7 +194,7 @@ impl Traffic {
     pub(crate) fn link_written(&mut self, setup: &Setup, key: LinkKey, bytes: usize) {
         let Some(link) = self.links.get_mut(key) else { return };
         self.stats.bytes.to_upstreams += bytes as u64;
-        if !link.is_ready() {
+        if matches!(link.stage, Stage::Proving(_)) {
             link.proof.written += bytes;
             return;
         }
@@ -213,9 +206,9 @@ impl Traffic {
     }
 
     /// Has sessions read again that waited for a link's batch to become shorter, if it has.
-    fn relieve(&mut self, setup: &Setup, key: LinkKey) {
+    pub(crate) fn relieve(&mut self, setup: &Setup, key: LinkKey) {
         let Some(link) = self.links.get(key) else { return };
-        if link.unsent() <= setup.limits.link_output_max / 2 {
+        if link.batch.unsent() <= setup.limits.link_output_max / 2 {
             self.resumable.append(&mut self.upstreams[link.upstream].waiting);
         }
     }
@@ -224,8 +217,12 @@ impl Traffic {
     pub(crate) fn link_bytes(&mut self, setup: &Setup, key: LinkKey, bytes: &[u8]) {
         let Some(link) = self.links.get_mut(key) else { return };
         link.heard = self.now;
+        let silent = link.stage == Stage::Silent;
         self.stats.bytes.from_upstreams += bytes.len() as u64;
         self.take_in(setup, bytes.len());
+        if silent {
+            self.end_silence(key);
+        }
         let Some(link) = self.links.get_mut(key) else { return };
         let mut kept = link.take_reply();
         let mut scan = std::mem::take(&mut link.scan);
@@ -260,9 +257,9 @@ impl Traffic {
                 self.prove(key, reply)?;
                 continue;
             }
-            let part = link.take_answered().ok_or(Loss::UnaskedReply)?;
+            link.batch.front().ok_or(Loss::UnaskedReply)?;
             link.end_stream();
-            self.answered(setup, key, part, reply);
+            self.conclude(setup, key, reply);
             self.tidy_after_reply(key);
         }
         if self.links.contains_key(key) {
@@ -271,13 +268,34 @@ impl Traffic {
         Ok(used)
     }
 
+    /// Takes a whole reply. Those to a transaction that may be sent again wait for its last one.
+    fn conclude(&mut self, setup: &Setup, key: LinkKey, reply: &[u8]) {
+        if self.links.get_mut(key).is_none_or(|link| link.batch.wait_for_unit(reply))
+            || self.try_again_later(setup, key, reply)
+        {
+            return;
+        }
+        self.hand_out_early(setup, key);
+        let part = self.links.get_mut(key).and_then(|link| link.batch.take_answered());
+        part.into_iter().for_each(|part| self.answered(setup, key, part, reply));
+    }
+
+    /// Hands out the replies that waited for the last one of their transaction.
+    pub(crate) fn hand_out_early(&mut self, setup: &Setup, key: LinkKey) {
+        let early = self.links.get_mut(key).map(|link| link.batch.take_early()).unwrap_or_default();
+        for reply in early {
+            let part = self.links.get_mut(key).and_then(|link| link.batch.take_answered());
+            part.into_iter().for_each(|part| self.answered(setup, key, part, &reply));
+        }
+    }
+
     fn answered(&mut self, setup: &Setup, key: LinkKey, mut part: Part, reply: &[u8]) {
         if setup.mutation.is(Mutant::LostReply) && part.id.is_multiple_of(31) {
             return;
         }
         if setup.mutation.is(Mutant::SwappedReplies)
             && part.id.is_multiple_of(13)
-            && let Some(next) = self.links.get_mut(key).and_then(Link::front_mut)
+            && let Some(next) = self.links.get_mut(key).and_then(|link| link.batch.front_mut())
         {
             std::mem::swap(&mut next.target, &mut part.target);
         }
@@ -286,74 +304,11 @@ impl Traffic {
             Target::Request(pending, index) => self.deliver(setup, pending, index, reply),
             Target::Nobody => self.stats.discarded_replies += 1,
             Target::Table(lookup) => self.looked_up(lookup, reply),
+            Target::Fence(number) => {
+                let index = self.links.get(key).map(|link| link.upstream);
+                index.into_iter().for_each(|index| self.fenced(setup, index, number, reply));
+            }
         }
-    }
-
-    /// Closes a link that the driver believes to be sound.
-    pub(crate) fn give_up(&mut self, setup: &Setup, key: LinkKey, loss: Loss) {
-        self.outputs.push_back(Output::CloseLink(key));
-        self.link_lost(setup, key, loss);
-    }
-
-    /// A link is gone: what was sent is answered with a refusal, what was not waits for the next link.
-    pub(crate) fn link_lost(&mut self, setup: &Setup, key: LinkKey, loss: Loss) {
-        let Some(mut link) = self.links.remove(key) else { return };
-        self.stats.links_lost += 1;
-        // A session in the middle of a value towards it: see `lane_lost`.
-        self.drop_relays(End::Link(key));
-        if let Some(pending) = link.end_stream() {
-            // A reply whose first byte has left is never restarted.
-            self.close_stream(setup, pending);
-        }
-        if link.lane == Lane::Bulk || link.retired {
-            return self.unreplaced_link_lost(setup, key, link);
-        }
-        let pause = self.pause_before_retry(setup, link.upstream);
-        let mut next = Link::new(link.upstream, link.lane, self.now.after(pause));
-        let (sent, unsent) = link.salvage();
-        next.adopt(unsent);
-        let next = self.links.insert(next);
-        let upstream = &mut self.upstreams[link.upstream];
-        match link.lane {
-            Lane::Shared => upstream.shared = next,
-            Lane::Control | Lane::Bulk => upstream.control = Some(next),
-        }
-        self.tell_trouble(link.upstream, loss.text());
-        for part in sent {
-            self.deliver_refusal(setup, part.target, &Refusal::OutcomeUnknown);
-        }
-        if setup.profile == Profile::Redis {
-            self.refuse_unsent(setup, next);
-            self.resumable.extend(self.upstreams[link.upstream].bulk_waiting.drain(..));
-        }
-    }
-
-    /// Tells the operator why an upstream is down, unless that is known.
-    fn tell_trouble(&mut self, index: usize, text: String) {
-        let upstream = &mut self.upstreams[index];
-        if upstream.trouble != text {
-            upstream.trouble.clone_from(&text);
-            self.outputs.push_back(Output::Notice(Notice::UpstreamDown(index, text)));
-        }
-    }
-
-    /// Fails fast: nothing waits for an upstream that is not there.
-    fn refuse_unsent(&mut self, setup: &Setup, key: LinkKey) {
-        while let Some((target, _)) = self.links.get_mut(key).and_then(|link| link.expire(Time::NEVER)) {
-            self.deliver_refusal(setup, target, &Refusal::NotSent);
-        }
-        self.relieve(setup, key);
-    }
-
-    /// Doubles from attempt to attempt, with a random half so that not everybody comes back at once.
-    fn pause_before_retry(&mut self, setup: &Setup, upstream: usize) -> Duration {
-        let upstream = &mut self.upstreams[upstream];
-        let doublings = upstream.failures.min(16);
-        upstream.failures += 1;
-        upstream.reconnects += 1;
-        let longest = setup.limits.reconnect_min.saturating_mul(1 << doublings).min(setup.limits.reconnect_max);
-        let half = longest.as_micros() as u64 / 2;
-        Duration::from_micros(half + self.random.below(half + 1))
     }
 
     pub(crate) fn deliver_refusal(&mut self, setup: &Setup, target: Target, why: &Refusal) {
@@ -366,39 +321,18 @@ impl Traffic {
                 self.buffers.give_back(text);
             }
             Target::Table(lookup) => self.looked_up(lookup, b"*1\r\n*-1\r\n"),
-            Target::Nobody => {}
+            Target::Nobody | Target::Fence(_) => {}
         }
     }
 
     /// Answers the requests of a link whose time is up.
     pub(crate) fn expire(&mut self, setup: &Setup, key: LinkKey) {
         let now = self.now;
-        while let Some((target, sent)) = self.links.get_mut(key).and_then(|link| link.expire(now)) {
+        let late = self.links.get_mut(key).map(|link| link.batch.expire(now)).unwrap_or_default();
+        for (target, sent) in late {
             let why = if sent { Refusal::OutcomeUnknown } else { Refusal::NotSent };
             self.deliver_refusal(setup, target, &why);
             self.relieve(setup, key);
-        }
-    }
-
-    /// A link is gone that is opened again only when somebody needs one.
-    fn unreplaced_link_lost(&mut self, setup: &Setup, key: LinkKey, mut link: Link) {
-        if link.lane == Lane::Bulk {
-            self.lane_lost(setup, key, &link);
-        }
-        let (sent, unsent) = link.salvage();
-        for part in sent {
-            self.deliver_refusal(setup, part.target, &Refusal::OutcomeUnknown);
-        }
-        for (part, _) in unsent {
-            self.deliver_refusal(setup, part.target, &Refusal::NotSent);
-        }
-        self.relieve(setup, self.upstreams[link.upstream].shared);
-    }
-
-    /// Closes the session of a reply that was being streamed.
-    fn close_stream(&mut self, setup: &Setup, pending: PendingKey) {
-        if let Some((session, ..)) = self.turn_of(pending) {
-            self.close_session_now(setup, session, CloseReason::Upstream);
         }
     }
 }

@@ -10,7 +10,7 @@ use pdw_router::{End, Input, LinkKey, LossReason, Order, Output, Profile, Router
 
 const NOW: Time = Time::from_micros(1);
 /// What an instance answers to a new link.
-const PROOF: &[u8] = b"+OK\r\n+OK\r\n*0\r\n+PONG\r\n";
+const PROOF: &[u8] = b"+OK\r\n+OK\r\n*0\r\n+PONG\r\n$20\r\nid=1 addr=10.0.0.1:1\r\n";
 
 fn router(profile: Profile, limits: Limits) -> Router {
     let targets = [Target::named("a".into(), 1), Target::named("b".into(), 1)];
@@ -80,7 +80,8 @@ fn a_proxy_in_front_is_not_kept_waiting_by_the_upstreams() {
     let mut spine = router(Profile::Pdwfs, Limits::default());
     let session = spine.open_session(NOW);
     send(&mut spine, session, &probe);
-    assert_eq!(replies(&mut spine, session).as_bytes(), PROOF);
+    let proof = replies(&mut spine, session);
+    assert!(proof.starts_with("+OK\r\n+OK\r\n*0\r\n+PONG\r\n$") && !proof.contains("addr="), "{proof}");
 }
 
 #[test]
@@ -141,7 +142,7 @@ fn large(key: &str) -> String {
 }
 
 fn large_limits() -> Limits {
-    Limits { large_min: 64, ..Limits::default() }
+    Limits { large_min: 64, retain_max: 64, ..Limits::default() }
 }
 
 /// A router whose client has sent `text`, which ends in a large value; the lane that it took.

@@ -10,7 +10,7 @@ use pdw_router::mutant::Mutation;
 use pdw_router::place::{Homes, Placement, PlacementKind, PlacementOptions, Target};
 use pdw_router::{End, Input, LinkKey, Order, Output, Profile, Router, SessionKey, Setup, Time};
 
-const PROOF: &[u8] = b"+OK\r\n+OK\r\n*0\r\n+PONG\r\n";
+const PROOF: &[u8] = b"+OK\r\n+OK\r\n*0\r\n+PONG\r\n$20\r\nid=1 addr=10.0.0.1:1\r\n";
 /// Keys of slots in the first and the second half.
 const FIRST: &str = "b";
 const SECOND: &str = "a";
@@ -99,9 +99,14 @@ impl World {
     }
 
     fn wait(&mut self, time: Duration) {
-        self.now = self.now.after(time);
-        self.router.handle(self.now, Input::Timeout);
-        self.turn();
+        let until = self.now.after(time);
+        // As the real driver: it looks in whenever the router wants it to.
+        while self.now < until {
+            let due = self.router.poll_timeout().unwrap_or(until).max(Time::from_micros(self.now.micros() + 1));
+            self.now = due.min(until);
+            self.router.handle(self.now, Input::Timeout);
+            self.turn();
+        }
     }
 
     fn open(&mut self) -> SessionKey {
@@ -124,7 +129,7 @@ fn large_set(key: &str) -> String {
 }
 
 fn world() -> World {
-    World::new(Profile::Pdwfs, Limits { bulk_lanes: 1, ..Limits::default() })
+    World::new(Profile::Pdwfs, Limits { bulk_lanes: 1, retain_max: 1 << 10, ..Limits::default() })
 }
 
 #[test]

@@ -26,7 +26,7 @@ struct Relation<T> {
     why: &'static str,
 }
 
-const SIZES: [Relation<usize>; 2] = [
+const SIZES: [Relation<usize>; 3] = [
     Relation {
         low: ("limits.key_max", |limits| limits.key_max),
         high: ("limits.request_buffer_max", |limits| limits.request_buffer_max),
@@ -37,13 +37,23 @@ const SIZES: [Relation<usize>; 2] = [
         high: ("limits.request_max", |limits| limits.request_max),
         why: "a request that is split is a request",
     },
+    Relation {
+        low: ("limits.retain_max", |limits| limits.retain_max),
+        high: ("limits.retain_total", |limits| limits.retain_total),
+        why: "what may be kept of one request must fit in what is kept of all",
+    },
 ];
 
-const DURATIONS: [Relation<Duration>; 3] = [
+const DURATIONS: [Relation<Duration>; 4] = [
     Relation {
         low: ("times.reconnect_min", |limits| limits.reconnect_min),
         high: ("times.reconnect_max", |limits| limits.reconnect_max),
         why: "the pause grows from the one to the other",
+    },
+    Relation {
+        low: ("times.probe_after", |limits| limits.probe_after),
+        high: ("times.link_dead", |limits| limits.link_dead),
+        why: "another connection is tried before a link is given up",
     },
     Relation {
         low: ("times.ping_interval", |limits| limits.ping_interval),

@@ -159,6 +159,25 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
         sentence: "A value of at least this size is large: it is never held, but passes through a link of its own while its tail is still on its way.",
     },
     OptionSpec {
+        name: "limits.retain_max",
+        kind: Kind::Bytes { default: MIB, range: (KIB, GIB), field: |draft| &mut draft.limits.retain_max },
+        reload: Reload::Live,
+        sentence: "Under profile `pdwfs`: values below this size are kept until they are answered, so that they can be \
+                   sent again when a link is lost; a larger one passes through, and if its link is lost on the way its \
+                   session is closed.",
+    },
+    OptionSpec {
+        name: "limits.retain_total",
+        kind: Kind::Bytes {
+            default: 256 * MIB,
+            range: (MIB, 1024 * GIB),
+            field: |draft| &mut draft.limits.retain_total,
+        },
+        reload: Reload::Live,
+        sentence: "Bytes of requests that one worker holds because they are not sent or not answered; past that its \
+                   sessions are not read until it is less.",
+    },
+    OptionSpec {
         name: "limits.bulk_lanes",
         kind: Kind::Count { default: 2, range: (1, 64), field: |draft| &mut draft.limits.bulk_lanes },
         reload: Reload::Live,
@@ -206,7 +225,8 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
         name: "times.patience",
         kind: Kind::Time { default: 60 * SECOND, range: (100, 24 * HOUR), field: |draft| &mut draft.limits.patience },
         reload: Reload::Live,
-        sentence: "How long a request may wait to be sent and answered before its client hears of the trouble. What was sent is not repeated for now.",
+        sentence: "How long a request may wait to be sent and answered before its client hears of the trouble. \
+                   After that it is never sent, nor sent again.",
     },
     OptionSpec {
         name: "times.connect_timeout",
@@ -226,13 +246,9 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
     },
     OptionSpec {
         name: "times.reconnect_max",
-        kind: Kind::Time {
-            default: 5 * SECOND,
-            range: (1, 10 * MINUTE),
-            field: |draft| &mut draft.limits.reconnect_max,
-        },
+        kind: Kind::Time { default: 800, range: (1, 10 * MINUTE), field: |draft| &mut draft.limits.reconnect_max },
         reload: Reload::Live,
-        sentence: "Longest pause before a lost link is dialled again.",
+        sentence: "Longest pause before a lost link is dialled again, and how long a dial waits to be answered.",
     },
     OptionSpec {
         name: "times.ping_interval",
@@ -249,6 +265,13 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
         },
         reload: Reload::Live,
         sentence: "How long a large value may stand still while others wait for its link; then its session is closed.",
+    },
+    OptionSpec {
+        name: "times.probe_after",
+        kind: Kind::Time { default: SECOND, range: (50, HOUR), field: |draft| &mut draft.limits.probe_after },
+        reload: Reload::Live,
+        sentence: "How long a link with unanswered requests may be silent before a fresh connection is tried beside it; \
+                   if that is answered and the link still says nothing, it takes the link's place.",
     },
     OptionSpec {
         name: "times.link_dead",

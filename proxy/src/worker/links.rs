@@ -152,7 +152,7 @@ impl Worker {
         let name = |index: &usize| self.upstreams.get(*index).map_or("?", |dial| dial.name.as_str());
         match notice {
             Notice::UpstreamReady(index) => tracing::info!(upstream = name(index), "{notice}"),
-            Notice::UpstreamDown(index, _) | Notice::TransactionsForbidden(index) => {
+            Notice::UpstreamDown(index, _) | Notice::TransactionsForbidden(index) | Notice::Unfenced(index) => {
                 tracing::warn!(upstream = name(index), "{notice}");
             }
             Notice::UpstreamIsSelf(index) => tracing::error!(upstream = name(index), "{notice}"),

@@ -48,6 +48,7 @@ impl Worker {
             (Buffer::Request, limits.request_max),
             (Buffer::Transaction, limits.multi_max),
             (Buffer::Batch, limits.link_output_max),
+            (Buffer::Retained, limits.retain_total),
             (Buffer::Reply, limits.session_output_max),
         ] {
             set.set_labelled(Family::BufferLimitBytes, buffer as usize, limit as u64);
@@ -64,6 +65,7 @@ fn counted(set: &mut WorkerSet, stats: &Stats) {
     set.set_counter(Counter::LinksLost, stats.links_lost);
     set.set_counter(Counter::LinksRetired, stats.links_retired);
     set.set_counter(Counter::Sheds, stats.sheds);
+    set.set_counter(Counter::Silences, stats.silences);
     set.set_counter(Counter::Stalls, stats.stalls);
     set.set_counter(Counter::LinkWrites, stats.batch.counts.iter().sum());
     set.set_family(Family::Requests, &stats.requests);
@@ -71,6 +73,9 @@ fn counted(set: &mut WorkerSet, stats: &Stats) {
     set.set_family(Family::Refusals, &stats.refusals);
     set.set_family(Family::SessionsClosed, &stats.sessions_closed);
     set.set_family(Family::Errors, &stats.upstream_errors);
+    set.set_family(Family::Repeats, &stats.repeats);
+    set.set_family(Family::Retries, &stats.retries);
+    set.set_family(Family::Fences, &stats.fences);
     let bytes = &stats.bytes;
     set.set_labelled(Family::ReceivedBytes, Side::Client as usize, bytes.from_clients);
     set.set_labelled(Family::ReceivedBytes, Side::Upstream as usize, bytes.from_upstreams);
@@ -84,7 +89,8 @@ fn held(set: &mut WorkerSet, holding: &Holding) {
     set.set(Gauge::Sessions, holding.sessions as u64);
     set.set(Gauge::RequestsInFlight, holding.pending as u64);
     set.set(Gauge::LinkRequestsInFlight, holding.in_flight as u64);
-    let states = [LinkState::Waiting, LinkState::Connecting, LinkState::Proving, LinkState::Ready];
+    use LinkState::{Connecting, Proving, Ready, Silent, Waiting};
+    let states = [Waiting, Connecting, Proving, Ready, Silent];
     for (lane, row) in [Lane::Shared, Lane::Bulk, Lane::Control].into_iter().zip(holding.links) {
         for (state, count) in states.into_iter().zip(row) {
             set.set_labelled(Family::Links, lane.cell(state), count as u64);

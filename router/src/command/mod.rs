@@ -5,6 +5,7 @@
 //! | `spec`, `flags` | the columns: flags, key specs, policies, with the names Redis publishes |
 //! | `table`, `row` | the rows, written by `cargo run -p pdw-tests --bin command_table` |
 //! | `state` | by hand: what may travel on a Shared link, each row with its why |
+//! | `repeat` | by hand: what may be sent again though it may have been carried out |
 //! | `reason` | what a client is told when its command is refused |
 //! | `lookup` | [`Table`]: from a request to its row, and what is learned at run time |
 //! | `unknown` | what a client is told when there is no such command |
@@ -16,6 +17,7 @@ pub mod info;
 mod keys;
 mod lookup;
 mod reason;
+mod repeat;
 mod row;
 mod spec;
 mod state;
@@ -29,6 +31,7 @@ pub use flags::{Categories, Flags, Hints, KeyFlags};
 pub use keys::{KeyError, first_key, key_positions};
 pub use lookup::{LEARNED_MAX, LearnError, Table};
 pub use reason::Reason;
+pub use repeat::{Repeat, repeat_of};
 pub use spec::{
     BeginSearch, CommandId, CommandSpec, Condition, FindKeys, Gathered, KeySpec, Local, RequestPolicy, ResponsePolicy,
     Transaction, Treatment,

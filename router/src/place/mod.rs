@@ -14,6 +14,7 @@ mod pdwfs;
 mod placement;
 mod ring;
 mod rule;
+mod shards;
 mod slots;
 mod xxh64;
 
@@ -22,6 +23,7 @@ pub use key_hash::{KeyHash, UnknownKeyHash};
 pub use pattern::{PatternError, TemplateError};
 pub use placement::{MAX_SHARDS, Placement, PlacementError, PlacementKind, PlacementOptions, Target, UnknownPlacement};
 pub use rule::{LayoutKind, Rule, RuleError, UnknownLayout, override_rules, pdwfs_rules};
+pub(crate) use shards::Shards;
 pub use slots::SLOTS;
 
 /// Index of a shard in its group: the position of its upstream in the configured list.

@@ -120,6 +120,8 @@ fn carry_out(name: &[u8], args: &[Vec<u8>], out: &mut Vec<u8>) {
             write::array(out, len - 2);
             args[2..].iter().for_each(|_| write::integer(out, 1));
         }
+        b"client" if len == 2 => write::bulk(out, b"id=1 addr=10.0.0.1:1"),
+        b"client" if args[1] == b"KILL" => write::integer(out, 0),
         b"ping" if len == 1 => write::simple(out, "PONG"),
         b"ping" | b"echo" => write::bulk(out, key),
         b"command" if args.get(2).is_some_and(|name| name == b"knowntoone") => out.extend_from_slice(KNOWN_TO_ONE),

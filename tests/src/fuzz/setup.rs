@@ -53,6 +53,8 @@ fn tight() -> Limits {
         args_max: 32,
         multi_max: 300,
         large_min: LARGE_MIN,
+        retain_max: LARGE_MIN,
+        retain_total: 1 << 16,
         bulk_lanes: 1,
         stall_max: Duration::from_millis(700),
         session_pending_max: 4,
@@ -64,6 +66,7 @@ fn tight() -> Limits {
         reconnect_max: Duration::from_millis(100),
         connect_timeout: Duration::from_millis(500),
         ping_interval: Duration::from_secs(3),
+        probe_after: Duration::from_millis(600),
         link_dead: Duration::from_secs(5),
         ..Limits::default()
     }
@@ -77,6 +80,7 @@ fn roomy() -> Limits {
         args_max: 256,
         multi_max: 4096,
         large_min: 1000,
+        retain_max: 1000,
         bulk_lanes: 2,
         session_pending_max: 64,
         session_output_max: 4096,

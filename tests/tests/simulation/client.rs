@@ -128,7 +128,7 @@ impl Client {
             ensure(self.has_begun(self.answered), || {
                 format!("client {} got a reply to nothing: {}", self.index, shown(&reply))
             })?;
-            self.judge.take(history, self.answered, &reply)?;
+            self.judge.take(history, self.answered, &reply, net.now)?;
             self.answered += 1;
         }
         Ok(())

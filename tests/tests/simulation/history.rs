@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pdw_router::Time;
 use pdw_router::limits::Limits;
 
+use crate::net::ConnId;
 use crate::resp::{Args, bulk, shown};
 use crate::script::{Script, Tag};
 use crate::store::{Store, Value, keys};
@@ -39,6 +40,22 @@ pub(crate) struct Execution {
     pub(crate) reply: Vec<u8>,
     /// A later request of the same client was carried out by the same instance before it.
     pub(crate) overtaken: bool,
+    /// The connection on which it came.
+    conn: ConnId,
+}
+
+/// Commands that change nothing, however often.
+fn is_read(args: &Args) -> bool {
+    matches!(args[0].to_ascii_uppercase().as_slice(), b"TOUCH" | b"EXISTS")
+}
+
+/// Commands that may be carried out twice, as the design tells it.
+fn is_repeatable(args: &Args) -> bool {
+    match args[0].to_ascii_uppercase().as_slice() {
+        b"SET" => args.len() == 3,
+        b"SETNX" | b"MSET" | b"SADD" | b"SREM" | b"DEL" | b"UNLINK" => true,
+        _ => false,
+    }
 }
 
 /// What happened so far, and what the clients want.
@@ -56,6 +73,10 @@ pub(crate) struct History {
     /// When each client's session was last seen paused: what it had sent waited at least until then.
     pub(crate) paused: Vec<Time>,
     limits: Limits,
+    /// When an instance first fell into trouble.
+    pub(crate) in_trouble_since: Option<Time>,
+    /// Proxies keep requests and send them again.
+    pub(crate) holds: bool,
     pub(crate) executions: BTreeMap<Tag, Execution>,
     /// Replies to transactions, by client and MULTI.
     pub(crate) transactions: BTreeMap<(usize, usize), Vec<u8>>,
@@ -69,7 +90,7 @@ pub(crate) struct History {
 }
 
 impl History {
-    pub(crate) fn new(scripts: Vec<Script>, limits: Limits) -> Self {
+    pub(crate) fn new(scripts: Vec<Script>, limits: Limits, holds: bool) -> Self {
         let lens = || scripts.iter().map(|script| script.requests.len());
         Self {
             fates: lens().map(|len| vec![Fate::Open; len]).collect(),
@@ -79,6 +100,7 @@ impl History {
             arrivals: lens().map(|len| vec![Time::NEVER; len]).collect(),
             paused: vec![Time::default(); scripts.len()],
             limits,
+            holds,
             scripts,
             ..Self::default()
         }
@@ -109,7 +131,7 @@ impl History {
     /// An instance has carried out a command, inside a transaction or not.
     pub(crate) fn executed(
         &mut self,
-        instance: usize,
+        (instance, conn): (usize, ConnId),
         store: &Store,
         args: &Args,
         reply: &[u8],
@@ -124,7 +146,20 @@ impl History {
         if args[0].eq_ignore_ascii_case(b"INCR") {
             *self.increments.entry(args[1].clone()).or_default() += 1;
         }
-        Tag::all(args).try_for_each(|tag| self.note_element(instance, tag, args, reply, queued))
+        Tag::all(args).try_for_each(|tag| self.note_element((instance, conn), tag, args, reply, queued))
+    }
+
+    /// An instance has lost these keys.
+    pub(crate) fn forgotten(&mut self, keys: Vec<Vec<u8>>) {
+        self.seq += 1;
+        keys.iter().for_each(|key| self.note_version(key, None));
+    }
+
+    /// When a request that a proxy keeps may be answered with an instance's trouble.
+    pub(crate) fn patience_is_over(&self, client: usize, request: usize, now: Time) -> bool {
+        let since = self.arrivals[client][self.scripts[client].sent_with(request)];
+        // A proxy counts from its last look before the request came.
+        now >= since.after(self.limits.patience - self.limits.patience / 8)
     }
 
     fn note_version(&mut self, key: &[u8], value: Option<&Value>) {
@@ -136,7 +171,7 @@ impl History {
 
     fn note_element(
         &mut self,
-        instance: usize,
+        (instance, conn): (usize, ConnId),
         tag: Tag,
         args: &Args,
         reply: &[u8],
@@ -155,9 +190,10 @@ impl History {
         let newest = self.newest.entry((tag.client, instance)).or_default();
         let overtaken = tag.request < *newest;
         *newest = tag.request.max(*newest);
-        let execution = Execution { seq: self.seq, reply: reply.to_vec(), overtaken };
-        let twice = self.executions.insert(tag, execution).is_some();
-        ensure(!twice, || format!("carried out twice: {}", what()))
+        let execution = Execution { seq: self.seq, reply: reply.to_vec(), overtaken, conn };
+        let Some(before) = self.executions.insert(tag, execution).filter(|_| !is_read(args)) else { return Ok(()) };
+        ensure(self.holds && is_repeatable(args), || format!("carried out twice: {}", what()))?;
+        ensure(before.conn < conn, || format!("an older copy was carried out after its repeat: {}", what()))
     }
 
     /// An instance has carried out a transaction.

@@ -1,5 +1,8 @@
 //! A simulated instance: connections, transactions, and its bad days.
 
+use std::collections::BTreeMap;
+
+use fastrand::Rng;
 use pdw_router::Time;
 
 use crate::history::{History, Violation, ensure};
@@ -21,7 +24,32 @@ pub(crate) struct Instance {
     pub(crate) stalled: Time,
     /// Until then it accepts nobody.
     pub(crate) down: Time,
+    /// Until then it answers every data command with this error.
+    pub(crate) trouble: (Time, &'static [u8]),
+    /// It lets nobody run CLIENT KILL, or not even CLIENT INFO.
+    forbids: Forbids,
+    /// What it calls its clients; from 1 on again after a restart.
+    ids: BTreeMap<ConnId, u64>,
+    last_id: u64,
+    /// Clients that were killed in this turn.
+    killed: Vec<ConnId>,
 }
+
+/// What an instance's users may not do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Forbids {
+    Nothing,
+    Kill,
+    Info,
+}
+
+/// Errors that pass, as servers write them.
+const TROUBLES: [&[u8]; 4] = [
+    b"-LOADING Redis is loading the dataset in memory\r\n",
+    b"-OOM command not allowed when used memory > 'maxmemory'.\r\n",
+    b"-READONLY You can't write against a read only replica.\r\n",
+    b"-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.\r\n",
+];
 
 /// A connection to it, which it takes for a client.
 #[derive(Debug)]
@@ -30,16 +58,39 @@ struct Client {
     input: Vec<u8>,
     out: Vec<u8>,
     queued: Option<Vec<Args>>,
+    /// A command of its transaction was refused.
+    dirty: bool,
     ended: bool,
 }
 
 impl Instance {
-    pub(crate) fn new(index: usize) -> Self {
-        Self { index, store: Store::default(), clients: Vec::new(), stalled: Time::default(), down: Time::default() }
+    pub(crate) fn new(index: usize, rng: &mut Rng) -> Self {
+        Self {
+            index,
+            store: Store::default(),
+            clients: Vec::new(),
+            stalled: Time::default(),
+            down: Time::default(),
+            trouble: (Time::default(), b""),
+            forbids: [Forbids::Nothing, Forbids::Nothing, Forbids::Nothing, Forbids::Kill, Forbids::Info]
+                [rng.usize(..5)],
+            ids: BTreeMap::new(),
+            last_id: 0,
+            killed: Vec::new(),
+        }
     }
 
     pub(crate) fn accept(&mut self, conn: ConnId) {
-        self.clients.push(Client { conn, input: Vec::new(), out: Vec::new(), queued: None, ended: false });
+        self.last_id += 1;
+        self.ids.insert(conn, self.last_id);
+        self.clients.push(Client {
+            conn,
+            input: Vec::new(),
+            out: Vec::new(),
+            queued: None,
+            dirty: false,
+            ended: false,
+        });
     }
 
     /// Whether it could do something now.
@@ -54,10 +105,11 @@ impl Instance {
         let mut clients = std::mem::take(&mut self.clients);
         net.rng.shuffle(&mut clients);
         for client in &mut clients {
-            if net.rng.u8(..) < 200 {
+            if net.rng.u8(..) < 200 && !self.killed.contains(&client.conn) {
                 self.serve_one(client, net, history)?;
             }
         }
+        self.killed.drain(..).for_each(|conn| net.conn(conn).broken = true);
         clients.retain(|client| !client.is_over(net));
         self.clients = clients;
         Ok(())
@@ -81,7 +133,7 @@ impl Instance {
     fn work(&mut self, client: &mut Client, net: &mut Net, history: &mut History) -> Result<(), Violation> {
         while let Some((args, len)) = resp::request(&client.input)? {
             client.input.drain(..len);
-            let reply = self.command(client, args.clone(), history)?;
+            let reply = self.command(client, args.clone(), net.now, history)?;
             net.trace.note(
                 net.now,
                 format_args!(
@@ -97,42 +149,99 @@ impl Instance {
         Ok(())
     }
 
-    fn command(&mut self, client: &mut Client, args: Args, history: &mut History) -> Result<Vec<u8>, Violation> {
+    fn command(
+        &mut self,
+        client: &mut Client,
+        args: Args,
+        now: Time,
+        history: &mut History,
+    ) -> Result<Vec<u8>, Violation> {
         let name = args[0].to_ascii_uppercase();
         match (name.as_slice(), &mut client.queued) {
+            (b"CLIENT", None) => Ok(self.about_clients(client.conn, &args)),
             (b"MULTI", queued) => {
+                client.dirty = false;
                 ensure(queued.is_none(), || "MULTI inside MULTI on a link".into())?;
                 *queued = Some(Vec::new());
                 Ok(b"+OK\r\n".to_vec())
             }
             (b"EXEC", queued) => {
                 let commands = queued.take().ok_or("EXEC without MULTI on a link")?;
-                self.transaction(&commands, history)
+                if client.dirty {
+                    return Ok(b"-EXECABORT Transaction discarded because of previous errors.\r\n".to_vec());
+                }
+                self.transaction(client.conn, &commands, history)
             }
             (b"DISCARD", queued) => {
                 queued.take().ok_or("DISCARD without MULTI on a link")?;
                 Ok(b"+OK\r\n".to_vec())
             }
+            (_, Some(_)) if now < self.trouble.0 => {
+                client.dirty = true;
+                Ok(self.trouble.1.to_vec())
+            }
             (_, Some(queued)) => {
                 queued.push(args);
                 Ok(b"+QUEUED\r\n".to_vec())
             }
-            (_, None) => self.execute(&args, false, history),
+            (b"PING" | b"COMMAND", None) => self.execute(client.conn, &args, false, history),
+            (_, None) if now < self.trouble.0 => Ok(self.trouble.1.to_vec()),
+            (_, None) => self.execute(client.conn, &args, false, history),
         }
     }
 
-    fn execute(&mut self, args: &Args, queued: bool, history: &mut History) -> Result<Vec<u8>, Violation> {
+    /// CLIENT SETNAME, INFO, KILL ID id ADDR address.
+    fn about_clients(&mut self, conn: ConnId, args: &Args) -> Vec<u8> {
+        let word = |at: usize| args.get(at).map(Vec::as_slice).unwrap_or_default();
+        match (word(1), self.forbids) {
+            (b"INFO", Forbids::Info) | (b"KILL", Forbids::Info | Forbids::Kill) => {
+                b"-NOPERM this user has no permissions\r\n".to_vec()
+            }
+            (b"INFO", _) => {
+                let id = self.ids.get(&conn).copied().unwrap_or_default();
+                resp::bulk(format!("id={id} addr={} name=x\n", conn.0).as_bytes())
+            }
+            (b"KILL", _) => {
+                let number = |at: usize| std::str::from_utf8(word(at)).ok().and_then(|text| text.parse().ok());
+                let other = ConnId(number(5).unwrap_or_default() as usize);
+                let found = number(3).is_some() && self.ids.get(&other).copied() == number(3);
+                if found {
+                    self.ids.remove(&other);
+                    self.killed.push(other);
+                }
+                format!(":{}\r\n", u8::from(found)).into_bytes()
+            }
+            _ => b"+OK\r\n".to_vec(),
+        }
+    }
+
+    /// Begins to answer with one of the errors that pass.
+    pub(crate) fn fall_into_trouble(&mut self, which: usize, until: Time, net: &mut Net) {
+        self.trouble = (until, TROUBLES[which % TROUBLES.len()]);
+        net.trace.note(
+            net.now,
+            format_args!("instance {} says {} until {}", self.index, shown(self.trouble.1), until.micros()),
+        );
+    }
+
+    fn execute(
+        &mut self,
+        conn: ConnId,
+        args: &Args,
+        queued: bool,
+        history: &mut History,
+    ) -> Result<Vec<u8>, Violation> {
         let reply = self.store.execute(args);
         ensure(!reply.starts_with(b"-ERR unexpected"), || {
             format!("an instance was sent {}", shown(&args.join(&b' ')))
         })?;
-        history.executed(self.index, &self.store, args, &reply, queued)?;
+        history.executed((self.index, conn), &self.store, args, &reply, queued)?;
         Ok(reply)
     }
 
-    fn transaction(&mut self, commands: &[Args], history: &mut History) -> Result<Vec<u8>, Violation> {
+    fn transaction(&mut self, conn: ConnId, commands: &[Args], history: &mut History) -> Result<Vec<u8>, Violation> {
         let replies: Result<Vec<Vec<u8>>, Violation> =
-            commands.iter().map(|args| self.execute(args, true, history)).collect();
+            commands.iter().map(|args| self.execute(conn, args, true, history)).collect();
         let reply = array(&replies?);
         history.executed_transaction(commands, &reply)?;
         Ok(reply)
@@ -187,10 +296,15 @@ impl Instance {
         client.input.clear();
     }
 
-    /// Breaks every connection.
-    pub(crate) fn crash(&mut self, until: Time, net: &mut Net) {
+    /// Breaks every connection. Without its data on disk it comes back empty, but for its counters.
+    pub(crate) fn crash(&mut self, until: Time, forgets: bool, net: &mut Net, history: &mut History) {
         net.trace.note(net.now, format_args!("instance {} is down until {}", self.index, until.micros()));
         self.down = until;
+        self.ids.clear();
+        self.last_id = 0;
+        if forgets {
+            history.forgotten(self.store.forget());
+        }
         for client in self.clients.drain(..) {
             net.conn(client.conn).broken = true;
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pdw_router::Refusal;
+use pdw_router::{Refusal, Time};
 
 use crate::history::{Execution, Fate, History, Violation, ensure};
 use crate::resp::{elements, integer, shown};
@@ -34,9 +34,15 @@ impl Judge {
     }
 
     /// Takes the reply to a request.
-    pub(crate) fn take(&mut self, history: &mut History, index: usize, reply: &[u8]) -> Result<(), Violation> {
+    pub(crate) fn take(
+        &mut self,
+        history: &mut History,
+        index: usize,
+        reply: &[u8],
+        now: Time,
+    ) -> Result<(), Violation> {
         let request = history.scripts[self.client].requests[index].clone();
-        let fate = self.fate(history, index, &request, reply);
+        let fate = self.fate(history, index, &request, reply, now);
         let fate = fate.map_err(|why| {
             let asked = shown(&request.args.join(&b' '));
             format!("client {}, request {index} ({asked}), reply {}: {why}", self.client, shown(reply))
@@ -51,6 +57,7 @@ impl Judge {
         index: usize,
         request: &Request,
         reply: &[u8],
+        now: Time,
     ) -> Result<Fate, Violation> {
         // The end of a transaction that has begun at its instance is the instance's to say.
         let remote = history.has_large_values() && request.args[0] == b"DISCARD";
@@ -63,6 +70,9 @@ impl Judge {
         }
         if reply == self.unknown && !local {
             return Ok(Fate::Unknown);
+        }
+        if is_trouble(reply) && !local {
+            return self.in_trouble(history, index, request, now);
         }
         match &request.expect {
             Expect::Exactly(text) => ensure(reply == text, || format!("not {}", shown(text)))?,
@@ -97,9 +107,26 @@ impl Judge {
             Expect::Kind(kinds) => ensure(kinds.contains(&reply[0]), || "not of the kind expected".into())?,
             Expect::Begun => ensure(reply == b"+OK\r\n", || "not OK".into())?,
             Expect::Queued { apart } => return self.queued(request, *apart, reply),
-            Expect::Executed { multi, apart } => return self.transaction(history, *multi, *apart, reply),
+            Expect::Executed { multi, apart } => return self.transaction(history, *multi, *apart, reply, now),
         }
         Ok(Fate::Done)
+    }
+
+    /// An instance could not do it for now: its client hears of that only when the patience is over.
+    fn in_trouble(
+        &mut self,
+        history: &mut History,
+        index: usize,
+        request: &Request,
+        now: Time,
+    ) -> Result<Fate, Violation> {
+        let kept = history.holds && !history.has_large_values();
+        ensure(!kept || history.patience_is_over(self.client, index, now), || "it was not held".into())?;
+        if matches!(request.expect, Expect::Queued { .. }) {
+            self.doomed.extend(request.transaction);
+            return Ok(Fate::Refused);
+        }
+        self.not_sent(history, index, request)
     }
 
     /// "Not sent": never carried out. A part of a divided request may be, when another was not sent.
@@ -204,11 +231,20 @@ impl Judge {
         Ok(Fate::Refused)
     }
 
-    fn transaction(&mut self, history: &History, multi: usize, apart: bool, reply: &[u8]) -> Result<Fate, Violation> {
+    fn transaction(
+        &mut self,
+        history: &History,
+        multi: usize,
+        apart: bool,
+        reply: &[u8],
+        now: Time,
+    ) -> Result<Fate, Violation> {
         let doomed = self.doomed.contains(&multi);
         let recorded = history.transactions.get(&(self.client, multi));
         if reply.starts_with(b"-EXECABORT") {
-            ensure(doomed || apart, || "nothing was wrong with it".into())?;
+            // A client that waited for each reply learns only here that the instance was in trouble.
+            let troubled = history.in_trouble_since.is_some_and(|since| since <= now);
+            ensure(doomed || apart || troubled, || "nothing was wrong with it".into())?;
             ensure(recorded.is_none(), || "it was carried out".into())?;
             return Ok(Fate::Refused);
         }
@@ -230,6 +266,11 @@ impl Judge {
             self.seen.insert(String::from_utf8_lossy(key).into_owned(), seq);
         }
     }
+}
+
+/// Whether an instance says that it cannot, for now.
+fn is_trouble(reply: &[u8]) -> bool {
+    [b"-LOADING".as_slice(), b"-OOM", b"-READONLY", b"-BUSY"].iter().any(|error| reply.starts_with(error))
 }
 
 fn claim(history: &mut History, key: &str, reply: &[u8]) -> Result<(), Violation> {

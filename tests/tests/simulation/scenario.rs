@@ -59,7 +59,7 @@ impl Scenario {
         Self {
             tiers,
             instances: each * spines.max(1),
-            history: History::new(scripts, limits.clone()),
+            history: History::new(scripts, limits.clone(), profile == Profile::Pdwfs),
             trouble: [0, 60, 200, 800][rng.usize(0..4)],
         }
     }
@@ -76,6 +76,8 @@ fn limits(rng: &mut Rng) -> Limits {
         multi_max: pick([120, 500, 100_000]),
         memory_max: 1 << 30,
         large_min: pick([100, 300, 1 << 20]),
+        retain_max: pick([100, 300, 1 << 20]),
+        retain_total: pick([1 << 20, 1 << 20, 1 << 30]),
         bulk_lanes: pick([1, 2, 2]),
         stall_max: millis(pick([100, 400, 2_000])),
         session_pending_max: pick([1, 5, 60]),
@@ -87,6 +89,7 @@ fn limits(rng: &mut Rng) -> Limits {
         reconnect_max: millis(pick([20, 200, 200])),
         connect_timeout: millis(pick([50, 400, 400])),
         ping_interval: millis(pick([150, 700, 900])),
+        probe_after: millis(pick([100, 300, 1_000])),
         link_dead: millis(pick([1_000, 1_500, 5_000])),
     };
     assert_eq!(limits.contradictions(), Vec::<&str>::new());

@@ -89,4 +89,9 @@ mutants! {
     a_wrong_gather_order_is_found: WrongGatherOrder,
     a_stale_deadline_is_found: StaleDeadline,
     a_miscounted_skip_is_found: MiscountedSkip,
+    a_missing_fence_is_found: MissingFence,
+    a_repeat_of_what_counts_is_found: RepeatedAnything,
+    a_repeat_after_the_deadline_is_found: RepeatAfterDeadline,
+    an_answer_given_twice_is_found: AnsweredTwice,
+    a_hold_that_overtakes_is_found: HoldOvertakes,
 }

@@ -23,6 +23,15 @@ impl Store {
         self.0.get(key)
     }
 
+    /// Loses all texts and sets that are no numbers; their keys.
+    pub(crate) fn forget(&mut self) -> Vec<Vec<u8>> {
+        let counts = |value: &Value| matches!(value, Value::Text(text) if text.iter().all(u8::is_ascii_digit));
+        let lost: Vec<Vec<u8>> =
+            self.0.iter().filter(|(_, value)| !counts(value)).map(|(key, _)| key.clone()).collect();
+        lost.iter().for_each(|key| drop(self.0.remove(key)));
+        lost
+    }
+
     /// Carries out one command, outside of transactions.
     pub(crate) fn execute(&mut self, args: &[Vec<u8>]) -> Vec<u8> {
         let name = args[0].to_ascii_uppercase();
@@ -44,7 +53,6 @@ impl Store {
             (b"DBSIZE", 1) => number(self.0.len()),
             (b"KEYS", 2) => array(&self.0.keys().map(|key| bulk(key)).collect::<Vec<_>>()),
             (b"PING", 1) => b"+PONG\r\n".to_vec(),
-            (b"CLIENT", 3) => b"+OK\r\n".to_vec(),
             (b"COMMAND", 3) => command_info(&args[2]),
             _ => format!("-ERR unexpected: {}\r\n", encode(args).escape_ascii()).into_bytes(),
         }

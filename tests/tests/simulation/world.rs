@@ -46,6 +46,7 @@ impl World {
         let mut rng = Rng::with_seed(seed);
         let mut scenario = Scenario::new(&mut rng, mutant);
         let mut net = Net::new(rng, trace);
+        let instances = (0..scenario.instances).map(|at| Instance::new(at, &mut net.rng)).collect();
         let mut clients = Vec::new();
         for client in 0..scenario.history.scripts.len() {
             let conn = net.connect(false);
@@ -55,7 +56,7 @@ impl World {
         Self {
             net,
             tiers: scenario.tiers,
-            instances: (0..scenario.instances).map(Instance::new).collect(),
+            instances,
             clients,
             history: scenario.history,
             trouble: scenario.trouble,
@@ -177,7 +178,7 @@ impl World {
 
     fn break_something(&mut self) -> Result<(), Violation> {
         let (at, what, which) =
-            (self.net.rng.usize(0..self.instances.len()), self.net.rng.u8(0..17), self.net.rng.usize(..));
+            (self.net.rng.usize(0..self.instances.len()), self.net.rng.u8(0..20), self.net.rng.usize(..));
         let until = Time::from_micros(self.net.now.micros() + self.net.rng.u64(0..4_000_000));
         let instance = &mut self.instances[at];
         match what {
@@ -185,9 +186,13 @@ impl World {
             1 => instance.cut(which, false, &mut self.net, &mut self.history)?,
             2 => instance.silence(which, &mut self.net),
             3 => instance.babble(which, &mut self.net),
-            4 => instance.crash(until, &mut self.net),
+            4 => instance.crash(until, which.is_multiple_of(4), &mut self.net, &mut self.history),
             5 | 6 => instance.stalled = until,
             7 => self.break_between_tiers(which),
+            8..11 => {
+                self.history.in_trouble_since.get_or_insert(self.net.now);
+                instance.fall_into_trouble(which, until, &mut self.net);
+            }
             _ => {
                 let tier = which % self.tiers.len();
                 self.net.trace.note(self.net.now, format_args!("tier {tier} is frozen until {}", until.micros()));
@@ -225,6 +230,7 @@ impl World {
         for instance in &mut self.instances {
             instance.stalled = Time::default();
             instance.down = Time::default();
+            instance.trouble.0 = Time::default();
         }
         self.tiers.iter_mut().for_each(|tier| tier.frozen = Time::default());
         self.net.heal();

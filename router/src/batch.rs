@@ -1,0 +1,406 @@
+//! A link's requests: those that wait to be sent, and those that wait for a reply.
+
+use std::collections::VecDeque;
+
+use crate::part::{Part, Target, Unit};
+use crate::pending::PendingKey;
+use crate::time::Time;
+
+/// A batch that was larger gives its memory back once it is done with.
+const KEEP: usize = 256 << 10;
+/// So many bytes that are not needed any more may stay at a batch's start before the rest is moved.
+const MOVE: usize = 16 << 10;
+
+/// The requests of one link, in the order of their replies.
+///
+/// ```text
+///       answered     sent, not answered           not sent
+///   ├ (released) ┼ kept if `keeps`, else released ┼ to be written ┤
+///              base                            written           end
+/// ```
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// What was sent is kept until it is answered, so that it can be sent again.
+    keeps: bool,
+    /// Requests, whole, and the rest of the one that is being sent.
+    bytes: Vec<u8>,
+    /// Where `bytes` start in all bytes that the link was ever given.
+    base: u64,
+    /// How many of these are written.
+    written: u64,
+    parts: VecDeque<Part>,
+    /// No part's deadline is earlier.
+    earliest: Time,
+    /// Parts that were added since the last write.
+    fresh: u64,
+    /// Replies to the first parts, which wait until those to all of their unit are there.
+    early: Vec<Vec<u8>>,
+}
+
+impl Batch {
+    /// Nothing yet; what is sent is kept until it is answered if `keeps`.
+    pub(crate) fn new(keeps: bool) -> Self {
+        Self {
+            keeps,
+            bytes: Vec::new(),
+            base: 0,
+            written: 0,
+            parts: VecDeque::new(),
+            earliest: Time::NEVER,
+            fresh: 0,
+            early: Vec::new(),
+        }
+    }
+
+    /// Adds a request to the batch.
+    pub(crate) fn append(&mut self, id: u64, target: Target, deadline: Time, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.end();
+        write(&mut self.bytes);
+        self.parts.push_back(Part { id, target, deadline, tries: 0, whole: true, tried: false, start, unit: start });
+        self.earliest = self.earliest.min(deadline);
+        self.fresh += 1;
+    }
+
+    /// Adds more bytes of the newest request.
+    pub(crate) fn extend(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The newest request is not to be sent again: a part of it does not pass here, or of its transaction.
+    pub(crate) fn never_again(&mut self) {
+        self.parts.back_mut().into_iter().for_each(|part| part.whole = false);
+    }
+
+    /// Where the batch ends in all bytes that the link was ever given.
+    fn end(&self) -> u64 {
+        self.base + self.bytes.len() as u64
+    }
+
+    /// The requests on it that clients wait for.
+    pub(crate) fn requests(&self) -> impl Iterator<Item = PendingKey> + '_ {
+        self.parts.iter().filter_map(|part| match part.target {
+            Target::Request(pending, _) => Some(pending),
+            _ => None,
+        })
+    }
+
+    /// The request that the next reply answers, if one was sent.
+    pub(crate) fn front(&self) -> Option<Part> {
+        self.parts.get(self.early.len()).copied().filter(|part| part.start < self.written)
+    }
+
+    /// The oldest request that has no reply.
+    pub(crate) fn front_mut(&mut self) -> Option<&mut Part> {
+        self.parts.get_mut(self.early.len())
+    }
+
+    /// Ties the newest `count` requests together: all of them are sent, or none.
+    pub(crate) fn unite(&mut self, count: usize) {
+        let first = self.parts.len().saturating_sub(count);
+        let unit = self.parts.get(first).map_or(0, |part| part.unit);
+        self.parts.range_mut(first..).for_each(|part| part.unit = unit);
+    }
+
+    /// The reply that is arriving is handed on as it comes: its request cannot be sent again.
+    pub(crate) fn commit_front(&mut self) {
+        self.front_mut().into_iter().for_each(|part| part.whole = false);
+    }
+
+    /// Adds what was on another link.
+    pub(crate) fn adopt(&mut self, unit: Unit) {
+        let count = unit.parts.len();
+        for (part, bytes) in unit.parts {
+            self.append(part.id, part.target, part.deadline, |out| out.extend_from_slice(&bytes));
+            if let Some(newest) = self.parts.back_mut() {
+                (newest.tries, newest.tried) = (part.tries, part.tried);
+            }
+        }
+        self.unite(count);
+    }
+
+    /// Bytes that wait to be written.
+    pub(crate) fn unsent(&self) -> usize {
+        (self.end() - self.written) as usize
+    }
+
+    /// Memory of requests that wait to be written or answered.
+    pub(crate) fn memory(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Bytes of requests that wait to be written or answered.
+    pub(crate) fn kept(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// What waits to be written.
+    pub(crate) fn to_write(&self) -> &[u8] {
+        &self.bytes[self.offset(self.written)..]
+    }
+
+    fn offset(&self, at: u64) -> usize {
+        (at - self.base) as usize
+    }
+
+    /// So many bytes of it are written; how many requests were added for this write.
+    pub(crate) fn wrote(&mut self, bytes: usize) -> u64 {
+        self.written += bytes as u64;
+        if !self.keeps {
+            self.release(self.written);
+        }
+        std::mem::take(&mut self.fresh)
+    }
+
+    /// Gives memory of the batch back up to here, if that is worth moving what is behind.
+    fn release(&mut self, upto: u64) {
+        let gone = self.offset(upto);
+        if gone == self.bytes.len() {
+            self.bytes.clear();
+            self.bytes.shrink_to(KEEP);
+            self.base = upto;
+        } else if gone > MOVE && gone > self.bytes.len() / 2 {
+            self.bytes.drain(..gone);
+            self.base = upto;
+        }
+    }
+
+    /// Takes out the request that the first reply answers; `None` if no request was sent that lacks one.
+    pub(crate) fn take_answered(&mut self) -> Option<Part> {
+        let part = self.parts.front().copied().filter(|part| part.start < self.written)?;
+        self.parts.pop_front();
+        if self.keeps {
+            let next = self.parts.front().map_or(self.written, |next| next.start.min(self.written));
+            self.release(next);
+        }
+        Some(part)
+    }
+
+    /// Keeps a reply until all of its unit are there; whether it has to wait.
+    pub(crate) fn wait_for_unit(&mut self, reply: &[u8]) -> bool {
+        let waits = self.keeps && self.early.len() + 1 < self.front_unit();
+        if waits {
+            self.early.push(reply.to_vec());
+        }
+        waits
+    }
+
+    /// How many parts the first unit has.
+    fn front_unit(&self) -> usize {
+        let Some(first) = self.parts.front() else { return 0 };
+        // Most requests are alone, and this is asked for every reply.
+        match self.parts.get(1) {
+            Some(second) if second.unit == first.unit => {
+                self.parts.iter().take_while(|part| part.unit == first.unit).count()
+            }
+            _ => 1,
+        }
+    }
+
+    /// Whether somebody waits for the first unit.
+    pub(crate) fn is_unit_wanted(&self) -> bool {
+        let mut parts = self.parts.iter().take(self.front_unit());
+        parts.any(|part| matches!(part.target, Target::Request(..)))
+    }
+
+    /// Replies that waited for the last one of their unit.
+    pub(crate) fn early(&self) -> &[Vec<u8>] {
+        &self.early
+    }
+
+    /// Memory of replies that wait for the last one of their unit.
+    pub(crate) fn early_bytes(&self) -> usize {
+        self.early.iter().map(Vec::capacity).sum()
+    }
+
+    /// Takes these; from now on they count as given.
+    pub(crate) fn take_early(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.early)
+    }
+
+    /// Takes the first unit out, replies and all, to send it again.
+    pub(crate) fn take_unit(&mut self) -> Unit {
+        let count = self.front_unit();
+        self.early.clear();
+        let ends: Vec<u64> = (1..=count).map(|at| self.parts.get(at).map_or(self.end(), |next| next.start)).collect();
+        let parts = self.parts.iter().zip(ends).map(|(part, end)| (*part, self.bytes_of(part, end))).collect();
+        for _ in 0..count {
+            self.take_answered();
+        }
+        Unit { parts }
+    }
+
+    /// A part's bytes, as far as they are there.
+    fn bytes_of(&self, part: &Part, end: u64) -> Vec<u8> {
+        let there = part.start >= self.base;
+        if there { self.bytes[self.offset(part.start)..self.offset(end)].to_vec() } else { Vec::new() }
+    }
+
+    /// Requests that are not answered.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Before this time no request's time is up.
+    pub(crate) fn next_deadline(&self) -> Time {
+        self.earliest
+    }
+
+    /// The requests whose time is up, each with whether it may have been executed. One that was sent keeps
+    /// its place, and its late reply is for nobody; the others will never be sent.
+    pub(crate) fn expire(&mut self, now: Time) -> Vec<(Target, bool)> {
+        if now < self.earliest {
+            return Vec::new();
+        }
+        let (written, mut late) = (self.written, Vec::new());
+        for part in self.parts.iter_mut().filter(|part| part.deadline <= now) {
+            let sent = part.unit < written;
+            late.push((std::mem::replace(&mut part.target, Target::Nobody), sent || part.tried));
+            part.deadline = if sent { Time::NEVER } else { part.deadline };
+        }
+        self.drop_unsent(now);
+        self.earliest = self.parts.iter().map(|part| part.deadline).min().unwrap_or(Time::NEVER);
+        late
+    }
+
+    /// Takes out of the batch what was not sent and has a deadline of `now` or earlier.
+    fn drop_unsent(&mut self, now: Time) {
+        let first = self.parts.partition_point(|part| part.unit < self.written);
+        let tail: Vec<Part> = self.parts.drain(first..).collect();
+        let Some(mut at) = tail.first().map(|part| part.start) else { return };
+        let ends: Vec<u64> = tail.iter().skip(1).map(|part| part.start).chain([self.end()]).collect();
+        let mut unit = (u64::MAX, 0);
+        for (part, end) in tail.iter().zip(ends).filter(|(part, _)| part.deadline > now) {
+            // The rest of a unit begins where its first part now lies.
+            unit = if unit.0 == part.unit { unit } else { (part.unit, at) };
+            let (from, to) = (self.offset(part.start)..self.offset(end), self.offset(at));
+            self.bytes.copy_within(from, to);
+            self.parts.push_back(Part { start: at, unit: unit.1, ..*part });
+            at += end - part.start;
+        }
+        self.bytes.truncate(self.offset(at));
+    }
+
+    /// Takes everything off a link that is lost: what was sent, and what was not.
+    pub(crate) fn salvage(&mut self) -> (Vec<Unit>, Vec<Unit>) {
+        let parts: Vec<Part> = self.parts.drain(..).collect();
+        let ends = parts.iter().skip(1).map(|part| part.start).chain([self.end()]);
+        let (mut sent, mut unsent): (Vec<Unit>, Vec<Unit>) = (Vec::new(), Vec::new());
+        let mut last = None;
+        for (part, end) in parts.iter().zip(ends) {
+            let units = if part.unit < self.written { &mut sent } else { &mut unsent };
+            if last.replace(part.unit) != Some(part.unit) {
+                units.push(Unit::default());
+            }
+            if let Some(unit) = units.last_mut() {
+                let tried = part.tried || part.unit < self.written;
+                unit.parts.push((Part { tried, ..*part }, self.bytes_of(part, end)));
+            }
+        }
+        (sent, unsent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn some(keeps: bool) -> Batch {
+        let mut batch = Batch::new(keeps);
+        for (id, text) in [b"aaaa", b"bbbb", b"cccc"].iter().enumerate() {
+            let deadline = Time::from_micros(10 + id as u64);
+            batch.append(id as u64, Target::Table(id as u64), deadline, |out| out.extend_from_slice(*text));
+        }
+        batch
+    }
+
+    fn texts(units: &[Unit]) -> Vec<Vec<u8>> {
+        units.iter().map(|unit| unit.parts.iter().flat_map(|(_, bytes)| bytes.clone()).collect()).collect()
+    }
+
+    fn ids(units: &[Unit]) -> Vec<u64> {
+        units.iter().flat_map(|unit| unit.parts.iter().map(|(part, _)| part.id)).collect()
+    }
+
+    #[test]
+    fn a_request_counts_as_sent_from_its_first_byte_on() {
+        let mut batch = some(false);
+        batch.wrote(5);
+        let (sent, unsent) = batch.salvage();
+        assert_eq!(ids(&sent), [0, 1]);
+        assert_eq!(texts(&unsent), [b"cccc"]);
+    }
+
+    #[test]
+    fn what_is_past_its_deadline_is_not_sent() {
+        let mut batch = some(false);
+        batch.wrote(2);
+        let late = Time::from_micros(11);
+        assert_eq!(batch.expire(late), [(Target::Table(0), true), (Target::Table(1), false)]);
+        assert_eq!(batch.expire(late), []);
+        assert_eq!(batch.to_write(), b"aacccc");
+        batch.wrote(6);
+        assert_eq!(batch.take_answered().map(|part| part.target), Some(Target::Nobody));
+        assert_eq!(batch.take_answered().map(|part| part.target), Some(Target::Table(2)));
+        assert!(batch.take_answered().is_none());
+    }
+
+    #[test]
+    fn a_deadline_behind_later_ones_is_kept_too() {
+        let mut batch = some(false);
+        batch.append(3, Target::Table(3), Time::from_micros(1), |out| out.extend_from_slice(b"dddd"));
+        assert_eq!(batch.expire(Time::from_micros(1)), [(Target::Table(3), false)]);
+        assert_eq!(batch.to_write(), b"aaaabbbbcccc");
+        assert_eq!(batch.next_deadline(), Time::from_micros(10));
+    }
+
+    #[test]
+    fn a_transaction_is_sent_whole_or_not_at_all() {
+        let mut batch = some(false);
+        batch.unite(2);
+        batch.wrote(5);
+        let all = [0, 1, 2].map(|number| (Target::Table(number), true));
+        assert_eq!(batch.expire(Time::from_micros(20)), all);
+        assert_eq!(batch.to_write(), b"bbbcccc");
+        assert_eq!(ids(&batch.salvage().0).len(), 3);
+    }
+
+    #[test]
+    fn a_transaction_that_waits_for_the_next_link_stays_whole() {
+        let mut lost = some(false);
+        lost.unite(2);
+        let mut next = Batch::new(false);
+        lost.salvage().1.into_iter().for_each(|unit| next.adopt(unit));
+        next.wrote(5);
+        assert!(next.expire(Time::from_micros(12)).iter().all(|(_, sent)| *sent));
+        assert_eq!(next.to_write(), b"bbbcccc");
+    }
+
+    #[test]
+    fn what_was_sent_is_kept_until_it_is_answered() {
+        let mut batch = some(true);
+        batch.wrote(9);
+        batch.take_answered();
+        let (sent, unsent) = batch.salvage();
+        assert_eq!((texts(&sent), texts(&unsent)), (vec![b"bbbb".to_vec(), b"cccc".to_vec()], vec![]));
+        assert!(sent.iter().all(Unit::is_whole));
+    }
+
+    #[test]
+    fn replies_wait_for_the_last_one_of_their_transaction() {
+        let mut batch = some(true);
+        batch.unite(2);
+        batch.wrote(12);
+        assert!(!batch.wait_for_unit(b"+OK\r\n"));
+        batch.take_answered();
+        assert!(batch.wait_for_unit(b"+QUEUED\r\n"));
+        assert_eq!(batch.front().map(|part| part.id), Some(2));
+        assert!(!batch.wait_for_unit(b"-EXECABORT\r\n"));
+        assert_eq!(texts(&[batch.take_unit()]), [b"bbbbcccc"]);
+        assert_eq!(batch.in_flight(), 0);
+    }
+
+    #[test]
+    fn no_reply_is_expected_to_a_request_that_was_not_sent() {
+        assert!(some(false).take_answered().is_none());
+    }
+}

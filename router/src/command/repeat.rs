@@ -1,0 +1,132 @@
+//! By hand: which commands may be sent again though they may have been carried out already.
+//!
+//! An instance keeps no record of what it has done, so a request whose reply was lost can be repeated only
+//! where the state comes out the same. Where the reply then may differ, it is an integer that tells how much
+//! was changed ("a repeated SADD answers 0"), and that is counted. What is not listed here is never repeated.
+
+use sha1::Digest;
+
+use super::{Flags, Table};
+use crate::resp::Request;
+
+/// What becomes of a request that is carried out twice. Ordered: of a transaction the worst counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Repeat {
+    /// It changes nothing.
+    Read,
+    /// State and reply come out the same.
+    Same,
+    /// The state comes out the same; an integer in the reply may not.
+    MayDiffer,
+    /// The state would not come out the same, or nobody knows.
+    Never,
+}
+
+/// Commands that change nothing, though servers do not flag them so.
+const READS: [&str; 6] = ["multi", "exec", "ping", "time", "script|exists", "script|load"];
+
+const SAME: [&str; 14] = [
+    "set",
+    "mset",
+    "setex",
+    "psetex",
+    "setrange",
+    "hmset",
+    "lset",
+    "expire",
+    "pexpire",
+    "expireat",
+    "pexpireat",
+    "pfmerge",
+    "sinterstore",
+    "sunionstore",
+];
+
+const MAY_DIFFER: [&str; 16] = [
+    "sadd", "srem", "setnx", "msetnx", "del", "unlink", "hset", "hsetnx", "hdel", "zadd", "zrem", "persist", "smove",
+    "setbit", "pfadd", "geoadd",
+];
+
+/// Options that make a command depend on what it did before: `SET k v NX`, `SET k v GET`, `ZADD k INCR 1 m`.
+const CONDITIONS: [&[u8]; 7] = [b"NX", b"XX", b"GT", b"LT", b"GET", b"INCR", b"CH"];
+
+/// SHA-1 of the script by which pdwfs cuts a stripe to a length; cut twice, it is as long.
+const PDWFS_TRIM: [u8; 20] = [
+    0x09, 0x32, 0x96, 0xb6, 0x88, 0x5f, 0x97, 0xa7, 0xcb, 0x3a, 0x40, 0xd8, 0x00, 0x21, 0xdc, 0x5f, 0x5c, 0xec, 0x92,
+    0x0d,
+];
+
+/// What becomes of a whole request that is carried out twice.
+pub fn repeat_of(table: &Table, request: &Request<'_>) -> Repeat {
+    let Ok(id) = table.resolve(request) else { return Repeat::Never };
+    let spec = table.spec(id);
+    let name = &*spec.name;
+    match name {
+        "eval" | "evalsha" if is_pdwfs_trim(name, request.arg(1)) => Repeat::MayDiffer,
+        _ if spec.flags.contains(Flags::READONLY) || READS.contains(&name) => Repeat::Read,
+        _ if is_conditional(name, request) => Repeat::Never,
+        _ if SAME.contains(&name) => Repeat::Same,
+        _ if MAY_DIFFER.contains(&name) => Repeat::MayDiffer,
+        _ => Repeat::Never,
+    }
+}
+
+fn is_conditional(name: &str, request: &Request<'_>) -> bool {
+    let options = matches!(name, "set" | "zadd" | "geoadd" | "expire" | "pexpire" | "expireat" | "pexpireat");
+    // SET's value may be one of these words.
+    let first = if name == "zadd" || name == "geoadd" { 2 } else { 3 };
+    options && request.args(first).any(|arg| CONDITIONS.iter().any(|option| arg.eq_ignore_ascii_case(option)))
+}
+
+fn is_pdwfs_trim(name: &str, script: &[u8]) -> bool {
+    match name {
+        "eval" => sha1::Sha1::digest(script).as_slice() == PDWFS_TRIM,
+        _ => script.len() == 40 && PDWFS_TRIM.iter().zip(script.chunks(2)).all(|(byte, hex)| is_hex(*byte, hex)),
+    }
+}
+
+fn is_hex(byte: u8, text: &[u8]) -> bool {
+    std::str::from_utf8(text).ok().and_then(|text| u8::from_str_radix(text, 16).ok()) == Some(byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::testing::Arguments;
+
+    fn repeat(words: &str) -> Repeat {
+        repeat_of(&Table::new(), &Arguments::new(words).request())
+    }
+
+    #[test]
+    fn every_listed_command_is_in_the_table() {
+        let table = Table::new();
+        let names = READS.iter().chain(&SAME).chain(&MAY_DIFFER);
+        let unknown: Vec<_> = names.filter(|name| table.find(name.as_bytes()).is_none()).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+    }
+
+    #[test]
+    fn what_pdwfs_sends_is_repeatable() {
+        let trim = "evalsha 093296b6885f97a7cb3a40d80021dc5f5cec920d 1 k 10";
+        for words in
+            ["multi", "exec", "sadd k m", "srem k m", "setnx k v", "set k v", "setrange k 1 v", "unlink a b", trim]
+        {
+            assert_ne!(repeat(words), Repeat::Never, "{words}");
+        }
+        for words in ["get k", "getrange k 0 1", "strlen k", "exists k", "smembers k"] {
+            assert_eq!(repeat(words), Repeat::Read, "{words}");
+        }
+    }
+
+    #[test]
+    fn what_counts_or_depends_on_what_was_there_is_not() {
+        let counting =
+            ["incr k", "append k v", "lpush k v", "lpop k", "spop k", "getdel k", "getset k v", "ltrim k 1 -1"];
+        let depending = ["set k v NX", "set k v get", "zadd k incr 1 m", "expire k 1 GT", "eval return 0", "flushall"];
+        for words in counting.iter().chain(&depending) {
+            assert_eq!(repeat(words), Repeat::Never, "{words}");
+        }
+        assert_eq!(repeat("set k nx"), Repeat::Same);
+    }
+}

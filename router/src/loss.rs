@@ -1,0 +1,168 @@
+//! A link is lost: who takes its place, and what becomes of the requests that were on it.
+//!
+//! ```text
+//!                       ┌─ repeatable ──► sent again, behind the fence (`repeat.rs`)
+//!   sent, unanswered ───┤
+//!                       └─ else ────────► its client is told that nobody knows
+//!   unsent ── profile pdwfs ────────────► the next link's batch
+//!          └─ profile redis ────────────► its client is told that it was not sent
+//! ```
+
+use std::time::Duration;
+
+use crate::link::{Lane, Link, Standing};
+use crate::order::{End, LinkKey, LossReason, Notice, Output};
+use crate::part::{Target, Unit};
+use crate::pending::PendingKey;
+use crate::refusal::Refusal;
+use crate::resp::ReplyError;
+use crate::router::{Profile, Setup, Traffic};
+use crate::stats::CloseReason;
+
+/// Why a link is given up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Loss {
+    Outside(LossReason),
+    NotResp(ReplyError),
+    UnaskedReply,
+    Unusable,
+    Silent,
+    TooLate,
+    Abandoned,
+    Replaced,
+}
+
+impl From<LossReason> for Loss {
+    fn from(reason: LossReason) -> Self {
+        Self::Outside(reason)
+    }
+}
+
+impl Loss {
+    fn text(self) -> String {
+        match self {
+            Self::Outside(LossReason::Unreachable) => {
+                "no connection can be made; is it running at this address?".into()
+            }
+            Self::Outside(LossReason::Closed) => "it closed the connection".into(),
+            Self::Outside(LossReason::Failed) => "reading or writing failed".into(),
+            Self::NotResp(error) => error.to_string(),
+            Self::UnaskedReply => "it sent a reply to nothing".into(),
+            Self::Unusable => "it refuses PING (loading, or a password is needed)".into(),
+            Self::Silent => "nothing arrived for limits.link_dead".into(),
+            Self::Abandoned => "its session left in the middle of a request".into(),
+            Self::Replaced => "it was silent while a fresh connection was answered".into(),
+            Self::TooLate => "it could not be connected and proven within limits.connect_timeout".into(),
+        }
+    }
+}
+
+impl Traffic {
+    /// Closes a link that the driver believes to be sound.
+    pub(crate) fn give_up(&mut self, setup: &Setup, key: LinkKey, loss: Loss) {
+        self.outputs.push_back(Output::CloseLink(key));
+        self.link_lost(setup, key, loss);
+    }
+
+    /// A link is gone.
+    pub(crate) fn link_lost(&mut self, setup: &Setup, key: LinkKey, loss: Loss) {
+        let Some(link) = self.links.get(key) else { return };
+        let standing = link.standing;
+        let next = (link.lane != Lane::Bulk && standing == Standing::Serving).then(|| self.successor(setup, key, loss));
+        if standing == Standing::Candidate {
+            return self.candidate_lost(setup, key, loss);
+        }
+        self.replace(setup, key, next, loss);
+    }
+
+    /// A link that will be opened in place of a lost one.
+    fn successor(&mut self, setup: &Setup, lost: LinkKey, loss: Loss) -> LinkKey {
+        let (index, lane) = self.links.get(lost).map_or((0, Lane::Shared), |link| (link.upstream, link.lane));
+        let pause = self.pause_before_retry(setup, index);
+        // A dial that nobody answered was a pause already.
+        let pause = if matches!(loss, Loss::TooLate) { setup.limits.reconnect_min } else { pause };
+        self.links.insert(Link::new(index, lane, self.now.after(pause)).keeping(setup.holds()))
+    }
+
+    /// Has `next` take the place of a link, if anything is to, and looks after what was on it.
+    pub(crate) fn replace(&mut self, setup: &Setup, key: LinkKey, next: Option<LinkKey>, loss: Loss) {
+        let Some(mut link) = self.links.remove(key) else { return };
+        self.stats.links_lost += 1;
+        // A session in the middle of a value towards it: see `lane_lost`.
+        self.drop_relays(End::Link(key));
+        if let Some(pending) = link.end_stream() {
+            // A reply whose first byte has left is never restarted.
+            self.close_stream(setup, pending);
+        }
+        let index = link.upstream;
+        if let Some(next) = next {
+            self.install(index, link.lane, next);
+            self.tell_trouble(index, loss.text());
+        } else if link.lane == Lane::Bulk {
+            self.lane_lost(setup, key, &link);
+        }
+        let (sent, unsent) = link.batch.salvage();
+        let next = next.unwrap_or(self.upstreams[index].shared);
+        self.fence_off(setup, &link, !sent.is_empty(), next);
+        self.repeat_lost(setup, index, sent);
+        self.move_unsent(setup, next, unsent);
+        if setup.profile == Profile::Redis && link.lane == Lane::Shared && link.standing == Standing::Serving {
+            self.resumable.extend(self.upstreams[index].bulk_waiting.drain(..));
+        }
+        self.relieve(setup, next);
+    }
+
+    fn install(&mut self, index: usize, lane: Lane, next: LinkKey) {
+        let upstream = &mut self.upstreams[index];
+        match lane {
+            Lane::Shared => upstream.shared = next,
+            Lane::Control | Lane::Bulk => upstream.control = Some(next),
+        }
+    }
+
+    /// What a lost link had not sent waits for the next one; under profile `redis` nothing waits for an
+    /// upstream that is not there.
+    fn move_unsent(&mut self, setup: &Setup, next: LinkKey, unsent: Vec<Unit>) {
+        let latest = self.now.after(setup.limits.patience);
+        for mut unit in unsent {
+            if unit.targets().all(|target| matches!(target, Target::Fence(_))) {
+                // The fence was put up anew.
+                continue;
+            }
+            if setup.holds() && unit.is_whole() {
+                unit.hurry(latest);
+                self.bring_back(next, unit);
+            } else {
+                let why = if unit.was_tried() { Refusal::OutcomeUnknown } else { Refusal::NotSent };
+                self.refuse_unit(setup, unit, &why);
+            }
+        }
+    }
+
+    /// Tells the operator why an upstream is down, unless that is known.
+    fn tell_trouble(&mut self, index: usize, text: String) {
+        let upstream = &mut self.upstreams[index];
+        if upstream.trouble != text {
+            upstream.trouble.clone_from(&text);
+            self.outputs.push_back(Output::Notice(Notice::UpstreamDown(index, text)));
+        }
+    }
+
+    /// Doubles from attempt to attempt, with a random half so that not everybody comes back at once.
+    fn pause_before_retry(&mut self, setup: &Setup, upstream: usize) -> Duration {
+        let upstream = &mut self.upstreams[upstream];
+        let doublings = upstream.failures.min(16);
+        upstream.failures += 1;
+        upstream.reconnects += 1;
+        let longest = setup.limits.reconnect_min.saturating_mul(1 << doublings).min(setup.limits.reconnect_max);
+        let half = longest.as_micros() as u64 / 2;
+        Duration::from_micros(half + self.random.below(half + 1))
+    }
+
+    /// Closes the session of a reply that was being streamed.
+    fn close_stream(&mut self, setup: &Setup, pending: PendingKey) {
+        if let Some((session, ..)) = self.turn_of(pending) {
+            self.close_session_now(setup, session, CloseReason::Upstream);
+        }
+    }
+}

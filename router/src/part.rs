@@ -1,0 +1,81 @@
+//! What travels on a link: parts of clients' requests, the proxy's own, and what must stay together.
+
+use crate::pending::PendingKey;
+use crate::time::Time;
+
+/// Whom a reply is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// A client's request, or this part of it.
+    Request(PendingKey, u16),
+    /// Nobody: the client has been answered, or never asked.
+    Nobody,
+    /// The command table: the answer to COMMAND INFO about this entry of the waiting list.
+    Table(u64),
+    /// The fence: the answer to CLIENT KILL of the lost link of this number.
+    Fence(u64),
+}
+
+/// One request on a link, unsent or sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part {
+    /// Unique among all parts of a router.
+    pub(crate) id: u64,
+    pub(crate) target: Target,
+    /// After this time it is not sent any more, and its client has been answered.
+    pub(crate) deadline: Time,
+    /// How often an instance has answered it with a trouble that passes.
+    pub(crate) tries: u8,
+    /// It could be sent again: all its bytes went through the batch, and it belongs to nothing that did not.
+    pub(crate) whole: bool,
+    /// It was on a link that was lost: it may have been carried out, though it is not sent on this one.
+    pub(crate) tried: bool,
+    /// Where its bytes start in all bytes that the link was ever given.
+    pub(crate) start: u64,
+    /// Where the bytes start that are sent with it or not at all: those of its transaction, or its own.
+    pub(crate) unit: u64,
+}
+
+/// What is sent together or not at all: a transaction, or one request.
+#[derive(Debug, Default)]
+pub(crate) struct Unit {
+    /// Its requests, each with its bytes as far as they are there.
+    pub(crate) parts: Vec<(Part, Vec<u8>)>,
+}
+
+impl Unit {
+    /// When the first of its requests is past its time.
+    pub(crate) fn deadline(&self) -> Time {
+        self.parts.iter().map(|(part, _)| part.deadline).min().unwrap_or(Time::NEVER)
+    }
+
+    /// Whether it could be sent again: all its bytes are there.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.parts.iter().all(|(part, bytes)| part.whole && !bytes.is_empty())
+    }
+
+    /// Has none of its requests sent after this time.
+    pub(crate) fn hurry(&mut self, latest: Time) {
+        self.parts.iter_mut().for_each(|(part, _)| part.deadline = part.deadline.min(latest));
+    }
+
+    /// Whether somebody waits for it: whoever was told that its time is up does not.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.targets().any(|target| matches!(target, Target::Request(..)))
+    }
+
+    /// Whether it may have been carried out.
+    pub(crate) fn was_tried(&self) -> bool {
+        self.parts.iter().any(|(part, _)| part.tried)
+    }
+
+    /// Memory of its bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.parts.iter().map(|(_, bytes)| bytes.capacity()).sum()
+    }
+
+    /// Whom its replies are for.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = Target> + '_ {
+        self.parts.iter().map(|(part, _)| part.target)
+    }
+}
