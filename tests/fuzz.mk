@@ -1,5 +1,6 @@
 # make fuzz: libFuzzer on each target in turn. It starts from the committed corpus and writes what
-# it finds to target/fuzz; a failing input is reported by libFuzzer with its path.
+# it finds to target/fuzz; a failing input is reported by libFuzzer with its path. What one of target session does:
+# PDW_INPUT=$PWD/target/fuzz/crash-... cargo test -p pdw-tests --test fuzz_corpus one_input -- --nocapture
 
 FUZZ_TARGETS ?= scanner session
 # For each target.

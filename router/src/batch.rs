@@ -1,6 +1,6 @@
 //! A link's requests: those that wait to be sent, and those that wait for a reply.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use crate::part::{Part, Target, Unit};
 use crate::pending::PendingKey;
@@ -257,19 +257,19 @@ impl Batch {
             late.push((std::mem::replace(&mut part.target, Target::Nobody), sent || part.tried));
             part.deadline = if sent { Time::NEVER } else { part.deadline };
         }
-        self.drop_unsent(now);
+        self.drop_unsent(|part| part.deadline <= now);
         self.earliest = self.parts.iter().map(|part| part.deadline).min().unwrap_or(Time::NEVER);
         late
     }
 
-    /// Takes out of the batch what was not sent and has a deadline of `now` or earlier.
-    fn drop_unsent(&mut self, now: Time) {
+    /// Takes out of the batch what was not sent and is not wanted.
+    fn drop_unsent(&mut self, unwanted: impl Fn(&Part) -> bool) {
         let first = self.parts.partition_point(|part| part.unit < self.written);
         let tail: Vec<Part> = self.parts.drain(first..).collect();
         let Some(mut at) = tail.first().map(|part| part.start) else { return };
         let ends: Vec<u64> = tail.iter().skip(1).map(|part| part.start).chain([self.end()]).collect();
         let mut unit = (u64::MAX, 0);
-        for (part, end) in tail.iter().zip(ends).filter(|(part, _)| part.deadline > now) {
+        for (part, end) in tail.iter().zip(ends).filter(|(part, _)| !unwanted(part)) {
             // The rest of a unit begins where its first part now lies.
             unit = if unit.0 == part.unit { unit } else { (part.unit, at) };
             let (from, to) = (self.offset(part.start)..self.offset(end), self.offset(at));
@@ -278,6 +278,16 @@ impl Batch {
             at += end - part.start;
         }
         self.bytes.truncate(self.offset(at));
+    }
+
+    /// Takes the transactions that were not sent out of the batch; whom their replies are for.
+    pub(crate) fn take_transactions(&mut self) -> Vec<Target> {
+        let pairs = self.parts.iter().zip(self.parts.iter().skip(1)).filter(|(one, next)| one.unit == next.unit);
+        let units: HashSet<u64> = pairs.map(|(one, _)| one.unit).filter(|unit| *unit >= self.written).collect();
+        let tied = |part: &Part| units.contains(&part.unit);
+        let targets = self.parts.iter().filter(|part| tied(part)).map(|part| part.target).collect();
+        self.drop_unsent(tied);
+        targets
     }
 
     /// Takes everything off a link that is lost: what was sent, and what was not.
@@ -397,6 +407,15 @@ mod tests {
         assert!(!batch.wait_for_unit(b"-EXECABORT\r\n"));
         assert_eq!(texts(&[batch.take_unit()]), [b"bbbbcccc"]);
         assert_eq!(batch.in_flight(), 0);
+    }
+
+    #[test]
+    fn transactions_are_taken_out_and_the_rest_stays() {
+        let mut batch = some(false);
+        batch.unite(2);
+        batch.append(3, Target::Nobody, Time::NEVER, |out| out.extend_from_slice(b"dddd"));
+        assert_eq!(batch.take_transactions(), [Target::Table(1), Target::Table(2)]);
+        assert_eq!((batch.take_transactions(), batch.to_write()), (vec![], &b"aaaadddd"[..]));
     }
 
     #[test]

@@ -121,6 +121,11 @@ impl Traffic {
             return Err(Cut::Taken);
         }
         let lane = self.lane_for(setup, shard, key).ok_or(Cut::Wait)?;
+        if self.forbids_transactions(setup, key) {
+            self.doom(setup, key, &Refusal::TransactionsForbidden);
+            self.skip_rest(setup, key, scan, need - bytes.len());
+            return Err(Cut::Taken);
+        }
         self.note_large(head.arg(1));
         self.go_live(key, lane);
         let pending = self.push_pending(key);

@@ -76,8 +76,9 @@ impl Traffic {
 
     /// The shard for a session's requests without keys: always the same, so that they stay in order.
     pub(crate) fn any_shard(&self, setup: &Setup, session: SessionKey) -> Shard {
-        let id = self.sessions.get(session).map_or(0, |session| session.id);
-        Shard((id % setup.homes.shards() as u64) as u16)
+        let (_, step) = self.numbering;
+        let nth = self.sessions.get(session).map_or(0, |session| session.id / step);
+        Shard((nth % setup.homes.shards() as u64) as u16)
     }
 
     /// Answers with the sentence of the state table.

@@ -131,7 +131,7 @@ impl Traffic {
             }
             if setup.holds() && unit.is_whole() {
                 unit.hurry(latest);
-                self.bring_back(next, unit);
+                self.bring_back(setup, next, unit);
             } else {
                 let why = if unit.was_tried() { Refusal::OutcomeUnknown } else { Refusal::NotSent };
                 self.refuse_unit(setup, unit, &why);

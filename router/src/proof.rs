@@ -1,15 +1,16 @@
 //! What a new link has to show before anything travels on it.
 
 use crate::fence::Badge;
-use crate::link::{Lane, Stage, Standing};
+use crate::link::{Lane, Link, Stage, Standing};
 use crate::loss::Loss;
 use crate::order::{End, LinkKey, Notice, Order, Output};
+use crate::refusal::Refusal;
 use crate::resp::{self, write};
-use crate::router::Traffic;
+use crate::router::{Setup, Traffic};
 
 impl Traffic {
     /// Takes a reply to the probe: CLIENT SETNAME, MULTI, EXEC, PING, CLIENT INFO.
-    pub(crate) fn prove(&mut self, key: LinkKey, reply: &[u8]) -> Result<(), Loss> {
+    pub(crate) fn prove(&mut self, setup: &Setup, key: LinkKey, reply: &[u8]) -> Result<(), Loss> {
         let Some(link) = self.links.get_mut(key) else { return Ok(()) };
         let index = link.upstream;
         let step = link.proof.replies;
@@ -25,14 +26,19 @@ impl Traffic {
             3 => {}
             _ => {
                 link.badge = Badge::read(reply);
-                let multi = link.proof.multi;
-                self.proven(key, index, multi);
+                self.proven(setup, key, index);
             }
         }
         Ok(())
     }
 
-    fn proven(&mut self, key: LinkKey, index: usize, multi: bool) {
+    fn proven(&mut self, setup: &Setup, key: LinkKey, index: usize) {
+        // One link that may not is enough: any of them may get the next transaction.
+        let may = |(other, link): (LinkKey, &Link)| (other != key && !link.is_ready()) || link.proof.multi;
+        let multi = self.links.iter().filter(|(_, link)| link.upstream == index).all(may);
+        if !multi {
+            self.refuse_transactions(setup, key);
+        }
         let upstream = &mut self.upstreams[index];
         upstream.failures = 0;
         upstream.trouble.clear();
@@ -51,6 +57,15 @@ impl Traffic {
         }
         self.freed_lanes.push(index);
         self.outputs.push_back(Output::Order(End::Link(key), Order::Inject));
+    }
+
+    /// Refuses the transactions that waited for this link.
+    fn refuse_transactions(&mut self, setup: &Setup, key: LinkKey) {
+        let targets = self.links.get_mut(key).map(|link| link.batch.take_transactions()).unwrap_or_default();
+        for target in targets {
+            self.deliver_refusal(setup, target, &Refusal::TransactionsForbidden);
+        }
+        self.relieve(setup, key);
     }
 }
 

@@ -112,9 +112,9 @@ impl Traffic {
             let postponed = Postponed { until: Until::Fenced, deadline, repeat, replies: Vec::new(), unit };
             match repeat {
                 Repeat::Never => self.refuse_unit(setup, postponed.unit, &Refusal::OutcomeUnknown),
-                Repeat::Read => self.send_again(index, postponed),
+                Repeat::Read => self.send_again(setup, index, postponed),
                 Repeat::Same | Repeat::MayDiffer if waits => self.postpone(index, postponed),
-                _ if setup.mutation.is(Mutant::MissingFence) => self.send_again(index, postponed),
+                _ if setup.mutation.is(Mutant::MissingFence) => self.send_again(setup, index, postponed),
                 _ => self.refuse_unit(setup, postponed.unit, &Refusal::OutcomeUnknown),
             }
         }
@@ -132,17 +132,20 @@ impl Traffic {
         each.max().unwrap_or(Repeat::Never)
     }
 
-    fn send_again(&mut self, index: usize, mut postponed: Postponed) {
+    fn send_again(&mut self, setup: &Setup, index: usize, mut postponed: Postponed) {
         postponed.unit.hurry(postponed.deadline);
         if postponed.replies.is_empty() {
             self.stats.count_repeat(postponed.repeat);
         }
-        self.bring_back(self.upstreams[index].shared, postponed.unit);
+        self.bring_back(setup, self.upstreams[index].shared, postponed.unit);
     }
 
     /// Adds what was on another link to the batch of this one.
-    pub(crate) fn bring_back(&mut self, key: LinkKey, unit: Unit) {
+    pub(crate) fn bring_back(&mut self, setup: &Setup, key: LinkKey, unit: Unit) {
         let Some(link) = self.links.get_mut(key) else { return };
+        if unit.parts.len() > 1 && link.is_ready() && !link.proof.multi {
+            return self.refuse_unit(setup, unit, &Refusal::TransactionsForbidden);
+        }
         link.batch.adopt(unit);
         self.order_write(key);
     }
@@ -160,7 +163,7 @@ impl Traffic {
         self.upstreams[index].postponed = rest;
         for postponed in fenced {
             if confirmed || postponed.repeat == Repeat::Read {
-                self.send_again(index, postponed);
+                self.send_again(setup, index, postponed);
             } else {
                 self.refuse_unit(setup, postponed.unit, &Refusal::OutcomeUnknown);
             }
@@ -177,7 +180,7 @@ impl Traffic {
                 postponed.unit.parts.iter_mut().for_each(|(part, _)| part.deadline = Time::NEVER);
             }
             if postponed.deadline > now {
-                self.send_again(index, postponed);
+                self.send_again(setup, index, postponed);
             } else if postponed.unit.was_tried() {
                 // Whatever the instance says now, it may have carried it out before.
                 self.refuse_unit(setup, postponed.unit, &Refusal::OutcomeUnknown);

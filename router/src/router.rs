@@ -124,6 +124,8 @@ pub(crate) struct Traffic {
     pub(crate) probe: Vec<u8>,
     pub(crate) random: Random,
     pub(crate) last_id: u64,
+    /// The first session's number, and from one session's to the next's.
+    pub(crate) numbering: (u64, u64),
     pub(crate) stats: Stats,
 }
 
@@ -133,6 +135,12 @@ impl Router {
         let mut traffic = Traffic::new(&setup, now);
         traffic.tick(&setup);
         Self { setup, traffic }
+    }
+
+    /// Numbers the sessions (`CLIENT ID`) `first`, `first + step`, ...: with a step as large as there
+    /// are routers in a process no two of their sessions have one number.
+    pub fn number_sessions(&mut self, first: u64, step: u64) {
+        self.traffic.numbering = (first, step);
     }
 
     /// A client has connected.
@@ -303,6 +311,7 @@ impl Traffic {
             probe: proof::probe(&setup.name),
             random: Random(setup.seed | 1),
             last_id: 0,
+            numbering: (1, 1),
             stats: Stats::default(),
         };
         for index in 0..setup.homes.shards() {

@@ -134,8 +134,9 @@ impl Session {
 impl Traffic {
     /// Takes in a new client.
     pub(crate) fn open_session(&mut self, setup: &Setup) -> SessionKey {
+        let (first, step) = self.numbering;
+        let id = first + self.stats.sessions_opened * step;
         self.stats.sessions_opened += 1;
-        let id = self.stats.sessions_opened;
         let crowded = self.sessions.len() >= setup.limits.sessions_max || self.budget.pressure != Pressure::None;
         let key = self.sessions.insert(Session { id, ..Session::default() });
         if crowded {

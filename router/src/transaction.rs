@@ -95,7 +95,7 @@ impl Traffic {
             Treatment::Transaction(Transaction::Multi) => {
                 self.refuse_as_redis(setup, session, "ERR MULTI calls can not be nested");
             }
-            Treatment::Transaction(Transaction::Discard) => self.discard(setup, session, request),
+            Treatment::Transaction(Transaction::Discard) => self.discard(setup, session),
             Treatment::Transaction(Transaction::Exec) => return self.execute(setup, session, request),
             Treatment::Local(local @ (Local::Quit | Local::Reset)) => {
                 self.answer_held(setup, session);
@@ -138,8 +138,14 @@ impl Traffic {
             self.mutant_each_queued_home(setup, session, request);
             return Flow::Next;
         }
-        if self.outgrows(setup, session, request.bytes.len()) && !self.begin_at_instance(setup, session) {
-            return Flow::Again;
+        if self.outgrows(setup, session, request.bytes.len()) {
+            if self.forbids_transactions(setup, session) {
+                self.doom(setup, session, &Refusal::TransactionsForbidden);
+                return Flow::Next;
+            }
+            if !self.begin_at_instance(setup, session) {
+                return Flow::Again;
+            }
         }
         let pending = self.push_pending(session);
         let Some(held) = self.held(session) else { return Flow::Next };
@@ -154,6 +160,14 @@ impl Traffic {
     fn outgrows(&mut self, setup: &Setup, session: SessionKey, bytes: usize) -> bool {
         let held = self.held(session);
         held.is_some_and(|held| held.live.is_none() && held.bytes.len() + bytes > setup.limits.multi_max)
+    }
+
+    /// Whether a transaction may not begin at its instance: a new link has shown that it may not run MULTI.
+    pub(crate) fn forbids_transactions(&mut self, setup: &Setup, session: SessionKey) -> bool {
+        let any = self.any_shard(setup, session);
+        let Some(held) = self.held(session).filter(|held| held.live.is_none()) else { return false };
+        let shard = held.home.as_ref().map_or(any, |(shard, _)| *shard);
+        !self.upstreams[shard.index()].multi
     }
 
     /// Has a transaction begin at its instance, so that no more of it need be held; false: there is no lane yet.
@@ -232,7 +246,7 @@ impl Traffic {
         }
     }
 
-    /// EXEC or DISCARD of a transaction that has begun at the instance.
+    /// EXEC of a transaction that has begun at the instance.
     fn end_live(&mut self, session: SessionKey, lane: LinkKey, request: &Request<'_>) {
         let pending = self.push_pending(session);
         if let Some(session) = self.sessions.get_mut(session) {
@@ -253,10 +267,8 @@ impl Traffic {
         }
     }
 
-    fn discard(&mut self, setup: &Setup, session: SessionKey, request: &Request<'_>) {
-        if let Some(lane) = self.held(session).and_then(|held| held.live) {
-            return self.end_live(session, lane, request);
-        }
+    /// DISCARD. One that has begun is over whatever becomes of its lane, so the answer waits for nobody.
+    fn discard(&mut self, setup: &Setup, session: SessionKey) {
         self.answer_held(setup, session);
         self.drop_transaction(session);
         self.answer_new(setup, session, |out| out.extend_from_slice(b"+OK\r\n"));
@@ -278,21 +290,24 @@ impl Traffic {
             return Flow::Next;
         }
         let shard = held.home.as_ref().map_or(any, |(shard, _)| *shard);
-        if !held.doomed && held.items.len() > 1 && !late {
+        let (doomed, empty) = (held.doomed, held.items.len() <= 1);
+        let forbidden = self.forbids_transactions(setup, session);
+        if !doomed && !empty && !forbidden && !late {
             if self.is_full(setup, shard, session) || self.must_take_turns(setup, session, Shards::one(shard)) {
                 return Flow::Again;
             }
             self.send_transaction(setup, session, shard, request);
             return Flow::Next;
         }
-        let (doomed, empty) = (held.doomed, held.items.len() <= 1);
         self.answer_held(setup, session);
         self.drop_transaction(session);
-        if !doomed && !empty {
-            self.refuse(setup, session, &Refusal::NotSent);
-        } else if doomed {
+        if doomed {
             let text = "EXECABORT Transaction discarded because of previous errors.";
             self.refuse_as_redis(setup, session, text);
+        } else if forbidden {
+            self.refuse(setup, session, &Refusal::TransactionsForbidden);
+        } else if !empty {
+            self.refuse(setup, session, &Refusal::NotSent);
         } else {
             self.answer_new(setup, session, |out| out.extend_from_slice(b"*0\r\n"));
         }

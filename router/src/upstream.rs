@@ -32,7 +32,7 @@ pub(crate) struct Upstream {
     pub(crate) reconnects: u64,
     /// What the operator was told last of why it is down.
     pub(crate) trouble: String,
-    /// It lets us run MULTI, as far as we know.
+    /// All its links let us run MULTI, as far as we know.
     pub(crate) multi: bool,
     /// Sessions that are not read until the shared link's batch is shorter.
     pub(crate) waiting: Vec<SessionKey>,
@@ -254,7 +254,7 @@ impl Traffic {
             used += len;
             let Some(link) = self.links.get_mut(key) else { break };
             if matches!(link.stage, Stage::Proving(_)) {
-                self.prove(key, reply)?;
+                self.prove(setup, key, reply)?;
                 continue;
             }
             link.batch.front().ok_or(Loss::UnaskedReply)?;

@@ -215,3 +215,32 @@ fn a_session_that_has_ended_is_closed_after_a_large_reply() {
     links.iter().for_each(|link| router.handle(NOW, Input::Relayed(End::Link(*link), 98)));
     assert!(drain(&mut router).0.contains(&Output::CloseSession(session)));
 }
+
+#[test]
+fn routers_of_one_process_give_no_two_sessions_one_number() {
+    let mut numbers = Vec::new();
+    for nth in 0..2 {
+        let mut router = router(Profile::Redis, Limits::default());
+        router.number_sessions(nth + 1, 2);
+        for _ in 0..3 {
+            let session = router.open_session(NOW);
+            send(&mut router, session, "CLIENT ID\r\n");
+            numbers.push(replies(&mut router, session));
+        }
+    }
+    numbers.sort();
+    assert_eq!(numbers, [":1\r\n", ":2\r\n", ":3\r\n", ":4\r\n", ":5\r\n", ":6\r\n"]);
+}
+
+#[test]
+fn requests_without_keys_are_shared_out_however_sessions_are_numbered() {
+    // As many workers as shards: each of them must still use all shards.
+    let mut router = router(Profile::Redis, Limits::default());
+    router.number_sessions(1, 2);
+    let links = connect(&mut router);
+    for _ in 0..2 {
+        let session = router.open_session(NOW);
+        send(&mut router, session, "TIME\r\n");
+    }
+    assert!(links.iter().all(|link| !router.link_output(NOW, *link).is_empty()));
+}

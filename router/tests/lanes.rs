@@ -8,9 +8,12 @@ use pdw_router::command::Table;
 use pdw_router::limits::Limits;
 use pdw_router::mutant::Mutation;
 use pdw_router::place::{Homes, Placement, PlacementKind, PlacementOptions, Target};
-use pdw_router::{End, Input, LinkKey, Order, Output, Profile, Router, SessionKey, Setup, Time};
+use pdw_router::{End, Input, LinkKey, LossReason, Order, Output, Profile, Router, SessionKey, Setup, Time};
 
 const PROOF: &[u8] = b"+OK\r\n+OK\r\n*0\r\n+PONG\r\n$20\r\nid=1 addr=10.0.0.1:1\r\n";
+/// Of an instance whose ACL forbids MULTI.
+const WITHOUT_MULTI: &[u8] =
+    b"+OK\r\n-NOPERM no\r\n-ERR EXEC without MULTI\r\n+PONG\r\n$20\r\nid=1 addr=10.0.0.1:1\r\n";
 /// Keys of slots in the first and the second half.
 const FIRST: &str = "b";
 const SECOND: &str = "a";
@@ -19,6 +22,8 @@ const SECOND: &str = "a";
 struct World {
     router: Router,
     now: Time,
+    /// What the next links answer to the probe.
+    proof: &'static [u8],
     /// Links in the order in which they were asked for, with their upstream; those that are gone stay.
     links: Vec<(LinkKey, usize)>,
     closed: Vec<End>,
@@ -41,7 +46,7 @@ impl World {
         };
         let router = Router::new(setup, Time::default());
         let (links, closed, sent) = (Vec::new(), Vec::new(), Vec::new());
-        let mut world = Self { router, now: Time::from_micros(1), links, closed, sent };
+        let mut world = Self { router, now: Time::from_micros(1), proof: PROOF, links, closed, sent };
         world.turn();
         world
     }
@@ -54,7 +59,7 @@ impl World {
                     self.links.push((key, upstream));
                     self.sent.push(String::new());
                     self.router.handle(self.now, Input::LinkConnected(key));
-                    self.router.handle(self.now, Input::LinkBytes(key, PROOF));
+                    self.router.handle(self.now, Input::LinkBytes(key, self.proof));
                 }
                 Output::Order(End::Link(key), Order::Inject) => self.write(key),
                 Output::CloseSession(key) => self.closed.push(End::Session(key)),
@@ -291,4 +296,62 @@ fn the_operator_is_told_once_why_an_upstream_is_down() {
         }
     }
     assert_eq!(told, 1);
+}
+
+#[test]
+fn a_transaction_is_not_begun_on_a_lane_that_may_not_run_multi() {
+    let mut world = World::new(Profile::Pdwfs, Limits::default());
+    let session = world.open();
+    world.send(session, &format!("MULTI\r\nSET {FIRST} 1\r\n"));
+    world.proof = WITHOUT_MULTI;
+    world.send(session, &format!("*3\r\n$3\r\nSET\r\n$1\r\n{FIRST}\r\n$2000000\r\nxx"));
+    world.send(session, "*1\r\n$4\r\nEXEC\r\n");
+    let told = world.take(session);
+    assert!(told.starts_with("+OK\r\n+QUEUED\r\n-NOPERM"), "{told}");
+    assert!(told.ends_with("-EXECABORT Transaction discarded because of previous errors.\r\n"), "{told}");
+    assert!(!world.sent.concat().contains("SET\r\n"), "{:?}", world.sent);
+}
+
+#[test]
+fn a_transaction_that_waits_for_its_link_is_refused_when_that_may_not_run_multi() {
+    let mut world = World::new(Profile::Pdwfs, Limits::default());
+    let (session, lost) = (world.open(), world.links[0]);
+    world.router.handle(world.now, Input::LinkLost(lost.0, LossReason::Closed));
+    let key = if lost.1 == 0 { FIRST } else { SECOND };
+    world.send(session, &format!("MULTI\r\nSET {key} 1\r\nEXEC\r\nGET {key}\r\n"));
+    world.proof = WITHOUT_MULTI;
+    world.wait(Duration::from_secs(10));
+    assert_eq!(world.take(session).matches("-NOPERM").count(), 3);
+    let sent = world.sent.last().unwrap();
+    assert!(sent.ends_with(&format!("GET\r\n$1\r\n{key}\r\n")) && !sent.contains("SET\r\n"), "{sent}");
+}
+
+#[test]
+fn a_held_transaction_is_refused_when_its_upstream_has_come_back_without_multi() {
+    let mut world = World::new(Profile::Pdwfs, Limits::default());
+    let session = world.open();
+    world.send(session, &format!("MULTI\r\nSET {FIRST} 1\r\n"));
+    world.proof = WITHOUT_MULTI;
+    for index in 0..2 {
+        world.router.handle(world.now, Input::LinkLost(world.links[index].0, LossReason::Closed));
+    }
+    world.wait(Duration::from_secs(10));
+    world.send(session, "EXEC\r\n");
+    assert!(world.take(session).starts_with("+OK\r\n+QUEUED\r\n-NOPERM"));
+    assert!(!world.sent.concat().contains("SET\r\n"), "{:?}", world.sent);
+}
+
+#[test]
+fn a_transaction_that_has_begun_is_discarded_even_if_its_lane_is_lost() {
+    let mut world = World::new(Profile::Pdwfs, Limits::default());
+    let session = world.open();
+    world.send(session, &format!("MULTI\r\n*3\r\n$3\r\nSET\r\n$1\r\n{FIRST}\r\n$2000000\r\n"));
+    world.relayed(End::Session(session), 2_000_002);
+    let lane = world.links.len() - 1;
+    world.reply(lane, "+OK\r\n+QUEUED\r\n");
+    assert_eq!(world.take(session), "+OK\r\n+QUEUED\r\n");
+    world.router.handle(world.now, Input::SessionBytes(session, b"DISCARD\r\n"));
+    world.router.handle(world.now, Input::LinkLost(world.links[lane].0, LossReason::Closed));
+    world.send(session, "PING\r\n");
+    assert_eq!(world.take(session), "+OK\r\n+PONG\r\n");
 }

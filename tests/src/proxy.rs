@@ -27,6 +27,7 @@ pub struct Launch {
     config: Option<String>,
     listen: Option<Address>,
     upstreams: Vec<Address>,
+    workers: usize,
     arguments: Vec<String>,
     admin: bool,
     tracer: Vec<String>,
@@ -35,8 +36,14 @@ pub struct Launch {
 impl Launch {
     /// A proxy of one worker in front of `upstreams`, with a profile's defaults.
     pub fn new(profile: &'static str, upstreams: &[Address]) -> Launch {
-        let arguments = vec!["--workers".to_owned(), "1".to_owned()];
-        Launch { profile: Some(profile), upstreams: upstreams.to_vec(), arguments, ..Launch::default() }
+        Launch { profile: Some(profile), upstreams: upstreams.to_vec(), workers: 1, ..Launch::default() }
+    }
+
+    /// As many workers instead of one.
+    #[must_use]
+    pub fn workers(mut self, count: usize) -> Launch {
+        self.workers = count;
+        self
     }
 
     /// Stands before these instead.
@@ -118,6 +125,7 @@ impl Launch {
         words.push(program()?.into());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).args(["serve", "--listen", &address.to_string()]);
+        command.args(["--workers", &self.workers.to_string()]);
         for upstream in &self.upstreams {
             command.args(["--upstream", &upstream.to_string()]);
         }

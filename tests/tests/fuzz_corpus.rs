@@ -38,9 +38,22 @@ fn every_session_input_passes() {
     assert_eq!(failing("session", fuzz::session), Vec::<PathBuf>::new());
 }
 
+#[test]
+fn one_input() {
+    let Some(file) = std::env::var_os("PDW_INPUT") else { return };
+    fuzz::session(&fs::read(file).unwrap());
+}
+
 /// Faults that a script shows without knowing what the instances hold.
-const SHOWN: [&str; 6] =
-    ["lost-reply", "swapped-replies", "split-multi", "leaked-slot", "wrong-gather-order", "miscounted-skip"];
+const SHOWN: [&str; 7] = [
+    "lost-reply",
+    "swapped-replies",
+    "double-send",
+    "split-multi",
+    "leaked-slot",
+    "wrong-gather-order",
+    "miscounted-skip",
+];
 
 #[test]
 fn the_session_corpus_finds_deliberate_faults() {

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 
 use crate::config::options;
 
@@ -113,10 +113,10 @@ Examples:
 
 /// Arguments of `route`.
 #[derive(Debug, Args)]
-#[command(after_help = ROUTE_HELP)]
+#[command(after_help = ROUTE_HELP, group = ArgGroup::new("shards_of").required(true).args(["config", "shards"]))]
 pub struct RouteArgs {
     /// Place as this configuration does
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["placement", "shards", "profile"], required_unless_present = "shards")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["placement", "profile"])]
     pub config: Option<PathBuf>,
 
     #[arg(long, value_name = "NAME", value_parser = choices("placement"), help = about("placement", "How a key finds its shard"))]

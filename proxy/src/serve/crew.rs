@@ -47,9 +47,15 @@ impl Crew {
             listeners.extend(handles(&shared)?);
             let setup = setup(config, &name, index as u64)?;
             let descriptors = descriptors_of_one(config);
-            let orders =
-                Orders { descriptors, setup, upstreams: dials.clone(), listeners, liveness, names: Arc::clone(&names) };
-            workers.push(worker(orders)?);
+            workers.push(worker(Orders {
+                place: (index as u64, config.workers as u64),
+                descriptors,
+                setup,
+                upstreams: dials.clone(),
+                listeners,
+                liveness,
+                names: Arc::clone(&names),
+            })?);
         }
         Ok(Self { workers, listen: config.listen.iter().map(|address| with_port(address, &sockets)).collect() })
     }

@@ -48,6 +48,8 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 /// What a worker is started with.
 pub(crate) struct Orders {
+    /// Which worker it is, and of how many.
+    pub(crate) place: (u64, u64),
     /// Everything the router has to know.
     pub(crate) setup: Setup,
     /// Where the upstreams are, in the router's order.
@@ -98,9 +100,12 @@ impl Worker {
     pub(crate) fn new(orders: Orders) -> io::Result<(Self, Mailbox)> {
         let poll = Poll::new()?;
         let (mailbox, letters) = Mailbox::open(poll.registry())?;
+        let mut router = Router::new(orders.setup, Time::default());
+        let (nth, workers) = orders.place;
+        router.number_sessions(nth + 1, workers);
         let mut worker = Self {
             poll,
-            router: Router::new(orders.setup, Time::default()),
+            router,
             listeners: orders.listeners,
             upstreams: orders.upstreams,
             liveness: orders.liveness,

@@ -2,9 +2,9 @@
 
 use pdw_router::SessionKey;
 use pdw_router::limits::Limits;
-use pdw_router::resp::ReplyScan;
+use pdw_router::resp::{self, ReplyScan};
 
-use super::oracle::{Asked, Oracle, asked, may_close};
+use super::oracle::{Asked, Oracle, asked};
 
 /// How a client's connection has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +95,7 @@ impl Client {
     /// Whether it may keep a lane that others want: in the middle of a large value, or of a transaction.
     pub(super) fn may_hold_up_others(&self, limits: &Limits) -> bool {
         let asked = asked(limits, &self.stream[..self.at]);
-        asked.unfinished >= limits.large_min || asked.is_amid_transaction()
+        asked.is_amid_value() || asked.is_amid_transaction()
     }
 
     /// Has a driver forget the next bytes.
@@ -111,33 +111,42 @@ impl Client {
     /// Checks all replies so far. `settled`: nothing is on its way any more. `trusted`: the
     /// instances have answered what they were asked. `sound`: no link was ever lost.
     pub(super) fn check(&self, limits: &Limits, settled: bool, trusted: bool, sound: bool) {
-        let asked = asked(limits, &self.stream[..self.at]);
-        let (requests, replies) = (&asked.requests, self.replies());
-        // A large value may be refused, or given up with its link, before it is whole.
-        let most = requests.len() + usize::from(asked.unfinished >= limits.large_min);
+        let (asked, replies) = (asked(limits, &self.stream[..self.at]), self.replies());
+        let (most, count) = (asked.requests.len(), replies.len());
         if self.crowded {
-            assert!(replies.len() <= 1);
+            assert!(count <= 1);
             return;
         }
-        assert!(replies.len() <= most, "{} replies to {most} requests: {}", replies.len(), self.story());
+        assert!(count <= most, "{count} replies to {most} requests: {}", self.story());
         if trusted {
             let mut oracle = Oracle::default();
-            requests.iter().zip(&replies).for_each(|(asked, reply)| oracle.check(asked, reply));
+            asked.requests.iter().zip(&replies).for_each(|(asked, reply)| oracle.check(asked, reply));
         }
-        let missing = requests.len().saturating_sub(replies.len());
         match self.ending {
-            Ending::Open if settled => assert!(missing == 0, "{missing} replies are missing: {}", self.story()),
-            Ending::Closed if sound && asked.unfinished < limits.large_min => {
-                self.check_closing(requests, replies.len());
+            Ending::Open if settled => {
+                let missing = asked.required().saturating_sub(count);
+                assert!(missing == 0, "{missing} replies are missing: {}", self.story());
+                assert!(!asked.is_broken(), "open after what is no request: {}", self.story());
+            }
+            // A session is closed after everything was answered, or after what ends a session.
+            Ending::Closed if sound && !asked.is_amid_value() => {
+                let ended = asked.may_close_after(count) || self.told && count == most;
+                assert!(ended, "closed without a reason: {}", self.story());
+            }
+            Ending::Closed if sound && asked.is_broken() => {
+                let told = replies.last().is_some_and(|reply| resp::is_error(reply));
+                assert!(told, "not told that it sent what is no request: {}", self.story());
             }
             _ => {}
         }
     }
 
-    /// A session is closed after everything was answered, or after what ends a session.
-    fn check_closing(&self, asked: &[Asked], replies: usize) {
-        let ended = asked.get(replies.wrapping_sub(1)).is_some_and(may_close);
-        assert!(ended || self.told && replies == asked.len(), "closed without a reason: {}", self.story());
+    /// Its requests, without those that it was told were not sent on.
+    pub(super) fn may_have_been_sent_on(&self, limits: &Limits) -> Vec<Vec<Vec<u8>>> {
+        let (asked, replies) = (asked(limits, &self.stream[..self.at]), self.replies());
+        let refused = |at: usize| replies.get(at).is_some_and(|reply| reply.ends_with(b"the request was not sent\r\n"));
+        let whole = asked.requests.into_iter().enumerate().filter(|(at, _)| !refused(*at));
+        whole.filter_map(|(_, asked)| if let Asked::Request(args) = asked { Some(args) } else { None }).collect()
     }
 
     /// How its stream ends and what it was told last, for people.

@@ -47,7 +47,7 @@ impl Mood {
 
     /// What a connection that is made now may not do.
     pub(super) fn connection(&self) -> Connection {
-        Connection { forbids_multi: self.forbids_multi, queued: None }
+        Connection { forbids_multi: self.forbids_multi, proven: false, queued: None }
     }
 }
 
@@ -55,6 +55,8 @@ impl Mood {
 #[derive(Debug)]
 pub(super) struct Connection {
     forbids_multi: bool,
+    /// The router knows by now what the connection may not do.
+    pub(super) proven: bool,
     queued: Option<Vec<Vec<Vec<u8>>>>,
 }
 
@@ -63,7 +65,10 @@ impl Connection {
     pub(super) fn answer(&mut self, mood: &mut Mood, args: &[Vec<u8>], out: &mut Vec<u8>) -> bool {
         let name = args[0].to_ascii_lowercase();
         match (name.as_slice(), &mut self.queued) {
-            (b"multi", None) if self.forbids_multi => write::error(out, b"NOPERM this user has no permissions"),
+            (b"multi", None) if self.forbids_multi => {
+                assert!(!self.proven, "MULTI travels where it is forbidden: its commands are carried out one by one");
+                write::error(out, b"NOPERM this user has no permissions");
+            }
             (b"multi", None) => {
                 self.queued = Some(Vec::new());
                 write::simple(out, "OK");

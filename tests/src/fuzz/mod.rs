@@ -2,7 +2,9 @@
 //!
 //! `make fuzz` drives them from `tests/fuzz`; `make test` replays the corpus that was found. Both
 //! read a fuzz input the same way, so an input that fails in one fails in the other.
+//! `PDW_INPUT=FILE cargo test -p pdw-tests --test fuzz_corpus one_input -- --nocapture` tells what a session input does.
 
+mod carried;
 mod client;
 mod instance;
 mod oracle;
@@ -12,6 +14,7 @@ mod scanner;
 mod script;
 mod session;
 mod setup;
+mod story;
 mod wire;
 mod world;
 

@@ -4,33 +4,67 @@ use pdw_router::limits::Limits;
 use pdw_router::resp::{self, RequestScan, ScanLimits, Scanned, write};
 
 use super::instance::value_of;
+use super::story::{tell, text, words};
 
 /// One request of a client.
 #[derive(Debug)]
 pub(super) enum Asked {
     /// A request within the limits.
     Request(Vec<Vec<u8>>),
-    /// A request above the limits. If its end can be told from its head the session goes on.
+    /// A request above the limits: refused, or passed as a large value.
     TooLong,
+    /// The beginning of a request with a large value. It may be answered before it is whole: refused,
+    /// given up with its link, or queued in a transaction that will carry nothing out.
+    Begun,
     /// Bytes that are no request: one error reply, then nothing.
     Broken,
 }
 
-/// Everything that a client has asked.
+impl Asked {
+    fn is(&self, name: &[u8]) -> bool {
+        matches!(self, Self::Request(args) if args[0].eq_ignore_ascii_case(name))
+    }
+
+    /// Nothing behind it is read. A web browser is hung up on without a word.
+    fn ends_session(&self) -> bool {
+        [b"quit".as_slice(), b"post", b"host:"].iter().any(|name| self.is(name))
+    }
+}
+
+/// Everything that a client has asked. What is [`Asked::Begun`] comes last but for what is broken.
 #[derive(Debug, Default)]
 pub(super) struct Stream {
     pub(super) requests: Vec<Asked>,
-    /// The least length of the request that is not whole, or how much follows from a broken one on; 0 if all are whole.
-    pub(super) unfinished: usize,
 }
 
 impl Stream {
     /// Whether a MULTI has come after the last EXEC.
     pub(super) fn is_amid_transaction(&self) -> bool {
-        let is =
-            |asked: &Asked, name: &[u8]| matches!(asked, Asked::Request(args) if args[0].eq_ignore_ascii_case(name));
-        let last = |name: &[u8]| self.requests.iter().rposition(|asked| is(asked, name));
+        let last = |name: &[u8]| self.requests.iter().rposition(|asked| asked.is(name));
         last(b"multi") > last(b"exec")
+    }
+
+    /// Whether a large value has begun that is not whole.
+    pub(super) fn is_amid_value(&self) -> bool {
+        self.requests.iter().any(|asked| matches!(asked, Asked::Begun))
+    }
+
+    /// Whether it ends with what is no request.
+    pub(super) fn is_broken(&self) -> bool {
+        matches!(self.requests.last(), Some(Asked::Broken))
+    }
+
+    /// How many replies there have to be in the end.
+    pub(super) fn required(&self) -> usize {
+        self.requests.len() - usize::from(self.is_amid_value())
+    }
+
+    /// Whether a session may be closed after so many replies.
+    pub(super) fn may_close_after(&self, replies: usize) -> bool {
+        let last = replies.checked_sub(1).and_then(|last| self.requests.get(last));
+        let ends = |asked: &Asked| asked.is(b"quit") || matches!(asked, Asked::TooLong | Asked::Broken);
+        last.is_some_and(ends)
+            || self.requests.get(replies).is_some_and(|next| next.ends_session() && !next.is(b"quit"))
     }
 }
 
@@ -38,39 +72,32 @@ impl Stream {
 pub(super) fn asked(limits: &Limits, stream: &[u8]) -> Stream {
     let scan_limits = ScanLimits { args: limits.args_max, ..ScanLimits::default() };
     let mut scan = RequestScan::new(scan_limits);
-    let (mut all, mut rest) = (Stream::default(), stream);
+    let (mut requests, mut rest) = (Vec::new(), stream);
     loop {
-        match scan.scan(rest) {
+        let (len, is_broken) = match scan.scan(rest) {
             Ok(Scanned::Request(len)) if len > limits.request_max => {
-                all.requests.push(Asked::TooLong);
+                requests.push(Asked::TooLong);
                 rest = &rest[len..];
+                continue;
             }
             Ok(Scanned::Request(len)) => {
-                all.requests.push(Asked::Request(scan.request(&rest[..len]).args(0).map(<[u8]>::to_vec).collect()));
+                requests.push(Asked::Request(scan.request(&rest[..len]).args(0).map(<[u8]>::to_vec).collect()));
                 rest = &rest[len..];
-            }
-            Ok(Scanned::Nothing(len)) => rest = &rest[len..],
-            Ok(Scanned::Incomplete(need)) => {
-                all.unfinished = if rest.is_empty() { 0 } else { need };
-                if need > limits.request_max {
-                    all.requests.push(Asked::TooLong);
+                if requests.last().is_some_and(Asked::ends_session) {
+                    return Stream { requests };
                 }
-                return all;
+                continue;
             }
-            Err(_) => {
-                all.unfinished = rest.len();
-                all.requests.push(Asked::Broken);
-                return all;
+            Ok(Scanned::Nothing(len)) => {
+                rest = &rest[len..];
+                continue;
             }
-        }
-    }
-}
-
-/// Whether a session may be closed after this was answered.
-pub(super) fn may_close(asked: &Asked) -> bool {
-    match asked {
-        Asked::Request(args) => args[0].eq_ignore_ascii_case(b"quit"),
-        Asked::TooLong | Asked::Broken => true,
+            Ok(Scanned::Incomplete(need)) => (if rest.is_empty() { 0 } else { need }, false),
+            Err(_) => (rest.len(), true),
+        };
+        requests.extend((len >= limits.large_min).then_some(Asked::Begun));
+        requests.extend(is_broken.then_some(Asked::Broken));
+        return Stream { requests };
     }
 }
 
@@ -82,9 +109,8 @@ pub(super) struct Oracle {
 }
 
 impl Oracle {
-    /// A request above the limits may have been refused, or have passed as a large value.
-    fn check_odd(&mut self, asked: &Asked, reply: &[u8]) {
-        assert!(!matches!(asked, Asked::Broken) || resp::is_error(reply), "{}", text(reply));
+    /// Nothing is known of such a request but that it may be in a transaction.
+    fn check_odd(&mut self, reply: &[u8]) {
         if let (Some(queued), b"+QUEUED\r\n") = (&mut self.queued, reply) {
             queued.push(anything());
         }
@@ -92,9 +118,12 @@ impl Oracle {
 
     /// Looks at the next request and its reply.
     pub(super) fn check(&mut self, asked: &Asked, reply: &[u8]) {
-        let Asked::Request(args) = asked else {
-            return self.check_odd(asked, reply);
+        let args = match asked {
+            Asked::Request(args) => args,
+            Asked::Broken => return assert!(resp::is_error(reply), "{}", text(reply)),
+            Asked::TooLong | Asked::Begun => return self.check_odd(reply),
         };
+        tell(|| format!("  {} => {}", words(args), text(reply)));
         let name = args[0].to_ascii_lowercase();
         match (name.as_slice(), &mut self.queued) {
             (b"multi", None) if reply == b"+OK\r\n" => self.queued = Some(Vec::new()),
@@ -105,7 +134,9 @@ impl Oracle {
             (b"discard" | b"reset", Some(_)) if !resp::is_error(reply) => self.queued = None,
             (_, Some(queued)) if reply == b"+QUEUED\r\n" => queued.push(args.clone()),
             (b"quit", Some(_)) => {}
-            (_, Some(_)) => assert!(resp::is_error(reply), "{args:?} {} instead of +QUEUED", text(reply)),
+            (_, Some(_)) => {
+                assert!(resp::is_error(reply), "{} answered {} instead of +QUEUED", words(args), text(reply))
+            }
             (_, None) => fits(args, reply),
         }
     }
@@ -136,9 +167,5 @@ fn fits(args: &[Vec<u8>], reply: &[u8]) {
         }
         _ => return,
     }
-    assert!(resp::is_error(reply) || reply == expected, "{args:?} answered {}", text(reply));
-}
-
-fn text(reply: &[u8]) -> String {
-    String::from_utf8_lossy(reply).into_owned()
+    assert!(resp::is_error(reply) || reply == expected, "{} answered {}", words(args), text(reply));
 }

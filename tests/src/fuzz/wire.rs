@@ -2,6 +2,7 @@
 
 use pdw_router::LinkKey;
 
+use super::carried::Carried;
 use super::instance::{Connection, Mood, canonical_request};
 
 /// What every link asks before anything else.
@@ -31,7 +32,7 @@ impl Wire {
     }
 
     /// Takes written bytes to the instance, which answers at once; whether an answer was an odd one.
-    pub(super) fn write(&mut self, mood: &mut Mood, bytes: &[u8]) -> bool {
+    pub(super) fn write(&mut self, mood: &mut Mood, carried: &mut Carried, bytes: &[u8]) -> bool {
         self.written.extend_from_slice(bytes);
         let mut odd = false;
         while let Some((args, len)) = canonical_request(&self.written) {
@@ -40,6 +41,8 @@ impl Wire {
                 assert_eq!(&args[0], expected, "a link is used before it is proven");
                 self.connection.answer(&mut Mood::default(), &args, &mut self.replies);
             } else {
+                self.connection.proven = true;
+                carried.note(&args);
                 odd |= self.connection.answer(mood, &args, &mut self.replies);
             }
             self.requests += 1;

@@ -6,9 +6,11 @@ use std::time::Duration;
 use pdw_router::limits::Limits;
 use pdw_router::{End, Input, LinkKey, LossReason, Order, Output, Router, SessionKey, Setup, Time};
 
+use super::carried::Carried;
 use super::client::{Client, Ending};
 use super::instance::Mood;
 use super::pump::Pump;
+use super::story::{self, tell, text};
 use super::wire::Wire;
 
 /// Most bytes that are handed in at once; a driver's read buffer.
@@ -28,6 +30,7 @@ pub(super) struct World {
     pub(super) moods: Vec<Mood>,
     pub(super) pumps: Vec<Pump>,
     connecting: VecDeque<(LinkKey, usize)>,
+    carried: Carried,
     /// Every reply was the model's own.
     trusted: bool,
 }
@@ -38,7 +41,17 @@ impl World {
         let moods = (0..setup.homes.shards()).map(|_| Mood::default()).collect();
         let router = Router::new(setup, now);
         let (clients, wires, pumps) = (Vec::new(), Vec::new(), Vec::new());
-        Self { router, now, clients, wires, moods, pumps, connecting: VecDeque::new(), trusted: true }
+        Self {
+            router,
+            now,
+            clients,
+            wires,
+            moods,
+            pumps,
+            connecting: VecDeque::new(),
+            carried: Carried::default(),
+            trusted: true,
+        }
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -46,6 +59,7 @@ impl World {
     }
 
     pub(super) fn handle(&mut self, input: Input<'_>) {
+        tell(|| story::input(&input));
         self.router.handle(self.now, input);
     }
 
@@ -119,7 +133,8 @@ impl World {
     /// Takes bytes to the instance at the other end of a link.
     pub(super) fn write_to_instance(&mut self, index: usize, bytes: &[u8]) {
         let wire = &mut self.wires[index];
-        self.trusted &= !wire.write(&mut self.moods[wire.upstream], bytes);
+        tell(|| format!("{:?} gets {}", wire.key, text(bytes)));
+        self.trusted &= !wire.write(&mut self.moods[wire.upstream], &mut self.carried, bytes);
     }
 
     /// Reads a link's socket once, and then not again in this turn.
@@ -173,6 +188,7 @@ impl World {
 
     /// Time passes and what is due is done, until nothing is.
     pub(super) fn wait(&mut self, span: Duration) {
+        tell(|| format!("{span:?} pass"));
         self.now = self.now.after(span);
         for _ in 0..3 {
             if self.router.poll_timeout().is_none_or(|due| due > self.now) {
@@ -196,6 +212,7 @@ impl World {
     }
 
     fn obey(&mut self, output: &Output) {
+        tell(|| format!("    {output:?}"));
         match *output {
             Output::Connect(key, upstream) => {
                 assert!(upstream < self.moods.len() && self.wires.iter().all(|wire| wire.key != key));
@@ -292,5 +309,6 @@ impl World {
         let stats = self.router.stats();
         let sound = stats.links_lost + stats.sheds == 0;
         self.clients.iter().for_each(|client| client.check(self.limits(), settled, self.trusted, sound));
+        self.carried.check(self.limits(), &self.clients);
     }
 }
