@@ -55,6 +55,9 @@ impl Traffic {
         if link.lane == Lane::Shared && link.standing != Standing::Candidate {
             self.outputs.push_back(Output::Notice(Notice::UpstreamReady(index)));
         }
+        if link.badge.is_none() {
+            self.note_fenceable(setup, index, false);
+        }
         self.freed_lanes.push(index);
         self.outputs.push_back(Output::Order(End::Link(key), Order::Inject));
     }

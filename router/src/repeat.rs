@@ -13,12 +13,12 @@
 
 use std::time::Duration;
 
-use crate::command::{Repeat, repeat_of};
+use crate::command::{Categories, Repeat, repeat_of};
 use crate::mutant::Mutant;
 use crate::order::LinkKey;
 use crate::part::{Target, Unit};
 use crate::refusal::Refusal;
-use crate::resp::{RequestScan, Scanned};
+use crate::resp::{Request, RequestScan, Scanned};
 use crate::router::{Setup, Traffic};
 use crate::time::Time;
 
@@ -79,6 +79,10 @@ impl Traffic {
         let Some(error) = trouble(link.batch.early(), reply) else { return false };
         let Some(part) = link.batch.front().filter(|part| part.whole && part.deadline > self.now) else { return false };
         if !link.batch.is_unit_wanted() {
+            return false;
+        }
+        if link.batch.unit_bytes().any(|bytes| is_unknown_script(setup, bytes)) {
+            // Its error may be its own, when it has done something already.
             return false;
         }
         self.stats.count_retry(error);
@@ -229,9 +233,22 @@ fn passes(error: &[u8]) -> bool {
 }
 
 fn repeat_of_bytes(setup: &Setup, bytes: &[u8]) -> Repeat {
+    with_request(setup, bytes, |request| repeat_of(&setup.table, &request)).unwrap_or(Repeat::Never)
+}
+
+fn is_unknown_script(setup: &Setup, bytes: &[u8]) -> bool {
+    let unknown = |request: Request<'_>| {
+        let id = setup.table.resolve(&request).ok()?;
+        let scripting = setup.table.spec(id).categories.contains(Categories::SCRIPTING);
+        Some(scripting && repeat_of(&setup.table, &request) == Repeat::Never)
+    };
+    with_request(setup, bytes, unknown).flatten().unwrap_or(false)
+}
+
+fn with_request<T>(setup: &Setup, bytes: &[u8], look: impl FnOnce(Request<'_>) -> T) -> Option<T> {
     let mut scan = RequestScan::new(setup.scan_limits());
-    let Ok(Scanned::Request(len)) = scan.scan(bytes) else { return Repeat::Never };
-    repeat_of(&setup.table, &scan.request(&bytes[..len]))
+    let Ok(Scanned::Request(len)) = scan.scan(bytes) else { return None };
+    Some(look(scan.request(&bytes[..len])))
 }
 
 #[cfg(test)]

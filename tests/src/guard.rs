@@ -6,7 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::connection::until;
+
+/// How long a process may take to stand still.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// A child process, killed by its id when dropped, a panic included.
 #[derive(Debug)]
@@ -40,6 +45,42 @@ impl Guard {
     /// The child's process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// SIGSTOP; returns when it stands still.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn freeze(&self) -> io::Result<()> {
+        self.signal(Signal::STOP)?;
+        until("standstill", STOP_LIMIT, || match self.state()? {
+            'T' => Ok(()),
+            other => Err(io::Error::other(format!("its state is {other}"))),
+        })
+    }
+
+    /// SIGCONT.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn thaw(&self) -> io::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
+        Ok(kill_process(pid.ok_or_else(|| io::Error::other("no process id"))?, signal)?)
+    }
+
+    /// Its state, a letter as in proc(5).
+    fn state(&self) -> io::Result<char> {
+        let line = fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
+        let after_name = line.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        after_name.ok_or_else(|| io::Error::other("no state"))
     }
 
     /// What the child has written so far.

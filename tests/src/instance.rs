@@ -1,7 +1,7 @@
 //! Real Redis and Valkey instances on UNIX sockets, without persistence.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -32,6 +32,11 @@ impl Server {
     pub fn valkey() -> Option<Server> {
         let program = std::env::var_os("PDW_VALKEY").map(PathBuf::from).or_else(|| on_path("valkey-server"))?;
         Some(Server { name: "valkey", program })
+    }
+
+    /// Its file, or its name on `PATH`.
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
     }
 
     /// Every server found here, Redis first; says so on standard error when Valkey is missing.

@@ -11,14 +11,20 @@ pub mod clients;
 pub mod connection;
 pub mod contents;
 pub mod differential;
+pub mod durable;
+pub mod fault;
 pub mod fuzz;
 pub mod guard;
 pub mod instance;
+pub mod latency;
 pub mod nutcracker;
 pub mod pdwfs;
 pub mod proxy;
 pub mod reply;
+pub mod scrape;
 pub mod small_requests;
+pub mod trouble;
+pub mod versions;
 
 /// Says that a test is not made here, and why, past the capture of a passing test's output.
 pub fn skipped(why: &str) {

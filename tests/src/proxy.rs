@@ -11,6 +11,10 @@ use tempfile::TempDir;
 use crate::address::Address;
 use crate::connection::Connection;
 use crate::guard::Guard;
+use crate::scrape::Scrape;
+
+/// How old the numbers of a scrape may be, and a little more.
+const STALE: Duration = Duration::from_millis(130);
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 
@@ -25,6 +29,7 @@ pub struct Launch {
     upstreams: Vec<Address>,
     workers: usize,
     arguments: Vec<String>,
+    admin: bool,
     tracer: Vec<String>,
 }
 
@@ -38,6 +43,13 @@ impl Launch {
     #[must_use]
     pub fn workers(mut self, count: usize) -> Launch {
         self.workers = count;
+        self
+    }
+
+    /// Stands before these instead.
+    #[must_use]
+    pub fn upstreams(mut self, upstreams: &[Address]) -> Launch {
+        self.upstreams = upstreams.to_vec();
         self
     }
 
@@ -66,6 +78,13 @@ impl Launch {
     #[must_use]
     pub fn listen(mut self, address: &Address) -> Launch {
         self.listen = Some(address.clone());
+        self
+    }
+
+    /// Serves its numbers too, for [`Proxy::scrape`].
+    #[must_use]
+    pub fn with_admin(mut self) -> Launch {
+        self.admin = true;
         self
     }
 
@@ -101,13 +120,16 @@ impl Launch {
     pub fn spawn(&self) -> io::Result<Proxy> {
         let folder = tempfile::Builder::new().prefix("pdw-proxy-").tempdir()?;
         let address = self.listen.clone().map_or_else(Address::free_loopback, Ok)?;
+        let admin = self.admin.then(Address::free_loopback).transpose()?;
         let mut words: Vec<OsString> = self.tracer.iter().map(OsString::from).collect();
         words.push(program()?.into());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).args(["serve", "--listen", &address.to_string()]);
-        command.args(["--workers", &self.workers.to_string()]);
         for upstream in &self.upstreams {
             command.args(["--upstream", &upstream.to_string()]);
+        }
+        if let Some(admin) = &admin {
+            command.args(["--admin", &admin.to_string()]);
         }
         self.optional(&mut command);
         if let Some(text) = &self.config {
@@ -116,7 +138,7 @@ impl Launch {
             command.arg("--config").arg(file);
         }
         let guard = Guard::start(&mut command, &folder.path().join("log"))?;
-        Ok(Proxy { address, guard, folder })
+        Ok(Proxy { address, admin, guard, folder })
     }
 
     fn optional(&self, command: &mut Command) {
@@ -158,6 +180,7 @@ pub fn program() -> io::Result<PathBuf> {
 #[derive(Debug)]
 pub struct Proxy {
     address: Address,
+    admin: Option<Address>,
     guard: Guard,
     folder: TempDir,
 }
@@ -176,6 +199,15 @@ impl Proxy {
     /// Its configuration file, if it was given the text of one.
     pub fn config_file(&self) -> PathBuf {
         config_file(&self.folder)
+    }
+
+    /// Its numbers now, or a little later: it gathers them at most ten times a second.
+    ///
+    /// # Errors
+    /// When it was not launched with [`Launch::with_admin`], or does not answer.
+    pub fn scrape(&self) -> io::Result<Scrape> {
+        std::thread::sleep(STALE);
+        Scrape::take(self.admin.as_ref().ok_or_else(|| io::Error::other("this proxy has no admin address"))?)
     }
 
     /// A new session.

@@ -145,10 +145,11 @@ impl Worker {
         let mut events = Events::with_capacity(EVENTS);
         self.obey();
         loop {
-            if let Err(error) = self.poll.poll(&mut events, self.patience())
-                && error.kind() != io::ErrorKind::Interrupted
-            {
-                return Err(error);
+            match self.poll.poll(&mut events, self.patience()) {
+                // Who was stopped wakes up here (signal(7)), without events: the router must not hear how late it is
+                // before it hears what came in meanwhile, or it would take that for new.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                polled => polled?,
             }
             self.begin_turn();
             let mut mail = false;

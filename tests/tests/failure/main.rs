@@ -1,0 +1,24 @@
+//! When things fail: links, instances and the proxy itself, one fault at a time.
+//!
+//! `PDW_FULL=1` runs the lengths of the specification: freezes of 90 s, values of 50 MiB, twenty kills.
+
+mod bad_replies;
+mod circuit;
+mod connections;
+mod crash;
+mod deadlines;
+mod fence;
+mod freeze;
+mod held_errors;
+mod instances;
+mod large;
+mod names;
+mod repeats;
+mod scene;
+mod silence;
+mod transactions;
+
+/// The first for a run with `PDW_FULL`, else the second.
+fn full_or<T>(full: T, short: T) -> T {
+    if std::env::var_os("PDW_FULL").is_some() { full } else { short }
+}

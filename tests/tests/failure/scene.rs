@@ -1,0 +1,140 @@
+//! Instances, a fault proxy before each, and the proxy under test before them all.
+
+use std::io;
+use std::thread;
+use std::time::Duration;
+
+use pdw_tests::address::Address;
+use pdw_tests::connection::{Connection, until};
+use pdw_tests::durable::{Durable, addresses};
+use pdw_tests::fault::{End, FaultProxy, Way};
+use pdw_tests::latency::keys_at;
+use pdw_tests::proxy::{Launch, Proxy};
+use pdw_tests::reply::Value;
+use pdw_tests::skipped;
+use pdw_tests::versions::Route;
+
+/// How long a client waits: longer than any patience of these tests.
+pub(crate) const LIMIT: Duration = Duration::from_secs(100);
+
+/// What a client hears of a request that no byte of was sent.
+pub(crate) const NOT_SENT: &str = "ERR upstream is not available; the request was not sent";
+
+/// What it hears of one that was.
+pub(crate) const UNKNOWN: &str =
+    "ERR upstream was lost before it answered; the request may or may not have been carried out";
+
+/// Everything between a client and the data.
+pub(crate) struct Scene {
+    pub(crate) proxy: Proxy,
+    pub(crate) faults: Vec<FaultProxy>,
+    pub(crate) instances: Vec<Durable>,
+}
+
+impl Scene {
+    /// As many instances as asked for; `times` are options of the table of that name, a line each.
+    pub(crate) fn start(profile: &'static str, count: usize, times: &[&str]) -> io::Result<Scene> {
+        Scene::before(Durable::start_many(count)?, &launch(profile, times))
+    }
+
+    /// One instance under profile `pdwfs`, and a proxy with this fault, if any.
+    pub(crate) fn mutated(times: &[&str], mutant: Option<&str>) -> io::Result<Scene> {
+        let plain = launch("pdwfs", times);
+        Scene::before(Durable::start_many(1)?, &mutant.map_or(plain.clone(), |mutant| plain.mutant(mutant)))
+    }
+
+    /// Before instances that are there already, as `launch` says but for the upstreams.
+    pub(crate) fn before(instances: Vec<Durable>, launch: &Launch) -> io::Result<Scene> {
+        let faults = instances.iter().map(|instance| FaultProxy::start(instance.address()));
+        let faults = faults.collect::<io::Result<Vec<_>>>()?;
+        let upstreams: Vec<Address> = faults.iter().map(|fault| fault.address().clone()).collect();
+        let proxy = launch.clone().upstreams(&upstreams).start()?;
+        let scene = Scene { proxy, faults, instances };
+        // The proxy is ready before its links are.
+        let reach = |at| until("links", LIMIT, || scene.session()?.demand(&["GET", &scene.keys(at)[0]]).map(drop));
+        (0..scene.instances.len()).try_for_each(reach)?;
+        Ok(scene)
+    }
+
+    /// A session whose owner has all the patience that is needed.
+    pub(crate) fn session(&self) -> io::Result<Connection> {
+        Connection::open_with(self.proxy.address(), LIMIT)
+    }
+
+    /// The way to the instances past the proxy.
+    pub(crate) fn direct(&self) -> Route {
+        Route::Direct(addresses(&self.instances))
+    }
+
+    /// The way by the proxy.
+    pub(crate) fn through(&self) -> Route {
+        Route::Through(self.proxy.address().clone())
+    }
+
+    /// Sends `request` and lets the first instance carry it out, but loses its replies with the link.
+    pub(crate) fn lose_replies(&self, session: &mut Connection, request: &[u8]) -> io::Result<()> {
+        let fault = &self.faults[0];
+        fault.stall(Way::Back)?;
+        let before = fault.counts()?.forth;
+        session.send(request)?;
+        let passed = || (fault.counts()?.forth > before).then_some(()).ok_or(io::ErrorKind::NotFound.into());
+        until("the request", LIMIT, passed)?;
+        // The instance has it: a request of ours, behind it, has been answered.
+        self.instances[0].connect()?.call(&["PING"])?;
+        thread::sleep(Duration::from_millis(20));
+        fault.end(End::Reset)?;
+        fault.heal()
+    }
+
+    /// Keys that live on an instance.
+    pub(crate) fn keys(&self, instance: usize) -> Vec<String> {
+        keys_at(instance, self.instances.len())
+    }
+}
+
+/// pdwfs's sets of stripes, as its profile knows them.
+const RULES: &str = r#"
+[[rule]]
+name = "stripe-set"
+keys = "*:stripes"
+unless = "{*"
+layout = "partial-set"
+member = "$1:$member"
+"#;
+
+/// A proxy that places as pdwfs does, whatever the profile, with numbers.
+pub(crate) fn launch(profile: &'static str, times: &[&str]) -> Launch {
+    let config = format!("[times]\n{}\n{RULES}", times.join("\n"));
+    Launch::new(profile, &[]).placement("pdwfs").config(&config).with_admin()
+}
+
+/// Does `work` for each of `cases` at once: most of it is waiting.
+pub(crate) fn at_once<T: Copy + Send>(cases: &[T], work: impl Fn(T) -> io::Result<()> + Sync) -> io::Result<()> {
+    thread::scope(|scope| {
+        let work = &work;
+        let threads: Vec<_> = cases.iter().copied().map(|case| scope.spawn(move || work(case))).collect();
+        let joined = threads.into_iter().map(|thread| thread.join().map_err(|_| io::Error::other("a case failed"))?);
+        // All are joined before any is looked at.
+        joined.collect::<Vec<_>>().into_iter().collect()
+    })
+}
+
+/// An instance whose disk a test can fill; none, and a line that says so, where it may not mount.
+pub(crate) fn on_small_disk() -> Option<Durable> {
+    Durable::start_on_small_disk().map_err(|error| skipped(&format!("no small disk: {error}"))).ok()
+}
+
+/// The next reply, as text for people.
+pub(crate) fn heard(session: &mut Connection) -> io::Result<String> {
+    session.receive().map(|reply| String::from_utf8_lossy(&reply.raw).into_owned())
+}
+
+/// That a reply is this error.
+pub(crate) fn assert_error(reply: &Value, wanted: &str) {
+    assert_eq!(reply.error().as_deref(), Some(wanted), "{reply:?}");
+}
+
+/// That a reply is no error.
+pub(crate) fn assert_fine(reply: &Value) {
+    assert_eq!(reply.error(), None);
+}
