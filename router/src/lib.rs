@@ -7,6 +7,7 @@
 
 mod bulk;
 pub mod command;
+mod discard;
 mod dispatch;
 pub mod frame;
 mod gather;
@@ -36,7 +37,7 @@ mod transaction;
 mod upstream;
 
 pub use link::Lane;
-pub use order::{End, Input, LinkKey, LossReason, Notice, Order, Output, SessionKey};
+pub use order::{End, Input, LinkKey, LossReason, Notice, Order, Output, SessionKey, Wait};
 pub use refusal::{REFUSAL_KINDS, Refusal};
 pub use router::{Profile, Router, Setup};
 pub use time::Time;

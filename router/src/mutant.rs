@@ -26,6 +26,8 @@ pub enum Mutant {
     StaleDeadline,
     /// A skipped tail is miscounted by one.
     MiscountedSkip,
+    /// A session is blamed for an upstream that stands still.
+    WrongBlame,
     /// PDWFS.md section 5: every key is hashed on its own.
     HashEachKey,
     /// PDWFS.md section 5: a transaction goes to its last key's home, SMEMBERS asks one shard.
@@ -36,7 +38,7 @@ pub enum Mutant {
     EachQueuedHome,
 }
 
-const NAMES: [(&str, Mutant); 13] = [
+const NAMES: [(&str, Mutant); 14] = [
     ("lost-reply", Mutant::LostReply),
     ("swapped-replies", Mutant::SwappedReplies),
     ("reorder-over-paths", Mutant::ReorderOverPaths),
@@ -46,6 +48,7 @@ const NAMES: [(&str, Mutant); 13] = [
     ("wrong-gather-order", Mutant::WrongGatherOrder),
     ("stale-deadline", Mutant::StaleDeadline),
     ("miscounted-skip", Mutant::MiscountedSkip),
+    ("wrong-blame", Mutant::WrongBlame),
     ("hash-each-key", Mutant::HashEachKey),
     ("last-key-home", Mutant::LastKeyHome),
     ("whole-file", Mutant::WholeFile),

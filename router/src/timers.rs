@@ -23,17 +23,20 @@ impl Traffic {
     fn tick_link(&mut self, setup: &Setup, key: LinkKey) {
         self.connect_if_due(setup, key);
         self.expire(setup, key);
-        let occupied = self.is_occupied(key);
+        let (occupied, moving) = (self.is_occupied(setup, key), self.is_moving(key));
         let Some(link) = self.links.get_mut(key) else { return };
+        let waits = moving || link.in_flight() > 0;
         match link.stage {
             Stage::Connecting(until) | Stage::Proving(until) if until <= self.now => {
                 self.give_up(setup, key, Loss::TooLate);
             }
             Stage::Ready if occupied => {}
-            Stage::Ready if link.in_flight() > 0 && self.now >= link.heard.after(setup.limits.link_dead) => {
+            Stage::Ready if waits && self.now >= link.heard.after(setup.limits.link_dead) => {
                 self.give_up(setup, key, Loss::Silent);
             }
-            Stage::Ready if link.in_flight() == 0 && self.now >= link.heard.after(setup.limits.ping_interval) => {
+            Stage::Ready
+                if !waits && link.owner.is_none() && self.now >= link.heard.after(setup.limits.ping_interval) =>
+            {
                 self.send_on(setup, key, Target::Nobody, |out| out.extend_from_slice(b"*1\r\n$4\r\nPING\r\n"));
             }
             _ => {}
@@ -44,10 +47,12 @@ impl Traffic {
     pub(crate) fn next_timeout(&self, setup: &Setup) -> Option<Time> {
         let due = self.links.iter().map(|(key, link)| {
             let stage = match link.stage {
-                Stage::Ready if self.is_occupied(key) => Time::NEVER,
+                Stage::Ready if self.is_occupied(setup, key) => Time::NEVER,
                 Stage::Down(when) => when,
                 Stage::Connecting(until) | Stage::Proving(until) => until,
-                Stage::Ready if link.in_flight() > 0 => link.heard.after(setup.limits.link_dead),
+                Stage::Ready if link.in_flight() > 0 || self.is_moving(key) => link.heard.after(setup.limits.link_dead),
+                // Nothing gets between the commands of a transaction.
+                Stage::Ready if link.owner.is_some() => Time::NEVER,
                 Stage::Ready => link.heard.after(setup.limits.ping_interval),
             };
             stage.min(link.next_deadline())

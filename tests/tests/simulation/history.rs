@@ -56,6 +56,10 @@ pub(crate) struct History {
     /// When each client's session was last seen paused: what it had sent waited at least until then.
     pub(crate) paused: Vec<Time>,
     limits: Limits,
+    /// There are proxies behind the first.
+    pub(crate) proxied: bool,
+    /// A proxy has lost a link in the middle of a value, and with it a session.
+    pub(crate) upstream_lost: bool,
     pub(crate) executions: BTreeMap<Tag, Execution>,
     /// Replies to transactions, by client and MULTI.
     pub(crate) transactions: BTreeMap<(usize, usize), Vec<u8>>,
@@ -69,7 +73,7 @@ pub(crate) struct History {
 }
 
 impl History {
-    pub(crate) fn new(scripts: Vec<Script>, limits: Limits) -> Self {
+    pub(crate) fn new(scripts: Vec<Script>, limits: Limits, proxied: bool) -> Self {
         let lens = || scripts.iter().map(|script| script.requests.len());
         Self {
             fates: lens().map(|len| vec![Fate::Open; len]).collect(),
@@ -80,6 +84,7 @@ impl History {
             paused: vec![Time::default(); scripts.len()],
             limits,
             scripts,
+            proxied,
             ..Self::default()
         }
     }
@@ -100,8 +105,12 @@ impl History {
         arrival.max(self.paused[tag.client]).after(self.limits.patience)
     }
 
-    /// Whether values pass through as they come: who stands in the way of others, or loses his
-    /// upstream in the middle of one, is hung up on.
+    /// Who leaves something undone for so long may be standing in the way of others, and be hung up on.
+    pub(crate) fn stall_micros(&self) -> u64 {
+        self.limits.stall_max.as_micros() as u64
+    }
+
+    /// Whether values pass through as they come.
     pub(crate) fn has_large_values(&self) -> bool {
         self.limits.large_min < self.limits.request_max || self.limits.multi_max < self.limits.request_max
     }

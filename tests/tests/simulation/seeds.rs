@@ -89,4 +89,5 @@ mutants! {
     a_wrong_gather_order_is_found: WrongGatherOrder,
     a_stale_deadline_is_found: StaleDeadline,
     a_miscounted_skip_is_found: MiscountedSkip,
+    a_session_blamed_for_its_upstream_is_found: WrongBlame,
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  turn: [write what was blocked, obey] ─► read some ends ─► [write, obey] ─► Timeout if due ─► write, obey
+//!                                         (all, and written, before a Timeout)
 //! ```
 //!
 //! Several events are given before the router's orders are drained, as the contract allows.
@@ -122,9 +123,11 @@ impl Tier {
         if net.rng.bool() {
             self.obey(net, history)?;
         }
-        self.read_some(net, history)?;
-        if net.rng.bool() {
+        let due = self.router.poll_timeout().is_some_and(|due| due <= net.now);
+        self.read_some(due, net, history)?;
+        if net.rng.bool() || due {
             self.obey(net, history)?;
+            self.report_waits(net);
         }
         self.keep_time(net)?;
         self.obey(net, history)?;
@@ -164,6 +167,17 @@ impl Tier {
             }
         }
         Ok(())
+    }
+
+    /// Tells the router for which ends relays stand still.
+    fn report_waits(&mut self, net: &mut Net) {
+        let sessions = self.sessions.iter_mut().map(|(key, session)| (End::Session(*key), &mut session.detour));
+        let links = self.links.iter_mut().map(|(key, link)| (End::Link(*key), &mut link.detour));
+        let news: Vec<_> = sessions.chain(links).filter_map(|(end, detour)| Some((end, detour.news()?))).collect();
+        for (end, wait) in news {
+            net.trace.note(net.now, format_args!("tier {} relay of {end:?} waits for its {wait:?}", self.index));
+            self.router.handle(net.now, Input::RelayWaits(end, wait));
+        }
     }
 
     fn detour(&mut self, end: End) -> Option<&mut Detour> {
