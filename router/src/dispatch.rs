@@ -1,5 +1,6 @@
 //! What becomes of one whole request: look it up, then forward, answer, hold or refuse it.
 
+use crate::bulk::Cut;
 use crate::command::info::parse_commands;
 use crate::command::{CommandId, Transaction, Treatment, Unknown, looks_like_http};
 use crate::link::Target;
@@ -9,7 +10,7 @@ use crate::plan::{self, Plan};
 use crate::refusal::Refusal;
 use crate::resp::{Request, write};
 use crate::router::{Setup, Traffic};
-use crate::session::Flow;
+use crate::session::{Flow, Pause};
 use crate::stats::CloseReason;
 
 /// Names that an upstream was asked about; more are not remembered at once.
@@ -115,6 +116,17 @@ impl Traffic {
         self.doom_transaction(session);
         self.answer_new(setup, session, |out| why.write(&setup.table, request, out));
         Flow::Next
+    }
+
+    /// Asks an upstream about the command of an unfinished request, if the table lacks it.
+    pub(crate) fn ask_about_head(&mut self, setup: &Setup, key: SessionKey, head: &Request<'_>, why: Unknown) -> Cut {
+        let whole = why == Unknown::Command || head.spans.len() > 1;
+        let name = missing_name(head, why).filter(|name| whole && !self.unknown.contains(name));
+        name.map_or(Cut::No, |name| {
+            self.look_up(setup, key, name);
+            self.pause(key, Pause::Waiting);
+            Cut::Wait
+        })
     }
 
     fn look_up(&mut self, setup: &Setup, session: SessionKey, name: Vec<u8>) {

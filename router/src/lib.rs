@@ -11,6 +11,7 @@ mod discard;
 mod dispatch;
 pub mod frame;
 mod gather;
+mod large_files;
 pub mod limits;
 mod link;
 mod local;
@@ -35,6 +36,7 @@ mod time;
 mod timers;
 mod transaction;
 mod upstream;
+mod weave;
 
 pub use link::Lane;
 pub use order::{End, Input, LinkKey, LossReason, Notice, Order, Output, SessionKey, Wait};

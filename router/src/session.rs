@@ -52,6 +52,8 @@ pub(crate) struct Session {
     taken: Time,
     /// Its client takes none of the replies that wait to be written.
     stuck: bool,
+    /// More of its woven reply may be handed on once it has taken more.
+    pub(crate) hungry: bool,
     /// An order about its next bytes is on its way to the driver.
     pub(crate) ordered: bool,
     /// An order to write is on its way to the driver.
@@ -131,6 +133,11 @@ impl Session {
             self.taken = now;
         }
         self.stuck = rest;
+    }
+
+    /// When its client last took reply bytes.
+    pub(crate) fn taken(&self) -> Time {
+        self.taken
     }
 
     /// Since when its client has taken none of the replies that wait to be written.
@@ -264,19 +271,19 @@ impl Traffic {
                 }
                 Ok(Scanned::Nothing(len)) => used += len,
                 Ok(Scanned::Incomplete(need)) => match self.cut_through(setup, key, scan, rest, need) {
-                    Cut::No if need <= setup.limits.request_max => {
+                    Cut::No => {
                         self.answer_held(setup, key);
                         break;
                     }
-                    Cut::No => {
-                        self.skip_request(setup, key, scan, need - rest.len());
-                        used = bytes.len();
+                    Cut::Passed(len) => {
+                        used += len;
+                        break;
                     }
                     Cut::Wait => {
                         scan.restart();
                         break;
                     }
-                    Cut::Taken => return bytes.len(),
+                    Cut::Taken | Cut::Unwanted => return bytes.len(),
                 },
                 Err(error) => {
                     self.protocol_error(setup, key, error);

@@ -34,14 +34,26 @@ impl Traffic {
         scan: &mut ReplyScan,
         bytes: &[u8],
     ) -> Result<usize, Loss> {
+        if self.links.get(key).is_some_and(|link| link.flow.is_some()) {
+            return Ok(self.stream_element(setup, key, scan, bytes));
+        }
         let arriving = scan.arriving(bytes);
         let large = arriving.filter(|(size, end)| *size >= setup.limits.large_min && *end > bytes.len());
         let Some((size, end)) = large else { return Ok(self.stream_small(setup, key, scan, bytes)) };
         let part = self.links.get(key).and_then(Link::front).ok_or(Loss::UnaskedReply)?;
         let missing = (end - bytes.len()) as u64;
         let course = self.course(part.target);
-        if matches!(course, Course::Hold) && size <= setup.limits.request_buffer_max {
-            return Ok(0);
+        if matches!(course, Course::Hold) {
+            let fits = end <= setup.limits.request_buffer_max;
+            if fits {
+                return Ok(0);
+            }
+            if let Some(used) = self.begin_flow(setup, key, part.target, scan, bytes) {
+                return Ok(used);
+            }
+            if size <= setup.limits.request_buffer_max {
+                return Ok(0);
+            }
         }
         self.retire_link(setup, key);
         match course {
@@ -77,7 +89,7 @@ impl Traffic {
         let (Some(target), true) = (target, bytes.len() > setup.limits.request_buffer_max) else { return 0 };
         match self.course(target) {
             _ if matches!(target, Target::Table(_)) => 0,
-            Course::Hold => 0,
+            Course::Hold => self.begin_flow(setup, key, target, scan, bytes).unwrap_or(0),
             Course::Skip => scan.pass_whole(),
             Course::Park(pending) => {
                 self.retire_link(setup, key);
@@ -109,6 +121,7 @@ impl Traffic {
         let Some(session) = self.sessions.get_mut(key) else { return };
         if session.reply_bytes() <= setup.limits.session_output_max / 2 {
             self.unparked.extend(session.source.take());
+            self.weaving.extend(session.first.filter(|_| std::mem::take(&mut session.hungry)));
         }
     }
 
@@ -116,7 +129,7 @@ impl Traffic {
     pub(crate) fn slow_readers(&self, setup: &Setup) -> impl Iterator<Item = (SessionKey, Time)> {
         let full = self.links.values().filter(|link| link.parked && link.in_flight() > 1);
         full.filter_map(|link| {
-            let key = self.turn_of(link.streaming?)?.0;
+            let key = self.turn_of(link.streaming.or(link.flow.map(|flow| flow.pending))?)?.0;
             Some((key, self.sessions.get(key)?.stuck_since()?.after(setup.limits.stall_max)))
         })
     }
@@ -150,8 +163,10 @@ impl Traffic {
 
     /// A large value of a link's reply has reached its session.
     pub(crate) fn bulk_relayed(&mut self, setup: &Setup, key: LinkKey) {
-        if self.links.get(key).is_some_and(|link| link.last_value) {
-            self.end_reply(setup, key);
+        match self.links.get(key) {
+            Some(link) if link.last_value && link.flow.is_some() => self.end_element(key),
+            Some(link) if link.last_value => self.end_reply(setup, key),
+            _ => {}
         }
     }
 
@@ -173,7 +188,7 @@ impl Traffic {
 
     /// Takes the Shared link out of service because a large value is on it. Sessions that have
     /// requests on it use the next one only when these are answered, so that none overtakes another.
-    fn retire_link(&mut self, setup: &Setup, key: LinkKey) {
+    pub(crate) fn retire_link(&mut self, setup: &Setup, key: LinkKey) {
         let Some(link) = self.links.get_mut(key) else { return };
         if link.lane != Lane::Shared || std::mem::replace(&mut link.retired, true) {
             return;
@@ -209,6 +224,7 @@ impl Traffic {
             return self.close_lane(setup, key);
         }
         link.end_stream();
+        link.dissolve_flow();
         let last = link.last_value;
         self.order_bytes(End::Link(key), Order::Skip { bytes: remaining });
         if last {
@@ -220,6 +236,7 @@ impl Traffic {
     pub(crate) fn unpark(&mut self, setup: &Setup, key: LinkKey) {
         let Some(link) = self.links.get_mut(key) else { return };
         if std::mem::take(&mut link.parked) {
+            self.end_flow_if_unwanted(key);
             self.link_bytes(setup, key, b"");
             self.outputs.push_back(Output::Read(End::Link(key)));
         }

@@ -141,6 +141,10 @@ impl Traffic {
         if self.outgrows(setup, session, request.bytes.len()) && !self.begin_at_instance(setup, session) {
             return Flow::Again;
         }
+        let live = self.held(session).and_then(|held| held.live);
+        if live.is_some_and(|lane| self.pause_if_lane_full(setup, session, lane)) {
+            return Flow::Again;
+        }
         let pending = self.push_pending(session);
         let Some(held) = self.held(session) else { return Flow::Next };
         match held.live {

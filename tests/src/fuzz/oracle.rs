@@ -10,7 +10,7 @@ use super::instance::value_of;
 pub(super) enum Asked {
     /// A request within the limits.
     Request(Vec<Vec<u8>>),
-    /// A request above the limits. If its end can be told from its head the session goes on.
+    /// A request that is not held until it is whole: it passed as it came, or was refused.
     TooLong,
     /// Bytes that are no request: one error reply, then nothing.
     Broken,
@@ -41,7 +41,7 @@ pub(super) fn asked(limits: &Limits, stream: &[u8]) -> Stream {
     let (mut all, mut rest) = (Stream::default(), stream);
     loop {
         match scan.scan(rest) {
-            Ok(Scanned::Request(len)) if len > limits.request_max => {
+            Ok(Scanned::Request(len)) if len > limits.request_buffer_max => {
                 all.requests.push(Asked::TooLong);
                 rest = &rest[len..];
             }
@@ -52,7 +52,7 @@ pub(super) fn asked(limits: &Limits, stream: &[u8]) -> Stream {
             Ok(Scanned::Nothing(len)) => rest = &rest[len..],
             Ok(Scanned::Incomplete(need)) => {
                 all.unfinished = if rest.is_empty() { 0 } else { need };
-                if need > limits.request_max {
+                if need > limits.request_buffer_max {
                     all.requests.push(Asked::TooLong);
                 }
                 return all;

@@ -110,9 +110,14 @@ impl History {
         self.limits.stall_max.as_micros() as u64
     }
 
+    /// Requests that are longer are not held until they are whole.
+    pub(crate) fn whole_max(&self) -> usize {
+        self.limits.request_buffer_max
+    }
+
     /// Whether values pass through as they come.
     pub(crate) fn has_large_values(&self) -> bool {
-        self.limits.large_min < self.limits.request_max || self.limits.multi_max < self.limits.request_max
+        self.limits.large_min.min(self.limits.request_buffer_max).min(self.limits.multi_max) < self.limits.request_max
     }
 
     /// An instance has carried out a command, inside a transaction or not.

@@ -71,15 +71,10 @@ impl Judge {
                 self.never_executed(history, index, request)?;
                 return Ok(Fate::Refused);
             }
-            Expect::Learned if reply.starts_with(b"-ERR unknown command") => {
+            expect if is_refused(history, request, expect, reply) => {
                 self.never_executed(history, index, request)?;
                 return Ok(Fate::Refused);
             }
-            Expect::Long if reply.starts_with(b"-ERR request is longer") => {
-                self.never_executed(history, index, request)?;
-                return Ok(Fate::Refused);
-            }
-            Expect::Texts { many: true, .. } if reply.starts_with(b"-ERR a value is longer") => {}
             Expect::Recorded | Expect::Learned | Expect::Long => self.recorded(history, index, request, reply)?,
             Expect::Texts { keys, many } => self.texts(history, index, keys, *many, reply)?,
             Expect::Members { key, count } => self.members(history, index, key, *count, reply)?,
@@ -230,6 +225,20 @@ impl Judge {
         if let Some(seq) = seq {
             self.seen.insert(String::from_utf8_lossy(key).into_owned(), seq);
         }
+    }
+}
+
+/// Whether the proxy may have refused a request, and did.
+fn is_refused(history: &History, request: &Request, expect: &Expect, reply: &[u8]) -> bool {
+    match expect {
+        Expect::Learned => reply.starts_with(b"-ERR unknown command"),
+        Expect::Long => reply.starts_with(b"-ERR request is longer"),
+        // Its keys live apart, and it is too long to be held until it is divided.
+        Expect::AllDone => {
+            let long = request.bytes.len() > history.whole_max() && request.args.len() > 3;
+            long && reply.starts_with(b"-ERR request")
+        }
+        _ => false,
     }
 }
 
