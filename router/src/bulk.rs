@@ -13,6 +13,7 @@
 
 use crate::command::{self, CommandId, CommandSpec, Treatment};
 use crate::link::{Lane, Link, Target};
+use crate::mutant::Mutant;
 use crate::order::{End, LinkKey, Order, Output, SessionKey};
 use crate::place::{Located, Shard};
 use crate::plan::{self, Plan};
@@ -249,7 +250,7 @@ impl Traffic {
         if let Some(lane) = session.lane.filter(usable) {
             return Some(lane);
         }
-        if session.first.is_some() {
+        if session.first.is_some() && !setup.mutation.is(Mutant::LaneOvertakes) {
             self.pause(key, Pause::Own);
             return None;
         }
@@ -271,8 +272,9 @@ impl Traffic {
             if upstream.bulk_waiting.is_empty() {
                 return;
             }
+            let lost = setup.mutation.is(Mutant::LeakedLane);
             let free = upstream.bulk.iter().copied().find(|lane| self.links.get(*lane).is_some_and(Link::is_free_lane));
-            let Some(lane) = free else { break };
+            let Some(lane) = free.filter(|lane| !lost || self.is_new(*lane)) else { break };
             self.hand_lane(index, lane);
         }
         let opening = |lane: &&LinkKey| self.links.get(**lane).is_some_and(|link| !link.is_ready());
@@ -284,6 +286,11 @@ impl Traffic {
             self.upstreams[index].bulk.push(key);
             self.connect_if_due(setup, key);
         }
+    }
+
+    /// Whether nothing was ever sent on a lane.
+    fn is_new(&self, lane: LinkKey) -> bool {
+        self.links.get(lane).is_some_and(Link::is_new)
     }
 
     fn hand_lane(&mut self, index: usize, lane: LinkKey) {

@@ -50,7 +50,7 @@ impl Traffic {
 
     /// A request above the limit.
     pub(crate) fn refuse_request(&mut self, setup: &Setup, key: SessionKey) {
-        self.doom_transaction(key);
+        self.doom_transaction(setup, key);
         self.refuse(setup, key, &Refusal::RequestTooLong(setup.limits.request_max));
     }
 }

@@ -109,11 +109,11 @@ impl Traffic {
         let ends_transaction = matches!(why, Unknown::Arity(id) if is_exec(setup, id));
         if ends_transaction {
             self.answer_held(setup, session);
-            self.drop_transaction(session);
+            self.drop_transaction(setup, session);
         }
         self.stats.unknown_requests += 1;
         self.stats.refusals[Refusal::AsRedis("".into()).kind()] += 1;
-        self.doom_transaction(session);
+        self.doom_transaction(setup, session);
         self.answer_new(setup, session, |out| why.write(&setup.table, request, out));
         Flow::Next
     }

@@ -12,6 +12,7 @@
 use crate::bulk::Cut;
 use crate::local::Identity;
 use crate::memory::Pressure;
+use crate::mutant::Mutant;
 use crate::order::{End, LinkKey, Output, SessionKey};
 use crate::pending::PendingKey;
 use crate::refusal::Refusal;
@@ -342,7 +343,8 @@ impl Traffic {
     /// Has a paused session read again once it is well below its limits.
     pub(crate) fn resume_if_relieved(&mut self, setup: &Setup, key: SessionKey) {
         let Some(session) = self.sessions.get(key) else { return };
-        if session.paused == Some(Pause::Limit) && !session.is_above(setup, 2 * self.budget.share()) {
+        let released = !setup.mutation.is(Mutant::LimitNotReleased);
+        if released && session.paused == Some(Pause::Limit) && !session.is_above(setup, 2 * self.budget.share()) {
             self.resumable.push(key);
         }
     }

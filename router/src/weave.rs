@@ -11,6 +11,7 @@
 
 use crate::gather::Due;
 use crate::link::{Flow, Link, Target};
+use crate::mutant::Mutant;
 use crate::order::{End, LinkKey, SessionKey};
 use crate::pending::PendingKey;
 use crate::resp::{self, ReplyScan, write};
@@ -57,7 +58,8 @@ impl Traffic {
         loop {
             let Some((gather, true)) = self.gather_of(key) else { return };
             let head = gather.take_head();
-            let due = gather.due();
+            let any = gather.flows().last().filter(|_| setup.mutation.is(Mutant::WovenOutOfTurn));
+            let due = any.map_or(gather.due(), Due::From);
             match (head, due) {
                 (Some(count), _) => {
                     let mut text = Vec::new();
