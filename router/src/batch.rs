@@ -76,6 +76,11 @@ impl Batch {
         self.base + self.bytes.len() as u64
     }
 
+    /// Whether nothing was ever sent on it.
+    pub(crate) fn is_new(&self) -> bool {
+        self.written == 0
+    }
+
     /// The requests on it that clients wait for.
     pub(crate) fn requests(&self) -> impl Iterator<Item = PendingKey> + '_ {
         self.parts.iter().filter_map(|part| match part.target {

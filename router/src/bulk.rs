@@ -11,15 +11,16 @@
 //! while it has no unanswered request elsewhere, so that its requests for one shard never overtake
 //! each other on two paths.
 
-use crate::command::{self, CommandSpec, Treatment};
+use crate::command::{self, CommandId, CommandSpec, Treatment};
 use crate::link::{Lane, Link};
 use crate::memory::Pressure;
+use crate::mutant::Mutant;
 use crate::order::{End, LinkKey, Order, Output, SessionKey};
 use crate::part::Target;
 use crate::place::{Located, Shard};
-use crate::plan;
+use crate::plan::{self, Plan};
 use crate::refusal::Refusal;
-use crate::resp::{Request, RequestScan, parse_integer};
+use crate::resp::{self, Request, RequestScan, parse_integer};
 use crate::router::{Setup, Traffic};
 use crate::session::{Flow, Pause};
 use crate::stats::CloseReason;
@@ -32,13 +33,17 @@ pub(crate) enum Cut {
     No,
     /// It is looked at again later.
     Wait,
-    /// All its bytes so far are on their way, and the rest of its large argument is ordered.
+    /// All its bytes so far are on their way or skipped, and the rest of what is arriving is ordered.
     Taken,
+    /// So many of its bytes are.
+    Passed(usize),
+    /// It is answered, and what there is of it is not wanted.
+    Unwanted,
 }
 
 impl Traffic {
-    /// Looks at an unfinished request; if the argument that is arriving is large, sends it on its way.
-    /// `need`: bytes up to that argument's end.
+    /// Looks at an unfinished request; what need not be whole goes on its way, what need not be held is skipped.
+    /// `need`: bytes up to the end of what is arriving.
     pub(crate) fn cut_through(
         &mut self,
         setup: &Setup,
@@ -47,26 +52,35 @@ impl Traffic {
         bytes: &[u8],
         need: usize,
     ) -> Cut {
-        if scan.arriving().is_none_or(|size| size < self.cut_min(setup)) {
-            return Cut::No;
-        }
+        let arriving = scan.arriving();
+        let large = arriving.is_some_and(|size| size >= setup.limits.large_min);
+        let begins = arriving.is_some_and(|size| size >= self.cut_min(setup));
         if self.is_discarding(key) {
-            self.skip_rest(setup, key, scan, need - bytes.len());
-            return Cut::Taken;
+            return self.discard_more(setup, key, scan, bytes, need);
         }
         let lane = match self.cutting_lane(key) {
-            Some(lane) => {
-                self.extend_lane(lane, bytes);
-                lane
-            }
+            Some(lane) => lane,
+            None if !begins && need <= setup.limits.request_buffer_max || scan.is_fresh() => return Cut::No,
             None => match self.begin_cut(setup, key, scan, bytes, need) {
                 Ok(lane) => lane,
+                Err(Cut::No) if need > setup.limits.request_buffer_max => {
+                    self.refuse_head(setup, key, scan, bytes);
+                    return self.discard_more(setup, key, scan, bytes, need);
+                }
+                Err(Cut::Unwanted) => return self.discard_more(setup, key, scan, bytes, need),
                 Err(cut) => return cut,
             },
         };
-        scan.pass_argument();
-        self.relay(End::Session(key), End::Link(lane), (need - bytes.len()) as u64);
-        Cut::Taken
+        if large {
+            self.extend_lane(lane, bytes);
+            scan.pass_argument();
+            self.relay(End::Session(key), End::Link(lane), (need - bytes.len()) as u64);
+            return Cut::Taken;
+        }
+        let whole = scan.pass_whole();
+        self.extend_lane(lane, &bytes[..whole]);
+        self.pause_if_lane_full(setup, key, lane);
+        Cut::Passed(whole)
     }
 
     /// Values from this size on pass through without being held. What may have to be sent again is held
@@ -85,56 +99,128 @@ impl Traffic {
         self.sessions.get(key).filter(|session| session.cut).and_then(|session| session.lane)
     }
 
+    /// Has a session wait until its lane has written more; whether it has to.
+    pub(crate) fn pause_if_lane_full(&mut self, setup: &Setup, key: SessionKey, lane: LinkKey) -> bool {
+        let full = |link: &&Link| link.batch.unsent() >= setup.limits.link_output_max;
+        let Some(upstream) = self.links.get(lane).filter(full).map(|link| link.upstream) else { return false };
+        self.pause(key, Pause::Waiting);
+        self.await_output(upstream, key);
+        true
+    }
+
+    /// The lane to which an unfinished request may go, once it is the session's turn there. Nothing but the request's
+    /// place is taken on it.
     fn begin_cut(
         &mut self,
         setup: &Setup,
         key: SessionKey,
-        scan: &mut RequestScan,
+        scan: &RequestScan,
         bytes: &[u8],
         need: usize,
     ) -> Result<LinkKey, Cut> {
-        let head = scan.head(bytes).ok_or(Cut::No)?;
-        let id = setup.table.resolve(&head).map_err(|_| Cut::No)?;
-        let spec = setup.table.spec(id);
-        let shard = bulk_home(setup, spec, &head).ok_or(Cut::No)?;
-        if self.treatment(setup, id, &head) != Treatment::Forward {
-            return Err(Cut::No);
+        let head = scan.head(bytes).filter(|head| !head.spans.is_empty()).ok_or(Cut::No)?;
+        let id = setup.table.resolve(&head).map_err(|why| self.ask_about_head(setup, key, &head, why))?;
+        let shard = self.cut_home(setup, key, id, &head).ok_or(Cut::No)?;
+        if need > setup.limits.request_max {
+            self.refuse_request(setup, key);
+            return Err(Cut::Unwanted);
         }
         if self.holds_transaction(key) {
-            if self.is_doomed(key) {
-                self.answer_held(setup, key);
-                self.answer_new(setup, key, |out| out.extend_from_slice(b"+QUEUED\r\n"));
-                self.skip_rest(setup, key, scan, need - bytes.len());
-                return Err(Cut::Taken);
-            }
-            if let Err(why) = self.settle_home(setup, key, id, &head) {
-                self.answer_held(setup, key);
-                self.doom(setup, key, &why);
-                self.skip_rest(setup, key, scan, need - bytes.len());
-                return Err(Cut::Taken);
-            }
-            self.answer_held(setup, key);
+            self.queue_head(setup, key, id, &head)?;
         }
         if self.fails_fast(setup, shard) {
             self.doom(setup, key, &Refusal::NotSent);
-            self.skip_rest(setup, key, scan, need - bytes.len());
-            return Err(Cut::Taken);
+            return Err(Cut::Unwanted);
         }
         let lane = self.lane_for(setup, shard, key).ok_or(Cut::Wait)?;
         if self.forbids_transactions(setup, key) {
             self.doom(setup, key, &Refusal::TransactionsForbidden);
-            self.skip_rest(setup, key, scan, need - bytes.len());
-            return Err(Cut::Taken);
+            return Err(Cut::Unwanted);
         }
-        self.note_large(head.arg(1));
+        self.note_large(first_key(setup, id, &head));
         self.go_live(key, lane);
         let pending = self.push_pending(key);
-        self.send_on_lane(lane, Target::Request(pending, 0), bytes);
+        self.send_on_lane(lane, Target::Request(pending, 0), b"");
         self.stats.count_request(id.index());
         if let Some(session) = self.sessions.get_mut(key) {
             session.cut = true;
         }
         Ok(lane)
+    }
+
+    /// An unfinished request inside a transaction: whether it may go on its way.
+    fn queue_head(&mut self, setup: &Setup, key: SessionKey, id: CommandId, head: &Request<'_>) -> Result<(), Cut> {
+        if self.is_doomed(key) {
+            self.answer_held(setup, key);
+            self.answer_new(setup, key, |out| out.extend_from_slice(b"+QUEUED\r\n"));
+            return Err(Cut::Unwanted);
+        }
+        let settled = self.settle_home(setup, key, id, head);
+        self.answer_held(setup, key);
+        settled.map_err(|why| {
+            self.doom(setup, key, &why);
+            Cut::Unwanted
+        })
+    }
+
+    /// Where an unfinished request goes, if that is known though it is not whole, and nothing but that matters.
+    fn cut_home(&mut self, setup: &Setup, key: SessionKey, id: CommandId, head: &Request<'_>) -> Option<Shard> {
+        if self.treatment(setup, id, head) != Treatment::Forward {
+            return None;
+        }
+        let (spec, any) = (setup.table.spec(id), self.any_shard(setup, key));
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let known = command::keys_known(spec, head, &mut scratch.positions);
+        let home = |position: &u32| match plan::locate(setup, head.arg(*position as usize)) {
+            Located::Home(_) => head.arg(*position as usize).len() <= setup.limits.key_max,
+            Located::Spread(_) => false,
+        };
+        let plain = scratch.positions.iter().filter(|at| (**at as usize) < head.spans.len()).all(home);
+        let shard = match plain {
+            false => None,
+            true if known => match plan::plan(setup, spec, head, any, &mut scratch) {
+                Ok(Plan::One(shard)) => Some(shard),
+                _ => None,
+            },
+            // A key that is arriving has to be seen whole.
+            true => {
+                (setup.homes.shards() == 1 && !scratch.positions.contains(&(head.spans.len() as u32))).then_some(any)
+            }
+        };
+        self.scratch = scratch;
+        shard
+    }
+
+    /// Says why a request is refused of which too much would have to be held.
+    fn refuse_head(&mut self, setup: &Setup, key: SessionKey, scan: &RequestScan, bytes: &[u8]) {
+        let max = setup.limits.request_buffer_max;
+        let why = self.trouble_of_head(setup, key, scan, bytes).unwrap_or(Refusal::WholeTooLong(max));
+        self.doom(setup, key, &why);
+    }
+
+    /// What is wrong with a request as far as it is known: it is no command, its keys live apart, or are too long.
+    fn trouble_of_head(&mut self, setup: &Setup, key: SessionKey, scan: &RequestScan, bytes: &[u8]) -> Option<Refusal> {
+        let head = scan.head(bytes).filter(|head| !head.spans.is_empty())?;
+        let spec = match setup.table.resolve(&head) {
+            Ok(id) => setup.table.spec(id),
+            Err(why) => {
+                let mut text = Vec::new();
+                why.write(&setup.table, &head, &mut text);
+                return Some(Refusal::AsRedis(String::from_utf8_lossy(resp::line(&text)).into_owned().into()));
+            }
+        };
+        let any = self.any_shard(setup, key);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let known = command::keys_known(spec, &head, &mut scratch.positions);
+        let arriving = scratch.positions.contains(&(head.spans.len() as u32));
+        let too_long = arriving && scan.arriving().is_some_and(|size| size > setup.limits.key_max);
+        let why = match known.then(|| plan::plan(setup, spec, &head, any, &mut scratch)) {
+            Some(Ok(_)) => Some(Refusal::SplitTooLong(setup.limits.request_buffer_max)),
+            Some(Err(why)) => Some(why),
+            None => too_long.then_some(Refusal::KeyTooLong(setup.limits.key_max)),
+        };
+        self.scratch = scratch;
+        why
     }
 
     /// The last bytes of a request that was cut through.
@@ -183,7 +269,7 @@ impl Traffic {
         if let Some(lane) = session.lane.filter(usable) {
             return Some(lane);
         }
-        if session.first.is_some() {
+        if session.first.is_some() && !setup.mutation.is(Mutant::LaneOvertakes) {
             self.pause(key, Pause::Own);
             return None;
         }
@@ -206,8 +292,9 @@ impl Traffic {
             if upstream.bulk_waiting.is_empty() {
                 return;
             }
+            let lost = setup.mutation.is(Mutant::LeakedLane);
             let free = upstream.bulk.iter().copied().find(|lane| self.links.get(*lane).is_some_and(Link::is_free_lane));
-            let Some(lane) = free else { break };
+            let Some(lane) = free.filter(|lane| !lost || self.is_new(*lane)) else { break };
             self.hand_lane(index, lane);
         }
         let opening = |lane: &&LinkKey| self.links.get(**lane).is_some_and(|link| !link.is_ready());
@@ -219,6 +306,11 @@ impl Traffic {
             self.upstreams[index].bulk.push(key);
             self.connect_if_due(setup, key);
         }
+    }
+
+    /// Whether nothing was ever sent on a lane.
+    fn is_new(&self, lane: LinkKey) -> bool {
+        self.links.get(lane).is_some_and(|link| link.batch.is_new())
     }
 
     fn hand_lane(&mut self, index: usize, lane: LinkKey) {
@@ -325,14 +417,9 @@ impl Traffic {
     }
 }
 
-/// Where a request goes whose keys are all known though it is not whole.
-fn bulk_home(setup: &Setup, spec: &CommandSpec, head: &Request<'_>) -> Option<Shard> {
-    let position = command::first_key(spec, head)? as usize;
-    let known = position < head.spans.len() && head.arg(position).len() <= setup.limits.key_max;
-    match known.then(|| plan::locate(setup, head.arg(position)))? {
-        Located::Home(shard) => Some(shard),
-        Located::Spread(_) => None,
-    }
+/// The key by which a file with large values is remembered.
+fn first_key<'r>(setup: &Setup, id: CommandId, head: &Request<'r>) -> &'r [u8] {
+    command::first_key(setup.table.spec(id), head).map_or(b"", |position| head.arg(position as usize))
 }
 
 /// Bytes that a GETRANGE asks for, if its ends are both counted from the same side.
@@ -344,56 +431,4 @@ fn span(request: &Request<'_>) -> Option<u64> {
         return Some(if end < 0 { u64::MAX } else { 0 });
     }
     u64::try_from(end.checked_sub(start)?.checked_add(1)?).ok()
-}
-
-/// Files whose values were large: a small table of fingerprints, newer ones over older.
-///
-/// The stripes of a file are alike, so the number at a key's end does not count.
-#[derive(Debug)]
-pub(crate) struct LargeFiles {
-    slots: Box<[u32; 1024]>,
-    any: bool,
-}
-
-impl Default for LargeFiles {
-    fn default() -> Self {
-        Self { slots: Box::new([0; 1024]), any: false }
-    }
-}
-
-impl LargeFiles {
-    fn insert(&mut self, key: &[u8]) {
-        let print = fingerprint(key);
-        self.slots[print as usize % 1024] = print;
-        self.any = true;
-    }
-
-    fn contains(&self, key: &[u8]) -> bool {
-        if !self.any {
-            return false;
-        }
-        let print = fingerprint(key);
-        self.slots[print as usize % 1024] == print
-    }
-}
-
-/// FNV-1a of the key without the digits at its end; never 0.
-fn fingerprint(key: &[u8]) -> u32 {
-    let digits = key.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
-    let hash = key[..key.len() - digits]
-        .iter()
-        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
-    hash | 1
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_stripes_of_a_file_are_remembered_together() {
-        let mut large = LargeFiles::default();
-        large.insert(b"/m/f:1");
-        assert!(large.contains(b"/m/f:27") && !large.contains(b"/m/g:1"));
-    }
 }

@@ -1,11 +1,11 @@
 //! Requests of which the rest is not wanted: it is skipped, never held.
 
+use crate::bulk::Cut;
 use crate::mutant::Mutant;
 use crate::order::{End, Order, SessionKey};
 use crate::refusal::Refusal;
 use crate::resp::RequestScan;
 use crate::router::{Setup, Traffic};
-use crate::stats::CloseReason;
 
 impl Traffic {
     /// Skips what is missing of the argument that is arriving, and whatever follows it in its request.
@@ -29,19 +29,28 @@ impl Traffic {
         }
     }
 
-    /// Refuses a request above the limit without ever holding it; if its end is not known, closes the session.
-    pub(crate) fn skip_request(&mut self, setup: &Setup, key: SessionKey, scan: &mut RequestScan, missing: usize) {
-        self.refuse_request(setup, key);
-        if scan.is_last_argument() {
-            self.skip_rest(setup, key, scan, missing);
-        } else {
-            scan.restart();
-            self.finish_session(setup, key, CloseReason::TooLong);
+    /// Skips what is here of a request that is not wanted, and orders the rest of what is arriving to be skipped.
+    pub(crate) fn discard_more(
+        &mut self,
+        setup: &Setup,
+        key: SessionKey,
+        scan: &mut RequestScan,
+        bytes: &[u8],
+        need: usize,
+    ) -> Cut {
+        if scan.arriving().is_some() {
+            self.skip_rest(setup, key, scan, need - bytes.len());
+            return Cut::Taken;
         }
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.discarding = true;
+        }
+        Cut::Passed(scan.pass_whole())
     }
 
+    /// A request above the limit.
     pub(crate) fn refuse_request(&mut self, setup: &Setup, key: SessionKey) {
-        self.doom_transaction(key);
+        self.doom_transaction(setup, key);
         self.refuse(setup, key, &Refusal::RequestTooLong(setup.limits.request_max));
     }
 }

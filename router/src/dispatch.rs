@@ -1,5 +1,6 @@
 //! What becomes of one whole request: look it up, then forward, answer, hold or refuse it.
 
+use crate::bulk::Cut;
 use crate::command::info::parse_commands;
 use crate::command::{CommandId, Transaction, Treatment, Unknown, looks_like_http};
 use crate::order::SessionKey;
@@ -9,7 +10,7 @@ use crate::plan::{self, Plan};
 use crate::refusal::Refusal;
 use crate::resp::{Request, write};
 use crate::router::{Setup, Traffic};
-use crate::session::Flow;
+use crate::session::{Flow, Pause};
 use crate::stats::CloseReason;
 
 /// Names that an upstream was asked about; more are not remembered at once.
@@ -109,13 +110,24 @@ impl Traffic {
         let ends_transaction = matches!(why, Unknown::Arity(id) if is_exec(setup, id));
         if ends_transaction {
             self.answer_held(setup, session);
-            self.drop_transaction(session);
+            self.drop_transaction(setup, session);
         }
         self.stats.unknown_requests += 1;
         self.stats.refusals[Refusal::AsRedis("".into()).kind()] += 1;
-        self.doom_transaction(session);
+        self.doom_transaction(setup, session);
         self.answer_new(setup, session, |out| why.write(&setup.table, request, out));
         Flow::Next
+    }
+
+    /// Asks an upstream about the command of an unfinished request, if the table lacks it.
+    pub(crate) fn ask_about_head(&mut self, setup: &Setup, key: SessionKey, head: &Request<'_>, why: Unknown) -> Cut {
+        let whole = why == Unknown::Command || head.spans.len() > 1;
+        let name = missing_name(head, why).filter(|name| whole && !self.unknown.contains(name));
+        name.map_or(Cut::No, |name| {
+            self.look_up(setup, key, name);
+            self.pause(key, Pause::Waiting);
+            Cut::Wait
+        })
     }
 
     fn look_up(&mut self, setup: &Setup, session: SessionKey, name: Vec<u8>) {

@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
+use crate::order::LinkKey;
 use crate::refusal::Refusal;
-use crate::resp::{self, write};
+use crate::resp::{self, ReplyScan, write};
 
 /// How the replies of the parts become one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,12 +45,110 @@ pub(crate) struct Gather {
     shards: u64,
     missing: usize,
     bytes: Vec<u8>,
-    replies: Vec<(u32, u32)>,
+    replies: Vec<Reply>,
+    /// Woven: so many elements are handed on.
+    woven: usize,
+    /// Woven: its head is handed on.
+    begun: bool,
     /// `Interleave`: which part answers each key. `Count`: which spread key each part is about, 0 for none.
     pub(crate) order: Vec<u16>,
 }
 
+/// The reply of one part.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reply {
+    /// Where in the gather's bytes it is, or what of it is not handed on.
+    start: u32,
+    end: u32,
+    /// It is too long to be held: its elements are taken from this link when they are due.
+    flow: Option<LinkKey>,
+}
+
+/// What comes next of a woven reply.
+pub(crate) enum Due<'a> {
+    /// This element.
+    Element(&'a [u8]),
+    /// The next element of this link's reply.
+    From(LinkKey),
+    /// Nothing: that was all.
+    Nothing,
+}
+
 impl Gather {
+    /// Whether a part whose reply is too long to be held may be handed on element by element: this one must have
+    /// `count` of them.
+    pub(crate) fn may_flow(&self, part: u16, count: usize) -> bool {
+        self.join == Join::Interleave && self.order.iter().filter(|own| **own == part).count() == count
+    }
+
+    /// Takes note of a part whose elements are taken from its link when they are due; whether it was the last that
+    /// was missing.
+    pub(crate) fn flow(&mut self, part: u16, link: LinkKey) -> bool {
+        self.replies[usize::from(part)].flow = Some(link);
+        self.missing -= 1;
+        self.missing == 0
+    }
+
+    /// A part's link is lost before any of its elements was due: the part is missing again.
+    pub(crate) fn dry_up(&mut self, part: u16) {
+        self.replies[usize::from(part)].flow = None;
+        self.missing += 1;
+    }
+
+    /// A part has no more elements.
+    pub(crate) fn end_flow(&mut self, part: u16) {
+        self.replies[usize::from(part)].flow = None;
+    }
+
+    /// The links that hold parts.
+    pub(crate) fn flows(&self) -> impl Iterator<Item = LinkKey> + '_ {
+        self.replies.iter().filter_map(|reply| reply.flow)
+    }
+
+    /// Begins to hand on element by element, unless a part that is here spoils it.
+    pub(crate) fn begin_weaving(&mut self) -> bool {
+        let whole = |part: &usize| self.replies[*part].flow.is_none();
+        let fits = |part: usize| self.may_flow(part as u16, resp::elements(self.reply(part)).count());
+        if !(0..self.replies.len()).filter(whole).all(fits) {
+            return false;
+        }
+        let bytes = &self.bytes;
+        for reply in self.replies.iter_mut().filter(|reply| reply.flow.is_none()) {
+            reply.start += resp::line(&bytes[reply.start as usize..]).len() as u32 + 3;
+        }
+        (self.woven, self.begun) = (0, false);
+        true
+    }
+
+    /// How many elements there are, the first time.
+    pub(crate) fn take_head(&mut self) -> Option<usize> {
+        (!std::mem::replace(&mut self.begun, true)).then_some(self.order.len())
+    }
+
+    /// Whether anything of it is handed on.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// What comes next.
+    pub(crate) fn due(&self) -> Due<'_> {
+        let Some(part) = self.order.get(self.woven) else { return Due::Nothing };
+        let reply = self.replies[usize::from(*part)];
+        if let Some(link) = reply.flow {
+            return Due::From(link);
+        }
+        let rest = &self.bytes[reply.start as usize..reply.end as usize];
+        let len = ReplyScan::default().scan(rest).ok().flatten();
+        Due::Element(&rest[..len.unwrap_or(rest.len())])
+    }
+
+    /// The next element is handed on; it had so many bytes of those that are held.
+    pub(crate) fn advance(&mut self, held: usize) {
+        let reply = &mut self.replies[usize::from(self.order[self.woven])];
+        reply.start = (reply.start + held as u32).min(reply.end);
+        self.woven += 1;
+    }
+
     /// Begins to wait for `parts` replies.
     pub(crate) fn start(&mut self, join: Join, parts: usize, shards: usize) {
         self.join = join;
@@ -57,7 +156,8 @@ impl Gather {
         self.missing = parts;
         self.bytes.clear();
         self.replies.clear();
-        self.replies.resize(parts, (0, 0));
+        self.replies.resize(parts, Reply::default());
+        self.woven = 0;
     }
 
     /// Bytes of replies that it holds.
@@ -69,13 +169,13 @@ impl Gather {
     pub(crate) fn accept(&mut self, part: u16, reply: &[u8]) -> bool {
         let start = self.bytes.len() as u32;
         self.bytes.extend_from_slice(reply);
-        self.replies[usize::from(part)] = (start, self.bytes.len() as u32);
+        self.replies[usize::from(part)] = Reply { start, end: self.bytes.len() as u32, flow: None };
         self.missing -= 1;
         self.missing == 0
     }
 
     fn reply(&self, part: usize) -> &[u8] {
-        let (start, end) = self.replies[part];
+        let Reply { start, end, .. } = self.replies[part];
         &self.bytes[start as usize..end as usize]
     }
 

@@ -15,6 +15,7 @@ mod drain;
 mod fence;
 pub mod frame;
 mod gather;
+mod large_files;
 pub mod limits;
 mod link;
 mod local;
@@ -45,6 +46,7 @@ mod time;
 mod timers;
 mod transaction;
 mod upstream;
+mod weave;
 
 pub use link::Lane;
 pub use order::{End, Input, LinkKey, LossReason, Notice, Order, Output, SessionKey, Wait};

@@ -9,7 +9,8 @@ use std::time::Duration;
 pub struct Limits {
     /// Longest key. A request with a longer one is refused.
     pub key_max: usize,
-    /// Longest request that has to be split over shards. A longer one is refused.
+    /// Longest request that has to be whole: to be split over shards, or before it is known where it goes. A longer
+    /// one is refused as soon as that shows, and its rest skipped. Of a gathered reply, too, so much is held.
     pub request_buffer_max: usize,
     /// Longest request at all. Of a longer one the rest is skipped and it is refused.
     pub request_max: usize,
@@ -58,7 +59,7 @@ impl Default for Limits {
         Self {
             key_max: 64 << 10,
             request_buffer_max: 1 << 20,
-            request_max: 512 << 20,
+            request_max: 1 << 30,
             args_max: 1 << 20,
             multi_max: 1 << 20,
             large_min: 64 << 10,

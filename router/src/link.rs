@@ -66,6 +66,8 @@ pub(crate) struct Link {
     pub(crate) proof: Proof,
     pub(crate) batch: Batch,
     reply: Vec<u8>,
+    /// So many bytes of `reply` are done with.
+    read: usize,
     pub(crate) scan: ReplyScan,
     /// A Bulk lane's session.
     pub(crate) owner: Option<SessionKey>,
@@ -76,8 +78,19 @@ pub(crate) struct Link {
     pub(crate) parked: bool,
     /// The request whose reply goes to its session as it comes.
     pub(crate) streaming: Option<PendingKey>,
+    /// The part of a woven reply whose elements are handed on when they are due.
+    pub(crate) flow: Option<Flow>,
     /// The value that is being moved or skipped is the last of its reply.
     pub(crate) last_value: bool,
+}
+
+/// A part of a woven reply that a link holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Flow {
+    pub(crate) pending: PendingKey,
+    pub(crate) part: u16,
+    /// Elements that are not handed on.
+    pub(crate) left: u64,
 }
 
 /// What a new link has shown so far.
@@ -104,12 +117,14 @@ impl Link {
             proof: Proof::default(),
             batch: Batch::new(false),
             reply: Vec::new(),
+            read: 0,
             scan: ReplyScan::default(),
             owner: None,
             standing: Standing::Serving,
             badge: None,
             parked: false,
             streaming: None,
+            flow: None,
             last_value: false,
         }
     }
@@ -158,13 +173,23 @@ impl Link {
         self.batch.wrote(bytes)
     }
 
-    /// Takes what was kept of a reply that was not whole.
-    pub(crate) fn take_reply(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.reply)
+    /// Takes what was kept of a reply that was not whole, and how much of it is done with.
+    pub(crate) fn take_reply(&mut self) -> (Vec<u8>, usize) {
+        (std::mem::take(&mut self.reply), std::mem::take(&mut self.read))
     }
 
-    /// Keeps the beginning of a reply; a large buffer is given back when it is empty.
-    pub(crate) fn keep_reply(&mut self, reply: Vec<u8>) {
+    /// Keeps the beginning of a reply, of which `read` bytes are done with; a large buffer is given back when it
+    /// is empty.
+    pub(crate) fn keep_reply(&mut self, mut reply: Vec<u8>, read: usize) {
+        if read == reply.len() {
+            reply.clear();
+        } else if read > reply.len() / 2 {
+            // Not each time, so that a long reply that is read in small pieces is not moved for each of them.
+            reply.drain(..read);
+            reply.shrink_to(2 * reply.len().max(32 << 10));
+        } else {
+            self.read = read;
+        }
         if !reply.is_empty() || reply.capacity() <= 64 << 10 {
             self.reply = reply;
         }

@@ -101,6 +101,9 @@ impl Traffic {
             // A reply whose first byte has left is never restarted.
             self.close_stream(setup, pending);
         }
+        if let Some(flow) = link.flow.take() {
+            self.flow_lost(setup, flow);
+        }
         let index = link.upstream;
         if let Some(next) = next {
             self.install(index, link.lane, next);
@@ -167,7 +170,7 @@ impl Traffic {
     }
 
     /// Closes the session of a reply that was being streamed.
-    fn close_stream(&mut self, setup: &Setup, pending: PendingKey) {
+    pub(crate) fn close_stream(&mut self, setup: &Setup, pending: PendingKey) {
         if let Some((session, ..)) = self.turn_of(pending) {
             self.close_session_now(setup, session, CloseReason::Upstream);
         }

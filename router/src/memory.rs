@@ -10,6 +10,12 @@
 //!                          little of it is unanswered    the session that reads its replies least
 //! ```
 
+use std::collections::HashMap;
+
+use crate::link::Link;
+use crate::order::{LinkKey, SessionKey};
+use crate::part::Target;
+use crate::pending::Pending;
 use crate::router::{Setup, Traffic};
 use crate::stats::CloseReason;
 use crate::time::Time;
@@ -46,6 +52,8 @@ impl Budget {
 
 /// Under pressure the holding is measured at least this often.
 const MEASURE_MICROS: u64 = 20_000;
+/// What a link may hold of a reply that nobody waits for.
+const LEAST: usize = 64 << 10;
 
 impl Traffic {
     /// Takes account of bytes that come in.
@@ -107,15 +115,42 @@ impl Traffic {
             .iter()
             .filter(|(_, session)| session.request_bytes() > 0)
             .max_by_key(|(_, session)| session.begun);
-        let fullest = || {
-            self.sessions
-                .iter()
-                .max_by_key(|(_, session)| session.reply_bytes())
-                .filter(|(_, session)| session.reply_bytes() > 0)
-        };
-        let Some(key) = newest.or_else(fullest).map(|(key, _)| key) else { return false };
+        let Some(key) = newest.map(|(key, _)| key).or_else(|| self.fullest()) else { return false };
         self.stats.sheds += 1;
         self.close_session_now(setup, key, CloseReason::Memory);
+        self.drop_unwanted_replies();
         true
+    }
+
+    /// The session for which the most is held: replies that it does not read, that wait for others of it, or that
+    /// are not whole.
+    fn fullest(&self) -> Option<SessionKey> {
+        let mut held: HashMap<SessionKey, usize> = HashMap::new();
+        let waiting = self.pendings.values().map(|pending| (pending.session(), pending.bytes()));
+        let arriving = self.links.values().filter_map(|link| Some((self.asker(link)?, link.reply_bytes())));
+        let unread = self.sessions.iter().map(|(key, session)| (key, session.reply_bytes()));
+        for (key, bytes) in waiting.chain(arriving).chain(unread) {
+            *held.entry(key).or_default() += bytes;
+        }
+        // The key, too, so that the choice does not depend on the map.
+        held.into_iter().filter(|(_, bytes)| *bytes > 0).max_by_key(|(key, bytes)| (*bytes, *key)).map(|(key, _)| key)
+    }
+
+    /// Whose reply a link is receiving.
+    fn asker(&self, link: &Link) -> Option<SessionKey> {
+        let Target::Request(pending, _) = link.batch.front()?.target else { return None };
+        self.pendings.get(pending).map(Pending::session)
+    }
+
+    /// Looks again at what links hold of replies that nobody waits for any more.
+    fn drop_unwanted_replies(&mut self) {
+        let unwanted = |link: &Link| link.reply_bytes() > LEAST && !link.parked && self.asker(link).is_none();
+        let keys: Vec<LinkKey> = self.links.iter().filter(|(_, link)| unwanted(link)).map(|(key, _)| key).collect();
+        for key in keys {
+            if let Some(link) = self.links.get_mut(key) {
+                link.parked = true;
+                self.unparked.push(key);
+            }
+        }
     }
 }

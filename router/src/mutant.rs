@@ -36,6 +36,16 @@ pub enum Mutant {
     AnsweredTwice,
     /// A session's next request for a shard does not wait for the one before it.
     HoldOvertakes,
+    /// A large value does not wait for the session's own requests on another path.
+    LaneOvertakes,
+    /// A doomed transaction that has begun at its instance is not ended there.
+    MissingDiscard,
+    /// A lane is not given back.
+    LeakedLane,
+    /// A session that was paused at a limit is not read again when it is below it.
+    LimitNotReleased,
+    /// Elements of a woven reply come from whatever link has some.
+    WovenOutOfTurn,
     /// A session is blamed for an upstream that stands still.
     WrongBlame,
     /// PDWFS.md section 5: every key is hashed on its own.
@@ -48,7 +58,7 @@ pub enum Mutant {
     EachQueuedHome,
 }
 
-const NAMES: [(&str, Mutant); 19] = [
+const NAMES: [(&str, Mutant); 24] = [
     ("lost-reply", Mutant::LostReply),
     ("swapped-replies", Mutant::SwappedReplies),
     ("reorder-over-paths", Mutant::ReorderOverPaths),
@@ -64,6 +74,11 @@ const NAMES: [(&str, Mutant); 19] = [
     ("answered-twice", Mutant::AnsweredTwice),
     ("hold-overtakes", Mutant::HoldOvertakes),
     ("wrong-blame", Mutant::WrongBlame),
+    ("lane-overtakes", Mutant::LaneOvertakes),
+    ("missing-discard", Mutant::MissingDiscard),
+    ("leaked-lane", Mutant::LeakedLane),
+    ("limit-not-released", Mutant::LimitNotReleased),
+    ("woven-out-of-turn", Mutant::WovenOutOfTurn),
     ("hash-each-key", Mutant::HashEachKey),
     ("last-key-home", Mutant::LastKeyHome),
     ("whole-file", Mutant::WholeFile),

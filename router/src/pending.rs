@@ -19,6 +19,9 @@ use crate::router::{Setup, Traffic};
 use crate::session::Pause;
 use crate::time::Time;
 
+/// A gather that held more gives its memory back.
+const GATHER_KEEP: usize = 16 << 10;
+
 slotmap::new_key_type! {
     /// Names a request that is not answered yet.
     pub(crate) struct PendingKey;
@@ -39,11 +42,16 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
+    /// Whose request it is.
+    pub(crate) fn session(&self) -> SessionKey {
+        self.session
+    }
+
     /// Bytes of replies that wait here.
     pub(crate) fn bytes(&self) -> usize {
         match &self.answer {
             Answer::Awaited => 0,
-            Answer::Gathering(gather) => gather.bytes(),
+            Answer::Gathering(gather) | Answer::Weaving(gather) => gather.bytes(),
             Answer::Ready(text) => text.capacity(),
         }
     }
@@ -53,6 +61,8 @@ impl Pending {
 enum Answer {
     Awaited,
     Gathering(Box<Gather>),
+    /// All parts have begun; elements are handed on as they come.
+    Weaving(Box<Gather>),
     Ready(Vec<u8>),
 }
 
@@ -123,10 +133,63 @@ impl Traffic {
             Answer::Awaited => self.answer(setup, key, |out| out.extend_from_slice(reply)),
             Answer::Gathering(gather) => {
                 if gather.accept(part, reply) {
-                    self.finish_gather(setup, key);
+                    self.join_parts(setup, key);
                 }
             }
-            Answer::Ready(_) => self.stats.discarded_replies += 1,
+            Answer::Weaving(_) | Answer::Ready(_) => self.stats.discarded_replies += 1,
+        }
+    }
+
+    /// All parts are there, or have begun.
+    pub(crate) fn join_parts(&mut self, setup: &Setup, key: PendingKey) {
+        let Some(pending) = self.pendings.get_mut(key) else { return };
+        let Answer::Gathering(gather) = &mut pending.answer else { return };
+        if gather.flows().next().is_none() || !gather.begin_weaving() {
+            return self.finish_gather(setup, key);
+        }
+        if let Answer::Gathering(gather) = std::mem::replace(&mut pending.answer, Answer::Awaited) {
+            pending.answer = Answer::Weaving(gather);
+        }
+        self.weaving.push(key);
+    }
+
+    /// The gather of a request that is answered part after part, and whether its elements are being handed on.
+    pub(crate) fn gather_of(&mut self, key: PendingKey) -> Option<(&mut Gather, bool)> {
+        match &mut self.pendings.get_mut(key)?.answer {
+            Answer::Gathering(gather) => Some((gather, false)),
+            Answer::Weaving(gather) => Some((gather, true)),
+            _ => None,
+        }
+    }
+
+    /// A link is gone before anything of the woven reply was handed on: it is gathered again.
+    pub(crate) fn gather_again(&mut self, key: PendingKey, part: u16) {
+        let Some(pending) = self.pendings.get_mut(key) else { return };
+        match std::mem::replace(&mut pending.answer, Answer::Awaited) {
+            Answer::Gathering(mut gather) | Answer::Weaving(mut gather) => {
+                gather.dry_up(part);
+                pending.answer = Answer::Gathering(gather);
+            }
+            other => pending.answer = other,
+        }
+    }
+
+    /// The last element of a woven reply is handed on.
+    pub(crate) fn finish_weaving(&mut self, setup: &Setup, key: PendingKey) {
+        let Some(pending) = self.pendings.get_mut(key) else { return };
+        if let Answer::Weaving(gather) = std::mem::replace(&mut pending.answer, Answer::Awaited) {
+            self.keep_gather(gather);
+        }
+        let session = self.turn_of(key).map(|(session, ..)| session);
+        self.answer(setup, key, |_| {});
+        // Nothing may be left to write, so nothing else would look after it.
+        session.into_iter().for_each(|session| self.close_if_done(setup, session));
+    }
+
+    fn keep_gather(&mut self, gather: Box<Gather>) {
+        self.unparked.extend(gather.flows());
+        if self.gathers.len() < 64 && gather.bytes() <= GATHER_KEEP {
+            self.gathers.push(gather);
         }
     }
 
@@ -146,9 +209,7 @@ impl Traffic {
         if let Some(why) = refusal {
             self.stats.refusals[why.kind()] += 1;
         }
-        if self.gathers.len() < 64 {
-            self.gathers.push(gather);
-        }
+        self.keep_gather(gather);
     }
 
     /// Answers a request: at once if it is its turn, else when those before it are answered.
@@ -211,7 +272,11 @@ impl Traffic {
         session.pending -= 1;
         session.first = pending.next;
         if let Some(next) = session.first {
-            self.unparked.extend(self.pendings.get(next).and_then(|pending| pending.parked));
+            match self.pendings.get(next) {
+                Some(Pending { answer: Answer::Weaving(_), .. }) => self.weaving.push(next),
+                Some(pending) => self.unparked.extend(pending.parked),
+                None => {}
+            }
         } else {
             session.last = None;
         }
@@ -241,7 +306,7 @@ impl Traffic {
         let session = self.sessions.get(pending.session)?;
         match pending.answer {
             Answer::Ready(_) => None,
-            Answer::Gathering(_) => Some((pending.session, false, false)),
+            Answer::Gathering(_) | Answer::Weaving(_) => Some((pending.session, false, session.first == Some(key))),
             Answer::Awaited => Some((pending.session, true, session.first == Some(key))),
         }
     }
@@ -268,6 +333,9 @@ impl Traffic {
         while let Some(pending) = next.and_then(|key| self.pendings.remove(key)) {
             next = pending.next;
             self.unparked.extend(pending.parked);
+            if let Answer::Gathering(gather) | Answer::Weaving(gather) = pending.answer {
+                self.keep_gather(gather);
+            }
         }
     }
 }

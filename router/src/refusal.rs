@@ -19,6 +19,8 @@ pub enum Refusal {
     RequestTooLong(usize),
     /// A request that has to be split is above the limit.
     SplitTooLong(usize),
+    /// A request that has to be whole before it is known where it goes is above the limit.
+    WholeTooLong(usize),
     /// A value in a reply that has to be gathered from several shards is above the limit.
     GatherTooLong(usize),
     /// The upstream does not let the proxy run MULTI.
@@ -36,7 +38,7 @@ pub enum Refusal {
 }
 
 /// Refusals as metrics count them.
-pub const REFUSAL_KINDS: [&str; 14] = [
+pub const REFUSAL_KINDS: [&str; 15] = [
     "as_redis",
     "cross_shard",
     "spread_set",
@@ -50,6 +52,7 @@ pub const REFUSAL_KINDS: [&str; 14] = [
     "outcome_unknown",
     "disagreement",
     "loop",
+    "whole_too_long",
     "too_many_sessions",
 ];
 
@@ -70,7 +73,8 @@ impl Refusal {
             Self::OutcomeUnknown => 10,
             Self::Disagreement => 11,
             Self::Loop => 12,
-            Self::TooManySessions => 13,
+            Self::WholeTooLong(_) => 13,
+            Self::TooManySessions => 14,
         }
     }
 
@@ -90,6 +94,10 @@ impl Refusal {
             Self::RequestTooLong(max) => format!("ERR request is longer than limits.request_max ({max} bytes)").into_bytes(),
             Self::SplitTooLong(max) => format!(
                 "ERR request has keys on several shards and is longer than limits.request_buffer_max ({max} bytes); send it in smaller parts"
+            )
+            .into_bytes(),
+            Self::WholeTooLong(max) => format!(
+                "ERR request is longer than limits.request_buffer_max ({max} bytes) and has to be whole before it is known where it goes; name its keys before large values, and all with one home"
             )
             .into_bytes(),
             Self::GatherTooLong(max) => format!(

@@ -4,6 +4,7 @@ use crate::link::Lane;
 use crate::mutant::Mutant;
 use crate::order::{End, LinkKey, Order, Output, SessionKey, Wait};
 use crate::router::{Setup, Traffic};
+use crate::session::Session;
 use crate::stats::CloseReason;
 use crate::time::Time;
 
@@ -188,9 +189,12 @@ impl Traffic {
     /// Sessions that stand in the way of others because they deliver or take nothing, and when that is too long.
     fn hindrances(&self, setup: &Setup) -> impl Iterator<Item = (SessionKey, Time)> {
         let relays = self.relays.iter().filter(|relay| self.others_wait(relay));
-        let moving = relays
-            .filter_map(|relay| relay.culprit(setup))
-            .map(|(key, since)| (key, since.after(setup.limits.stall_max)));
+        let moving = relays.filter_map(|relay| {
+            let (key, since) = relay.culprit(setup)?;
+            // What was held for it goes before what is moved to it.
+            let taken = self.sessions.get(key).filter(|_| relay.to == End::Session(key)).map(Session::taken);
+            Some((key, taken.map_or(since, |taken| since.max(taken)).after(setup.limits.stall_max)))
+        });
         moving.chain(self.idle_owners(setup)).chain(self.slow_readers(setup))
     }
 
@@ -199,7 +203,7 @@ impl Traffic {
         let ((End::Link(key), _) | (_, End::Link(key))) = (relay.from, relay.to) else { return false };
         self.links.get(key).is_some_and(|link| match link.lane {
             Lane::Bulk => !self.upstreams[link.upstream].bulk_waiting.is_empty(),
-            _ => link.batch.in_flight() > 1,
+            _ => link.batch.in_flight() > 1 || self.others_wait_for_flows(link),
         })
     }
 

@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use slotmap::SlotMap;
 
-use crate::bulk::LargeFiles;
 use crate::command::Table;
 use crate::gather::Gather;
+use crate::large_files::LargeFiles;
 use crate::limits::Limits;
 use crate::link::Link;
 use crate::memory::Budget;
@@ -119,6 +119,8 @@ pub(crate) struct Traffic {
     pub(crate) budget: Budget,
     /// Links whose reply's turn has come.
     pub(crate) unparked: Vec<LinkKey>,
+    /// Requests of whose woven reply more may be handed on.
+    pub(crate) weaving: Vec<PendingKey>,
     /// Upstreams of which a Bulk lane may be free.
     pub(crate) freed_lanes: Vec<usize>,
     pub(crate) large: LargeFiles,
@@ -182,6 +184,9 @@ impl Router {
             }
             while let Some(key) = self.traffic.unparked.pop() {
                 self.traffic.unpark(&self.setup, key);
+            }
+            while let Some(key) = self.traffic.weaving.pop() {
+                self.traffic.weave(&self.setup, key);
             }
             while let Some(index) = self.traffic.freed_lanes.pop() {
                 self.traffic.serve_lanes(&self.setup, index);
@@ -306,6 +311,7 @@ impl Traffic {
     fn is_unsettled(&self) -> bool {
         !self.learned.is_empty()
             || !self.unparked.is_empty()
+            || !self.weaving.is_empty()
             || !self.freed_lanes.is_empty()
             || !self.resumable.is_empty()
     }
@@ -330,6 +336,7 @@ impl Traffic {
             relays: Vec::new(),
             budget: Budget::default(),
             unparked: Vec::new(),
+            weaving: Vec::new(),
             freed_lanes: Vec::new(),
             large: LargeFiles::default(),
             probe: proof::probe(&setup.name),

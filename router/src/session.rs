@@ -12,6 +12,7 @@
 use crate::bulk::Cut;
 use crate::local::Identity;
 use crate::memory::Pressure;
+use crate::mutant::Mutant;
 use crate::order::{End, LinkKey, Output, SessionKey};
 use crate::pending::PendingKey;
 use crate::place::Shards;
@@ -53,6 +54,8 @@ pub(crate) struct Session {
     taken: Time,
     /// Its client takes none of the replies that wait to be written.
     stuck: bool,
+    /// More of its woven reply may be handed on once it has taken more.
+    pub(crate) hungry: bool,
     /// An order about its next bytes is on its way to the driver.
     pub(crate) ordered: bool,
     /// An order to write is on its way to the driver.
@@ -142,6 +145,11 @@ impl Session {
             self.taken = now;
         }
         self.stuck = rest;
+    }
+
+    /// When its client last took reply bytes.
+    pub(crate) fn taken(&self) -> Time {
+        self.taken
     }
 
     /// Since when its client has taken none of the replies that wait to be written.
@@ -277,19 +285,19 @@ impl Traffic {
                 }
                 Ok(Scanned::Nothing(len)) => used += len,
                 Ok(Scanned::Incomplete(need)) => match self.cut_through(setup, key, scan, rest, need) {
-                    Cut::No if need <= setup.limits.request_max => {
+                    Cut::No => {
                         self.answer_held(setup, key);
                         break;
                     }
-                    Cut::No => {
-                        self.skip_request(setup, key, scan, need - rest.len());
-                        used = bytes.len();
+                    Cut::Passed(len) => {
+                        used += len;
+                        break;
                     }
                     Cut::Wait => {
                         scan.restart();
                         break;
                     }
-                    Cut::Taken => return bytes.len(),
+                    Cut::Taken | Cut::Unwanted => return bytes.len(),
                 },
                 Err(error) => {
                     self.protocol_error(setup, key, error);
@@ -348,7 +356,8 @@ impl Traffic {
     /// Has a paused session read again once it is well below its limits.
     pub(crate) fn resume_if_relieved(&mut self, setup: &Setup, key: SessionKey) {
         let Some(session) = self.sessions.get(key) else { return };
-        if session.paused == Some(Pause::Limit) && !session.is_above(setup, 2 * self.budget.share()) {
+        let released = !setup.mutation.is(Mutant::LimitNotReleased);
+        if released && session.paused == Some(Pause::Limit) && !session.is_above(setup, 2 * self.budget.share()) {
             self.resumable.push(key);
         }
     }

@@ -107,8 +107,8 @@ pub struct Bytes {
 }
 
 /// Why sessions are closed; the same order as [`CloseReason`].
-pub const CLOSE_REASONS: [&str; 9] =
-    ["client", "quit", "protocol_error", "too_long", "too_many", "upstream", "stalled", "memory", "drain"];
+pub const CLOSE_REASONS: [&str; 8] =
+    ["client", "quit", "protocol_error", "too_many", "upstream", "stalled", "memory", "drain"];
 
 /// Why a session is closed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -120,8 +120,6 @@ pub(crate) enum CloseReason {
     Quit,
     /// What it sent could not be understood.
     Protocol,
-    /// A request above the limit whose end cannot be found.
-    TooLong,
     /// There were too many sessions.
     TooMany,
     /// Its upstream was lost in the middle of a large value.

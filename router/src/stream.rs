@@ -35,19 +35,28 @@ impl Traffic {
         scan: &mut ReplyScan,
         bytes: &[u8],
     ) -> Result<usize, Loss> {
+        if self.links.get(key).is_some_and(|link| link.flow.is_some()) {
+            return Ok(self.stream_element(setup, key, scan, bytes));
+        }
         let arriving = scan.arriving(bytes);
         let large = arriving.filter(|(size, end)| *size >= setup.limits.large_min && *end > bytes.len());
         let Some((size, end)) = large else { return Ok(self.stream_small(setup, key, scan, bytes)) };
         let part = self.links.get(key).and_then(|link| link.batch.front()).ok_or(Loss::UnaskedReply)?;
         let missing = (end - bytes.len()) as u64;
         let course = self.course(part.target);
-        if matches!(course, Course::Hold) && size <= setup.limits.request_buffer_max {
-            return Ok(0);
+        if matches!(course, Course::Hold) {
+            let fits = end <= setup.limits.request_buffer_max;
+            if fits {
+                return Ok(0);
+            }
+            if let Some(used) = self.begin_flow(setup, key, part.target, scan, bytes) {
+                return Ok(used);
+            }
+            if size <= setup.limits.request_buffer_max {
+                return Ok(0);
+            }
         }
-        // From here on its transaction cannot be sent again.
-        self.hand_out_early(setup, key);
-        self.links.get_mut(key).into_iter().for_each(|link| link.batch.commit_front());
-        let course = self.course(part.target);
+        let course = self.commit_reply(setup, key, part.target);
         self.retire_link(setup, key);
         match course {
             Course::Hold => {
@@ -76,12 +85,24 @@ impl Traffic {
         Ok(bytes.len())
     }
 
+    /// The reply that is arriving will not be held: its request, and the transaction it is in, cannot be sent again.
+    fn commit_reply(&mut self, setup: &Setup, key: LinkKey, target: Target) -> Course {
+        self.hand_out_early(setup, key);
+        self.links.get_mut(key).into_iter().for_each(|link| link.batch.commit_front());
+        self.course(target)
+    }
+
     /// Hands on what is whole of a long reply of small values, as fast as its session takes it.
     fn stream_small(&mut self, setup: &Setup, key: LinkKey, scan: &mut ReplyScan, bytes: &[u8]) -> usize {
         let target = self.links.get(key).and_then(|link| link.batch.front()).map(|part| part.target);
         let (Some(target), true) = (target, bytes.len() > setup.limits.request_buffer_max) else { return 0 };
-        match self.course(target) {
-            _ if matches!(target, Target::Table(_)) => 0,
+        if matches!(target, Target::Table(_)) {
+            return 0;
+        }
+        if matches!(self.course(target), Course::Hold) {
+            return self.begin_flow(setup, key, target, scan, bytes).unwrap_or(0);
+        }
+        match self.commit_reply(setup, key, target) {
             Course::Hold => 0,
             Course::Skip => scan.pass_whole(),
             Course::Park(pending) => {
@@ -114,6 +135,7 @@ impl Traffic {
         let Some(session) = self.sessions.get_mut(key) else { return };
         if session.reply_bytes() <= setup.limits.session_output_max / 2 {
             self.unparked.extend(session.source.take());
+            self.weaving.extend(session.first.filter(|_| std::mem::take(&mut session.hungry)));
         }
     }
 
@@ -121,7 +143,7 @@ impl Traffic {
     pub(crate) fn slow_readers(&self, setup: &Setup) -> impl Iterator<Item = (SessionKey, Time)> {
         let full = self.links.values().filter(|link| link.parked && link.batch.in_flight() > 1);
         full.filter_map(|link| {
-            let key = self.turn_of(link.streaming?)?.0;
+            let key = self.turn_of(link.streaming.or(link.flow.map(|flow| flow.pending))?)?.0;
             Some((key, self.sessions.get(key)?.stuck_since()?.after(setup.limits.stall_max)))
         })
     }
@@ -155,8 +177,10 @@ impl Traffic {
 
     /// A large value of a link's reply has reached its session.
     pub(crate) fn bulk_relayed(&mut self, setup: &Setup, key: LinkKey) {
-        if self.links.get(key).is_some_and(|link| link.last_value) {
-            self.end_reply(setup, key);
+        match self.links.get(key) {
+            Some(link) if link.last_value && link.flow.is_some() => self.end_element(key),
+            Some(link) if link.last_value => self.end_reply(setup, key),
+            _ => {}
         }
     }
 
@@ -215,6 +239,7 @@ impl Traffic {
             return self.close_lane(setup, key);
         }
         link.end_stream();
+        link.dissolve_flow();
         let last = link.last_value;
         self.order_bytes(End::Link(key), Order::Skip { bytes: remaining });
         if last {
@@ -226,6 +251,7 @@ impl Traffic {
     pub(crate) fn unpark(&mut self, setup: &Setup, key: LinkKey) {
         let Some(link) = self.links.get_mut(key) else { return };
         if std::mem::take(&mut link.parked) {
+            self.end_flow_if_unwanted(key);
             self.link_bytes(setup, key, b"");
             self.outputs.push_back(Output::Read(End::Link(key)));
         }

@@ -99,7 +99,7 @@ impl Traffic {
             Treatment::Transaction(Transaction::Exec) => return self.execute(setup, session, request),
             Treatment::Local(local @ (Local::Quit | Local::Reset)) => {
                 self.answer_held(setup, session);
-                self.drop_transaction(session);
+                self.drop_transaction(setup, session);
                 self.answer_locally(setup, session, local, request);
             }
             Treatment::Local(Local::Ping | Local::Echo) | Treatment::Forward | Treatment::Gathered(_) => {
@@ -116,7 +116,7 @@ impl Traffic {
                 self.refuse_as_redis(setup, session, "ERR WATCH inside MULTI is not allowed");
             }
             Treatment::Refused(_) => {
-                self.doom_transaction(session);
+                self.doom_transaction(setup, session);
                 self.refuse_command(setup, session, id, request);
             }
         }
@@ -146,6 +146,10 @@ impl Traffic {
             if !self.begin_at_instance(setup, session) {
                 return Flow::Again;
             }
+        }
+        let live = self.held(session).and_then(|held| held.live);
+        if live.is_some_and(|lane| self.pause_if_lane_full(setup, session, lane)) {
+            return Flow::Again;
         }
         let pending = self.push_pending(session);
         let Some(held) = self.held(session) else { return Flow::Next };
@@ -220,15 +224,15 @@ impl Traffic {
 
     /// Answers a queued command with an error; EXEC will then carry nothing out.
     pub(crate) fn doom(&mut self, setup: &Setup, session: SessionKey, why: &Refusal) {
-        self.doom_transaction(session);
+        self.doom_transaction(setup, session);
         self.refuse(setup, session, why);
     }
 
     /// Has EXEC answer EXECABORT, if the session is in a transaction.
-    pub(crate) fn doom_transaction(&mut self, session: SessionKey) {
+    pub(crate) fn doom_transaction(&mut self, setup: &Setup, session: SessionKey) {
         let Some(held) = self.held(session) else { return };
         held.doomed = true;
-        if let Some(lane) = held.live.take() {
+        if let Some(lane) = held.live.take().filter(|_| !setup.mutation.is(Mutant::MissingDiscard)) {
             self.send_on_lane(lane, Target::Nobody, b"*1\r\n$7\r\nDISCARD\r\n");
         }
     }
@@ -270,13 +274,13 @@ impl Traffic {
     /// DISCARD. One that has begun is over whatever becomes of its lane, so the answer waits for nobody.
     fn discard(&mut self, setup: &Setup, session: SessionKey) {
         self.answer_held(setup, session);
-        self.drop_transaction(session);
+        self.drop_transaction(setup, session);
         self.answer_new(setup, session, |out| out.extend_from_slice(b"+OK\r\n"));
     }
 
     /// Forgets a transaction; one that has begun is ended at its instance.
-    pub(crate) fn drop_transaction(&mut self, session: SessionKey) {
-        self.doom_transaction(session);
+    pub(crate) fn drop_transaction(&mut self, setup: &Setup, session: SessionKey) {
+        self.doom_transaction(setup, session);
         if let Some(session) = self.sessions.get_mut(session) {
             session.held = None;
         }
@@ -300,7 +304,7 @@ impl Traffic {
             return Flow::Next;
         }
         self.answer_held(setup, session);
-        self.drop_transaction(session);
+        self.drop_transaction(setup, session);
         if doomed {
             let text = "EXECABORT Transaction discarded because of previous errors.";
             self.refuse_as_redis(setup, session, text);

@@ -149,6 +149,11 @@ impl Traffic {
         full
     }
 
+    /// Has a session looked at again when one of an upstream's batches is shorter.
+    pub(crate) fn await_output(&mut self, upstream: usize, session: SessionKey) {
+        self.upstreams[upstream].waiting.push(session);
+    }
+
     /// The link for the proxy's own questions to an upstream.
     pub(crate) fn control_link(&mut self, setup: &Setup, upstream: usize) -> LinkKey {
         if let Some(key) = self.upstreams[upstream].control {
@@ -227,23 +232,25 @@ impl Traffic {
             self.end_silence(key);
         }
         let Some(link) = self.links.get_mut(key) else { return };
-        let mut kept = link.take_reply();
+        let (mut kept, read) = link.take_reply();
         let mut scan = std::mem::take(&mut link.scan);
         let outcome = if kept.is_empty() {
             let outcome = self.read_replies(setup, key, &mut scan, bytes);
-            outcome.map(|used| kept.extend_from_slice(&bytes[used..]))
+            outcome.map(|used| {
+                kept.extend_from_slice(&bytes[used..]);
+                0
+            })
         } else {
             kept.extend_from_slice(bytes);
-            let outcome = self.read_replies(setup, key, &mut scan, &kept);
-            outcome.map(|used| drop(kept.drain(..used)))
+            self.read_replies(setup, key, &mut scan, &kept[read..]).map(|used| read + used)
         };
         match (outcome, self.links.get_mut(key)) {
             (Err(loss), _) => self.give_up(setup, key, loss),
-            (Ok(()), Some(link)) => {
-                link.keep_reply(kept);
+            (Ok(read), Some(link)) => {
+                link.keep_reply(kept, read);
                 link.scan = scan;
             }
-            (Ok(()), None) => {}
+            (Ok(_), None) => {}
         }
     }
 
@@ -258,6 +265,13 @@ impl Traffic {
             let Some(link) = self.links.get_mut(key) else { break };
             if matches!(link.stage, Stage::Proving(_)) {
                 self.prove(setup, key, reply)?;
+                continue;
+            }
+            if link.flow.is_some() {
+                self.hand_on_element(key, reply);
+                if self.links.get(key).is_none_or(|link| link.parked) {
+                    break;
+                }
                 continue;
             }
             link.batch.front().ok_or(Loss::UnaskedReply)?;

@@ -59,7 +59,8 @@ fn replies(router: &mut Router, session: SessionKey) -> String {
 }
 
 fn limits(request_max: usize, session_pending_max: usize) -> Limits {
-    Limits { request_max, session_pending_max, ..Limits::default() }
+    let request_buffer_max = request_max.min(1 << 20);
+    Limits { request_buffer_max, request_max, session_pending_max, ..Limits::default() }
 }
 
 #[test]

@@ -133,13 +133,13 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
             field: |draft| &mut draft.limits.request_buffer_max,
         },
         reload: Reload::Live,
-        sentence: "Largest request that has to be whole because it is split over shards, as an `MSET` with several homes, and largest value in a reply that is gathered from several shards, as that of an `MGET`; a larger one is refused.",
+        sentence: "Most bytes of a request that has to be whole: because it is split over shards, as an `MSET` with several homes, or because its keys come behind a large value. A larger one is refused as soon as that shows, and its rest skipped. So much is held, too, of a part of a gathered reply; a longer part of an `MGET` waits in its link until its elements are due, a larger value in other gathered replies is refused.",
     },
     OptionSpec {
         name: "limits.request_max",
-        kind: Kind::Bytes { default: 512 * MIB, range: (KIB, 2 * GIB), field: |draft| &mut draft.limits.request_max },
+        kind: Kind::Bytes { default: GIB, range: (KIB, 2 * GIB), field: |draft| &mut draft.limits.request_max },
         reload: Reload::Live,
-        sentence: "Largest request; a larger one is refused, and if more than its last argument is missing its session is closed.",
+        sentence: "Largest request up to the end of its first large value; a larger one is refused and its rest skipped. Above `limits.request_buffer_max` nothing is held of a request: it passes through, or is refused.",
     },
     OptionSpec {
         name: "limits.args_max",
@@ -265,7 +265,7 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
             field: |draft| &mut draft.limits.stall_max,
         },
         reload: Reload::Live,
-        sentence: "How long a large value may stand still while others wait for its link; then its session is closed.",
+        sentence: "How long a session may deliver or take nothing of a large value while others wait for its link; then it is closed. An instance that takes or sends nothing is no session's fault: see `times.link_dead`.",
     },
     OptionSpec {
         name: "times.probe_after",

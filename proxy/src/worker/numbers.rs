@@ -45,7 +45,7 @@ impl Worker {
         let limits = self.router.limits();
         set.set(Gauge::SessionsLimit, limits.sessions_max as u64);
         for (buffer, limit) in [
-            (Buffer::Request, limits.request_max),
+            (Buffer::Request, limits.request_buffer_max),
             (Buffer::Transaction, limits.multi_max),
             (Buffer::Batch, limits.link_output_max),
             (Buffer::Retained, limits.retain_total),

@@ -48,6 +48,16 @@ pub fn key_positions(spec: &CommandSpec, request: &Request<'_>, out: &mut Vec<u3
     found
 }
 
+/// Whether the arguments of a request's head that have arrived tell all of its keys; they are in `out` then.
+pub fn keys_known(spec: &CommandSpec, head: &Request<'_>, out: &mut Vec<u32>) -> bool {
+    let by_hand = ["sort", "sort_ro", "georadius", "georadiusbymember", "migrate"].contains(&&*spec.name);
+    let may_follow = |keys: &KeySpec| matches!(keys.begin, BeginSearch::Keyword { .. });
+    if by_hand || spec.keys.iter().any(may_follow) || key_positions(spec, head, out).is_err() {
+        return false;
+    }
+    out.iter().all(|position| (*position as usize) < head.spans.len())
+}
+
 fn by_specs(spec: &CommandSpec, request: &Request<'_>, out: &mut Vec<u32>) -> Result<(), KeyError> {
     if spec.keys.is_empty() && spec.flags.contains(Flags::MOVABLEKEYS) {
         return Err(KeyError::Unknown);

@@ -28,7 +28,7 @@ mod testing;
 mod unknown;
 
 pub use flags::{Categories, Flags, Hints, KeyFlags};
-pub use keys::{KeyError, first_key, key_positions};
+pub use keys::{KeyError, first_key, key_positions, keys_known};
 pub use lookup::{LEARNED_MAX, LearnError, Table};
 pub use reason::Reason;
 pub use repeat::{Repeat, repeat_of};

@@ -71,6 +71,11 @@ impl ReplyScan {
         std::mem::take(&mut self.at)
     }
 
+    /// So many more values belong to the reply than are known so far.
+    pub fn expect_more(&mut self, values: u64) {
+        self.outstanding += values;
+    }
+
     /// Goes on behind the bulk string that is arriving, as if everything up to its end were gone.
     /// Whether it was the end of the reply; then the scanner is ready for the next.
     pub fn pass_bulk(&mut self) -> bool {

@@ -140,6 +140,13 @@ impl RequestScan {
         (!self.odd).then_some(Request { bytes, spans: &self.spans, missing: self.missing })
     }
 
+    /// How many bytes of the unfinished request are arguments that are whole, and the head of the one that is
+    /// not; the scanner goes on behind them, as if they were gone.
+    pub fn pass_whole(&mut self) -> usize {
+        self.spans.clear();
+        std::mem::take(&mut self.at)
+    }
+
     /// Goes on behind the argument that is arriving, which somebody else takes care of to its end.
     /// Whether it was the last one; then the scanner is ready for the next request.
     pub fn pass_argument(&mut self) -> bool {

@@ -11,7 +11,7 @@ use super::story::{tell, text, words};
 pub(super) enum Asked {
     /// A request within the limits.
     Request(Vec<Vec<u8>>),
-    /// A request above the limits: refused, or passed as a large value.
+    /// A request that is not held until it is whole: it passed as it came, or was refused.
     TooLong,
     /// The beginning of a request with a large value. It may be answered before it is whole: refused,
     /// given up with its link, or queued in a transaction that will carry nothing out.
@@ -75,7 +75,7 @@ pub(super) fn asked(limits: &Limits, stream: &[u8]) -> Stream {
     let (mut requests, mut rest) = (Vec::new(), stream);
     loop {
         let (len, is_broken) = match scan.scan(rest) {
-            Ok(Scanned::Request(len)) if len > limits.request_max => {
+            Ok(Scanned::Request(len)) if len > limits.request_buffer_max => {
                 requests.push(Asked::TooLong);
                 rest = &rest[len..];
                 continue;

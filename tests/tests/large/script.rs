@@ -135,8 +135,17 @@ pub(crate) fn script(seed: u64) -> Script {
 impl Writer {
     fn bare(&mut self) {
         let tag = self.tag();
-        let step = self.command(&tag);
+        let step = if self.random.u8(..) < 20 { self.gathered() } else { self.command(&tag) };
         self.steps.push(step);
+    }
+
+    /// Values of all sizes from several homes, in one reply.
+    fn gathered(&mut self) -> Step {
+        let keys: Vec<String> =
+            (0..self.random.usize(2..6)).map(|_| format!("{}{}", self.tag(), self.random.u8(1..4))).collect();
+        let mut words = vec!["MGET"];
+        words.extend(keys.iter().map(String::as_str));
+        Step::text(&words)
     }
 
     fn transaction(&mut self) {
@@ -170,7 +179,9 @@ impl Writer {
     }
 
     fn write(&mut self, key: &str) -> Step {
-        match self.random.u8(..14) {
+        match self.random.u8(..16) {
+            14 => self.with_value(&["MSET", &format!("{key}0"), "small", key], &[]),
+            15 => self.with_value(&["EVAL", "return redis.call('SET',KEYS[1],ARGV[1])", "1", key], &[]),
             0..=5 => self.with_value(&["SET", key], &[]),
             6 => self.with_value(&["SET", key], &["XX"]),
             7 => self.with_value(&["SET", key], &["NX", "GET"]),

@@ -136,9 +136,14 @@ impl History {
         self.limits.stall_max.as_micros() as u64
     }
 
+    /// Requests that are longer are not held until they are whole.
+    pub(crate) fn whole_max(&self) -> usize {
+        self.limits.request_buffer_max
+    }
+
     /// Whether values pass through as they come.
     pub(crate) fn has_large_values(&self) -> bool {
-        self.limits.large_min < self.limits.request_max || self.limits.multi_max < self.limits.request_max
+        self.limits.large_min.min(self.limits.request_buffer_max).min(self.limits.multi_max) < self.limits.request_max
     }
 
     /// An instance has carried out a command, inside a transaction or not.
@@ -195,7 +200,8 @@ impl History {
         let sent_with = script.sent_with(tag.request);
         let fate = self.fates[tag.client][sent_with];
         ensure(fate != Fate::Refused, || format!("carried out though refused: {}", what()))?;
-        ensure(fate != Fate::Done, || format!("carried out after its reply: {}", what()))?;
+        let again = self.holds && is_read(args);
+        ensure(fate != Fate::Done || again, || format!("carried out after its reply: {}", what()))?;
         let whole = self.delivered[tag.client] > sent_with;
         ensure(whole, || format!("carried out though never received whole: {}", what()))?;
         let request = &script.requests[tag.request];

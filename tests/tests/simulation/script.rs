@@ -129,7 +129,9 @@ impl Script {
             |other: &Request| other.transaction.is_some() && other.transaction == self.requests[request].transaction;
         let others = self.requests.iter().filter(|other| together(other));
         let held: usize = others.clone().map(|other| other.bytes.len()).sum();
-        let large = |one: &Request| one.args.iter().any(|arg| arg.len() >= limits.large_min);
+        let large = |one: &Request| {
+            one.bytes.len() > limits.request_buffer_max || one.args.iter().any(|arg| arg.len() >= limits.large_min)
+        };
         held > limits.multi_max || large(&self.requests[request]) || others.clone().any(large)
     }
 
@@ -193,8 +195,8 @@ impl<'a> Author<'a> {
             2 => {
                 // Longer than a read, so that it is never seen whole.
                 let long = "x".repeat(self.limits.request_max + 4096 + self.rng.usize(1..300));
-                self.add(vec!["SET".into(), long, "v".into()], Expect::Refusal("-ERR request is longer"));
-                Ending::Hangs
+                self.add(vec!["SET".into(), long, "v".into()], Expect::Refusal("-ERR key is longer"));
+                Ending::Stays
             }
             3 => Ending::HalfCloses,
             4 => {
@@ -258,7 +260,9 @@ impl<'a> Author<'a> {
         match self.rng.u8(0..4) {
             0 | 1 => self.add(line("MGET", keys.clone()), Expect::Texts { keys, many: true }),
             2 => {
-                let pairs = keys.iter().enumerate().flat_map(|(at, key)| [key.clone(), self.tag(at)]);
+                let (long, pad) = (self.rng.usize(0..12), "-".repeat(self.rng.usize(0..900)));
+                let value = |at: usize| self.tag(at) + if at == long { &pad } else { "" };
+                let pairs = keys.iter().enumerate().flat_map(|(at, key)| [key.clone(), value(at)]);
                 let text = line("MSET", pairs.collect::<Vec<_>>());
                 self.add(text, Expect::AllDone);
             }

@@ -95,4 +95,9 @@ mutants! {
     an_answer_given_twice_is_found: AnsweredTwice,
     a_hold_that_overtakes_is_found: HoldOvertakes,
     a_session_blamed_for_its_upstream_is_found: WrongBlame,
+    a_lane_that_overtakes_is_found: LaneOvertakes,
+    a_missing_discard_is_found: MissingDiscard,
+    a_leaked_lane_is_found: LeakedLane,
+    a_limit_that_is_not_released_is_found: LimitNotReleased,
+    an_element_out_of_turn_is_found: WovenOutOfTurn,
 }

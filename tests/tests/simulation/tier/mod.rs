@@ -240,7 +240,7 @@ impl Tier {
         let both = holding.sessions * replies + links * 2 * REPLY_MAX;
         let bounds = [
             ("pending", holding.pending, holding.sessions * (limits.session_pending_max + 1)),
-            ("request bytes", holding.request_bytes, holding.sessions * 2 * (limits.request_max + READ_MAX)),
+            ("request bytes", holding.request_bytes, holding.sessions * 2 * (limits.request_buffer_max + READ_MAX)),
             ("transaction bytes", holding.transaction_bytes, holding.sessions * (limits.multi_max + READ_MAX)),
             ("batch bytes", holding.batch_bytes, links * 2 * (limits.link_output_max + request)),
             ("reply bytes", holding.reply_bytes, both),

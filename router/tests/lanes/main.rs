@@ -1,0 +1,11 @@
+//! Large values between a router's sessions and its links: lanes, stalls, long and gathered replies.
+
+#![allow(clippy::unwrap_used, reason = "tests may")]
+
+mod forbidden;
+mod lanes;
+mod long_replies;
+mod requests;
+mod stalls;
+mod world;
+mod woven;

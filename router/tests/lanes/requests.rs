@@ -1,0 +1,59 @@
+//! Which requests pass as they come, and which are refused.
+
+use pdw_router::limits::Limits;
+use pdw_router::{Input, Profile};
+
+use crate::world::{World, world};
+
+/// Sends the beginning of a request whose last argument is a large value; whether it has gone to a lane.
+fn passes(world: &mut World, head: &str) -> bool {
+    let (session, before) = (world.open(), world.sent.concat().len());
+    world.send(session, &format!("{head}$2000000\r\n"));
+    let passed = world.sent.concat().len() - before >= head.len();
+    world.router.handle(world.now, Input::SessionLost(session));
+    world.turn();
+    passed
+}
+
+#[test]
+fn a_large_value_passes_as_soon_as_all_keys_are_known() {
+    let mut world = World::new(Profile::Pdwfs, Limits { bulk_lanes: 8, ..Limits::default() });
+    let mset = |second: &str| format!("*5\r\n$4\r\nMSET\r\n$4\r\n{{b}}1\r\n$1\r\nx\r\n$4\r\n{second}\r\n");
+    assert!(passes(&mut world, &mset("{b}2")));
+    assert!(!passes(&mut world, &mset("{a}2")));
+    assert!(passes(&mut world, "*5\r\n$4\r\nEVAL\r\n$8\r\nreturn 1\r\n$1\r\n1\r\n$1\r\nb\r\n"));
+    assert!(!passes(&mut world, "*5\r\n$4\r\nEVAL\r\n"), "the script comes before the keys");
+    assert!(!passes(&mut world, "*5\r\n$4\r\nMSET\r\n$1\r\nb\r\n"), "another key is to come");
+}
+
+#[test]
+fn what_has_to_be_whole_and_is_too_long_is_refused_at_once_and_skipped() {
+    let mut world = world();
+    let session = world.open();
+    world.send(session, "*5\r\n$4\r\nMSET\r\n$1\r\nb\r\n$1\r\nx\r\n$1\r\na\r\n$2000000\r\n");
+    assert!(world.take(session).contains("several shards"));
+    assert!(world.router.holding().request_bytes < 1000);
+    world.send(session, "*5\r\n$4\r\nEVAL\r\n$2000000\r\n");
+    assert!(world.take(session).contains("before large values"));
+    // The driver has skipped the script; so are the arguments behind it.
+    world.send(session, "$1\r\n1\r\n$1\r\nb\r\n$1\r\nx\r\nPING\r\n");
+    assert_eq!(world.take(session), "+PONG\r\n");
+}
+
+#[test]
+fn a_long_request_of_small_arguments_is_not_held() {
+    let mut world = world();
+    let session = world.open();
+    let element = format!("$1000\r\n{}\r\n", "x".repeat(1000));
+    world.send(session, "*4002\r\n$5\r\nRPUSH\r\n$1\r\nb\r\n");
+    let mut most = 0;
+    for _ in 0..4000 {
+        world.send(session, &element);
+        most = most.max(world.router.holding().bytes());
+    }
+    assert!(most < 6 << 20, "{most} bytes held");
+    let lane = world.sent.len() - 1;
+    assert_eq!(world.sent[lane].matches(&element).count(), 4000);
+    world.reply(lane, ":4000\r\n");
+    assert_eq!(world.take(session), ":4000\r\n");
+}

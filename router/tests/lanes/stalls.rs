@@ -1,0 +1,69 @@
+//! Who stands still, and who suffers for it.
+
+use std::time::Duration;
+
+use pdw_router::limits::Limits;
+use pdw_router::{End, Input, Profile, SessionKey, Wait};
+
+use crate::world::{FIRST, World, large_set, world};
+
+/// One client in the middle of a large value, another that waits for its lane.
+fn mover_and_waiter(world: &mut World) -> SessionKey {
+    let (mover, waiter) = (world.open(), world.open());
+    world.send(mover, &large_set(FIRST));
+    world.send(waiter, &large_set(FIRST));
+    mover
+}
+
+#[test]
+fn who_delivers_nothing_of_a_value_loses_its_lane_to_those_who_wait() {
+    let mut world = world();
+    let mover = mover_and_waiter(&mut world);
+    world.router.handle(world.now, Input::RelayWaits(End::Session(mover), Wait::Source));
+    world.wait(Duration::from_secs(9));
+    assert!(!world.closed.contains(&End::Session(mover)));
+    world.wait(Duration::from_secs(1));
+    assert!(world.closed.contains(&End::Session(mover)));
+}
+
+#[test]
+fn an_instance_that_takes_nothing_is_not_its_clients_fault() {
+    let mut world = world();
+    let mover = mover_and_waiter(&mut world);
+    world.router.handle(world.now, Input::RelayWaits(End::Session(mover), Wait::Sink));
+    for _ in 0..9 {
+        world.wait(Duration::from_secs(10));
+    }
+    assert!(!world.closed.contains(&End::Session(mover)));
+    // Awake again, it takes the rest; and then it is the client that stands still.
+    world.relayed(End::Session(mover), 50_000);
+    world.router.handle(world.now, Input::RelayWaits(End::Session(mover), Wait::Source));
+    world.wait(Duration::from_secs(10));
+    assert!(world.closed.contains(&End::Session(mover)));
+}
+
+#[test]
+fn an_instance_that_takes_nothing_for_too_long_is_given_up() {
+    let mut world = world();
+    let mover = mover_and_waiter(&mut world);
+    let lane = world.links.last().unwrap().0;
+    world.router.handle(world.now, Input::RelayWaits(End::Session(mover), Wait::Sink));
+    for _ in 0..12 {
+        world.wait(Duration::from_secs(10));
+    }
+    assert!(world.closed.contains(&End::Link(lane)));
+}
+
+#[test]
+fn nothing_gets_between_the_commands_of_a_transaction_whose_client_is_slow() {
+    let mut world = World::new(Profile::Pdwfs, Limits { session_output_max: 1, ..Limits::default() });
+    let session = world.open();
+    let lane = world.go_live(session);
+    // Its client takes no replies, so it is not read either.
+    world.send(session, &format!("GET {FIRST}\r\n"));
+    for _ in 0..4 {
+        world.wait(Duration::from_secs(30));
+    }
+    assert!(!world.sent[lane].contains("PING\r\n*1"), "{}", world.sent[lane]);
+    assert_eq!(world.sent[lane].matches("PING").count(), 0, "{}", world.sent[lane]);
+}

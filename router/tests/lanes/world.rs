@@ -1,0 +1,136 @@
+//! A router, its links, and what its driver would do.
+
+use std::time::Duration;
+
+use pdw_router::command::Table;
+use pdw_router::limits::Limits;
+use pdw_router::mutant::Mutation;
+use pdw_router::place::{Homes, Placement, PlacementKind, PlacementOptions, Target, pdwfs_rules};
+use pdw_router::{End, Input, LinkKey, Order, Output, Profile, Router, SessionKey, Setup, Time};
+
+const PROOF: &[u8] = b"+OK\r\n+OK\r\n*0\r\n+PONG\r\n$20\r\nid=1 addr=10.0.0.1:1\r\n";
+/// Of an instance whose ACL forbids MULTI.
+pub(crate) const WITHOUT_MULTI: &[u8] =
+    b"+OK\r\n-NOPERM no\r\n-ERR EXEC without MULTI\r\n+PONG\r\n$20\r\nid=1 addr=10.0.0.1:1\r\n";
+/// Keys of slots in the first and the second half.
+pub(crate) const FIRST: &str = "b";
+pub(crate) const SECOND: &str = "a";
+
+/// A router, its links, and what its driver would do.
+pub(crate) struct World {
+    pub(crate) router: Router,
+    pub(crate) now: Time,
+    /// Links in the order in which they were asked for, with their upstream; those that are gone stay.
+    pub(crate) links: Vec<(LinkKey, usize)>,
+    pub(crate) closed: Vec<End>,
+    /// What every link was sent.
+    pub(crate) sent: Vec<String>,
+    /// What new links answer to the probe.
+    pub(crate) proof: &'static [u8],
+}
+
+impl World {
+    pub(crate) fn new(profile: Profile, limits: Limits) -> Self {
+        let targets = [Target::named("x".into(), 1), Target::named("y".into(), 1)];
+        let placement = Placement::new(&PlacementOptions::new(PlacementKind::Slots), &targets).unwrap();
+        let setup = Setup {
+            homes: Homes::new(placement, pdwfs_rules(false)).unwrap(),
+            table: Table::new(),
+            limits,
+            profile,
+            name: "pdw".into(),
+            seed: 1,
+            mutation: Mutation::default(),
+        };
+        let router = Router::new(setup, Time::default());
+        let (links, closed, sent) = (Vec::new(), Vec::new(), Vec::new());
+        let mut world = Self { router, now: Time::from_micros(1), links, closed, sent, proof: PROOF };
+        world.turn();
+        world
+    }
+
+    /// Does all that the router wants, until it wants nothing more.
+    pub(crate) fn turn(&mut self) {
+        while let Some(output) = self.router.poll_output() {
+            match output {
+                Output::Connect(key, upstream) => {
+                    self.links.push((key, upstream));
+                    self.sent.push(String::new());
+                    self.router.handle(self.now, Input::LinkConnected(key));
+                    self.router.handle(self.now, Input::LinkBytes(key, self.proof));
+                }
+                Output::Order(End::Link(key), Order::Inject) => self.write(key),
+                Output::CloseSession(key) => self.closed.push(End::Session(key)),
+                Output::CloseLink(key) => self.closed.push(End::Link(key)),
+                _ => {}
+            }
+        }
+    }
+
+    pub(crate) fn write(&mut self, key: LinkKey) {
+        let bytes = self.router.link_output(self.now, key).to_vec();
+        let at = self.links.iter().position(|(link, _)| *link == key).unwrap();
+        self.sent[at] += &String::from_utf8_lossy(&bytes);
+        // As the real driver: nothing is reported when nothing is written.
+        if !bytes.is_empty() {
+            self.router.handle(self.now, Input::LinkWritten(key, bytes.len()));
+        }
+    }
+
+    pub(crate) fn send(&mut self, session: SessionKey, text: &str) {
+        self.router.handle(self.now, Input::SessionBytes(session, text.as_bytes()));
+        self.turn();
+    }
+
+    pub(crate) fn reply(&mut self, link: usize, text: &str) {
+        self.router.handle(self.now, Input::LinkBytes(self.links[link].0, text.as_bytes()));
+        self.turn();
+    }
+
+    pub(crate) fn relayed(&mut self, end: End, bytes: u64) {
+        self.router.handle(self.now, Input::Relayed(end, bytes));
+        self.turn();
+    }
+
+    pub(crate) fn take(&mut self, session: SessionKey) -> String {
+        let text = String::from_utf8_lossy(self.router.session_output(session)).into_owned();
+        if !text.is_empty() {
+            self.router.handle(self.now, Input::SessionWritten(session, text.len()));
+        }
+        self.turn();
+        text
+    }
+
+    pub(crate) fn wait(&mut self, time: Duration) {
+        let until = self.now.after(time);
+        // As the real driver: it looks in whenever the router wants it to.
+        while self.now < until {
+            let due = self.router.poll_timeout().unwrap_or(until).max(Time::from_micros(self.now.micros() + 1));
+            self.now = due.min(until);
+            self.router.handle(self.now, Input::Timeout);
+            self.turn();
+        }
+    }
+
+    pub(crate) fn open(&mut self) -> SessionKey {
+        self.router.open_session(self.now)
+    }
+
+    /// Begins a transaction with a large value on a new lane; its link's number.
+    pub(crate) fn go_live(&mut self, session: SessionKey) -> usize {
+        self.send(session, &format!("MULTI\r\n{}", large_set(FIRST)));
+        self.relayed(End::Session(session), 100_002);
+        let lane = self.links.len() - 1;
+        self.reply(lane, "+OK\r\n+QUEUED\r\n");
+        lane
+    }
+}
+
+/// The head of a SET of 100,000 bytes.
+pub(crate) fn large_set(key: &str) -> String {
+    format!("*3\r\n$3\r\nSET\r\n$1\r\n{key}\r\n$100000\r\n")
+}
+
+pub(crate) fn world() -> World {
+    World::new(Profile::Pdwfs, Limits { bulk_lanes: 1, retain_max: 1 << 10, ..Limits::default() })
+}
