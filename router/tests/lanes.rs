@@ -349,3 +349,17 @@ fn a_transaction_that_has_begun_is_discarded_even_if_its_lane_is_lost() {
     world.send(session, "PING\r\n");
     assert_eq!(world.take(session), "+OK\r\n+PONG\r\n");
 }
+
+#[test]
+fn what_follows_a_large_value_in_its_request_is_read_at_any_limit() {
+    // Its own request is the one that is unanswered; under memory pressure one is the limit too.
+    let mut world = World::new(Profile::Pdwfs, Limits { session_pending_max: 1, ..Limits::default() });
+    let session = world.open();
+    world.send(session, &format!("*5\r\n$3\r\nSET\r\n$1\r\n{FIRST}\r\n$100000\r\n"));
+    world.relayed(End::Session(session), 100_002);
+    world.send(session, "$2\r\nEX\r\n$2\r\n10\r\n");
+    let lane = world.links.len() - 1;
+    assert!(world.sent[lane].ends_with("$2\r\nEX\r\n$2\r\n10\r\n"), "{:?}", world.sent[lane]);
+    world.reply(lane, "+OK\r\n");
+    assert_eq!(world.take(session), "+OK\r\n");
+}
