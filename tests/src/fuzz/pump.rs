@@ -61,6 +61,18 @@ impl World {
         ends.into_iter().filter(|from| self.pump(*from, usize::MAX)).count() > 0
     }
 
+    /// Breaks the connections of instances that have begun a large value and say no more. While nobody
+    /// else waits for such a link the router does not: it cannot tell a standing instance from a standing client.
+    pub(super) fn lose_wires_amid_values(&mut self) {
+        let standing = |world: &Self| {
+            let is_amid = |key| world.has_pump(End::Link(key));
+            world.wires.iter().position(|wire| is_amid(wire.key) && !wire.has_replies())
+        };
+        while let Some(index) = standing(self) {
+            self.lose_wire(index);
+        }
+    }
+
     /// Whether relayed bytes may go to an end: what the router holds for it goes first.
     fn is_open(&mut self, to: End) -> bool {
         match to {
