@@ -39,7 +39,7 @@ impl World {
     pub(super) fn pump(&mut self, from: End, amount: usize) -> bool {
         let Some(at) = self.pumps.iter().position(|pump| pump.from == from) else { return false };
         let Pump { to, left, .. } = self.pumps[at];
-        if !self.is_open(to) {
+        if !self.router.may_relay(self.now, from) || !self.is_open(to) {
             return false;
         }
         let bytes = self.take_relayed(from, amount.min(CHUNK).min(usize::try_from(left).unwrap_or(CHUNK)));
@@ -73,17 +73,10 @@ impl World {
         }
     }
 
-    /// Whether relayed bytes may go to an end: what the router holds for it goes first.
     fn is_open(&mut self, to: End) -> bool {
         match to {
-            End::Session(key) => {
-                let open = self.client(key).is_some_and(|client| client.ending == Ending::Open);
-                open && self.router.session_output(key).is_empty()
-            }
-            End::Link(key) => {
-                let open = self.wires.iter().any(|wire| wire.key == key);
-                open && self.router.link_output(self.now, key).is_empty()
-            }
+            End::Session(key) => self.client(key).is_some_and(|client| client.ending == Ending::Open),
+            End::Link(key) => self.wires.iter().any(|wire| wire.key == key),
         }
     }
 
