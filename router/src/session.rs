@@ -324,7 +324,8 @@ impl Traffic {
             let Some(found) = self.sessions.get_mut(key) else { return false };
             session = found;
         }
-        if session.paused.is_none() && session.is_above(setup, share) {
+        // The rest of a request that has begun on a lane is what its answer waits for.
+        if session.paused.is_none() && !session.cut && session.is_above(setup, share) {
             session.paused = Some(Pause::Limit);
         }
         if session.paused.is_none() && session.settling && session.first.is_some() {

@@ -42,7 +42,11 @@ fn read_table(option: &str, entries: &[Entry], place: Place, findings: &mut Find
             set_text(&mut rule, &key.value, text);
         }
     }
-    for (entry, _) in [("layout", layout.is_none()), ("name", rule.name.is_empty())].iter().filter(|(_, gone)| *gone) {
+    let built = layout.is_some_and(|layout| layout.is_some()) && !rule.name.is_empty();
+    // A rule that is built is told by the router that it has no keys.
+    let keyless = !built && rule.keys.is_empty() && !entries.iter().any(|entry| entry.key.value == "keys");
+    let gone = [("layout", layout.is_none()), ("name", rule.name.is_empty()), ("keys", keyless)];
+    for (entry, _) in gone.iter().filter(|(_, gone)| *gone) {
         findings.add(place, option, Problem::Missing(entry));
     }
     let named = (!rule.name.is_empty()).then_some(rule)?;

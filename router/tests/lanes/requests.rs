@@ -1,9 +1,9 @@
 //! Which requests pass as they come, and which are refused.
 
 use pdw_router::limits::Limits;
-use pdw_router::{Input, Profile};
+use pdw_router::{End, Input, Profile};
 
-use crate::world::{World, world};
+use crate::world::{FIRST, World, world};
 
 /// Sends the beginning of a request whose last argument is a large value; whether it has gone to a lane.
 fn passes(world: &mut World, head: &str) -> bool {
@@ -56,4 +56,18 @@ fn a_long_request_of_small_arguments_is_not_held() {
     assert_eq!(world.sent[lane].matches(&element).count(), 4000);
     world.reply(lane, ":4000\r\n");
     assert_eq!(world.take(session), ":4000\r\n");
+}
+
+#[test]
+fn what_follows_a_large_value_in_its_request_is_read_at_any_limit() {
+    // Its own request is the one that is unanswered; under memory pressure one is the limit too.
+    let mut world = World::new(Profile::Pdwfs, Limits { session_pending_max: 1, ..Limits::default() });
+    let session = world.open();
+    world.send(session, &format!("*5\r\n$3\r\nSET\r\n$1\r\n{FIRST}\r\n$2000000\r\n"));
+    world.relayed(End::Session(session), 2_000_002);
+    world.send(session, "$2\r\nEX\r\n$2\r\n10\r\n");
+    let lane = world.links.len() - 1;
+    assert!(world.sent[lane].ends_with("$2\r\nEX\r\n$2\r\n10\r\n"), "{:?}", world.sent[lane]);
+    world.reply(lane, "+OK\r\n");
+    assert_eq!(world.take(session), "+OK\r\n");
 }

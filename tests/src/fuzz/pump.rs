@@ -39,7 +39,7 @@ impl World {
     pub(super) fn pump(&mut self, from: End, amount: usize) -> bool {
         let Some(at) = self.pumps.iter().position(|pump| pump.from == from) else { return false };
         let Pump { to, left, .. } = self.pumps[at];
-        if !self.is_open(to) {
+        if !self.router.may_relay(self.now, from) || !self.is_open(to) {
             return false;
         }
         let bytes = self.take_relayed(from, amount.min(CHUNK).min(usize::try_from(left).unwrap_or(CHUNK)));
@@ -61,17 +61,22 @@ impl World {
         ends.into_iter().filter(|from| self.pump(*from, usize::MAX)).count() > 0
     }
 
-    /// Whether relayed bytes may go to an end: what the router holds for it goes first.
+    /// Breaks the connections of instances that have begun a large value and say no more. While nobody
+    /// else waits for such a link the router does not: it cannot tell a standing instance from a standing client.
+    pub(super) fn lose_wires_amid_values(&mut self) {
+        let standing = |world: &Self| {
+            let is_amid = |key| world.has_pump(End::Link(key));
+            world.wires.iter().position(|wire| is_amid(wire.key) && !wire.has_replies())
+        };
+        while let Some(index) = standing(self) {
+            self.lose_wire(index);
+        }
+    }
+
     fn is_open(&mut self, to: End) -> bool {
         match to {
-            End::Session(key) => {
-                let open = self.client(key).is_some_and(|client| client.ending == Ending::Open);
-                open && self.router.session_output(key).is_empty()
-            }
-            End::Link(key) => {
-                let open = self.wires.iter().any(|wire| wire.key == key);
-                open && self.router.link_output(self.now, key).is_empty()
-            }
+            End::Session(key) => self.client(key).is_some_and(|client| client.ending == Ending::Open),
+            End::Link(key) => self.wires.iter().any(|wire| wire.key == key),
         }
     }
 

@@ -107,8 +107,9 @@ fn bring_to_rest(world: &mut World) {
     assert!(world.router.poll_timeout() > Some(Time::default()), "nothing would wake the router");
 }
 
-/// A client in the middle of something large keeps a lane for as long as it likes.
+/// A client in the middle of something large keeps a lane for as long as it likes, an instance its client.
 fn lose_who_holds_up_others(world: &mut World) {
+    world.lose_wires_amid_values();
     let limits = world.limits().clone();
     for index in 0..world.clients.len() {
         if world.clients[index].may_hold_up_others(&limits) {
