@@ -93,6 +93,10 @@ pub struct ServeArgs {
     #[arg(long, help_heading = "Process")]
     pub replace: bool,
 
+    /// Start even if `state_dir` remembers other upstreams or another placement, and remember these from now on
+    #[arg(long, help_heading = "Process")]
+    pub accept_upstreams: bool,
+
     #[arg(long, value_name = "FILTER", help_heading = "Process", help = about("log", "Log lines: error, warn, info, debug, trace, or target=level"))]
     #[doc = "Filter of log lines."]
     pub log: Option<String>,

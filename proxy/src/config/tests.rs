@@ -18,7 +18,7 @@ fn configure(text: &str, flags: &[&str]) -> Result<Config, Mistakes> {
 }
 
 /// The configuration of a file's text.
-pub(super) fn config(text: &str) -> Result<Config, Mistakes> {
+pub(crate) fn config(text: &str) -> Result<Config, Mistakes> {
     configure(text, &[])
 }
 
