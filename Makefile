@@ -20,10 +20,10 @@ SHARE := $(DESTDIR)$(PREFIX)/share
 help: # this list
 	@awk -F '# ' '/^[a-z-]+:.*# / { split($$1, target, ":"); printf "make %-12s %s\n", target[1], $$2 }' $(MAKEFILE_LIST)
 
-run: # installs what is missing, builds, serves on 127.0.0.1:6380 with instances of its own
+run: # installs what is missing, builds, runs a proxy on 127.0.0.1:6380 and three instances on one screen
 	@tests/setup/install.sh run
 	@$(MAKE) --no-print-directory release
-	@exec $(TIED) $(PROXY) serve $(RUN_ARGS)
+	@exec $(TIED) $(PROXY) up $(RUN_ARGS)
 
 release: # the optimised binary, target/release/pdw-proxy
 	@cargo build --release --locked -p pdw-proxy

@@ -9,6 +9,7 @@ pub mod config;
 mod embedded;
 pub mod log;
 pub mod serve;
+pub mod up;
 mod worker;
 
 pub use embedded::run_helper;

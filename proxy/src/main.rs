@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use pdw_proxy::cli::{self, Cli, Command, ServeArgs};
 use pdw_proxy::config::Config;
-use pdw_proxy::{log, serve};
+use pdw_proxy::{log, serve, up};
 
 fn main() -> ExitCode {
     if let Some(code) = pdw_proxy::run_helper(std::env::args_os().skip(1)) {
@@ -13,6 +13,7 @@ fn main() -> ExitCode {
     }
     match Cli::parse().command {
         Command::Serve(args) => run(&args),
+        Command::Up(args) => cli::finish(up::run(&args)),
         Command::Check(args) => cli::finish(cli::check(&args)),
         Command::Route(args) => cli::finish(cli::route(&args)),
         Command::Reference => cli::finish(cli::reference()),

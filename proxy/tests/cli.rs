@@ -145,7 +145,7 @@ fn serve_refuses_a_wrong_configuration_before_it_does_anything() {
 
 #[test]
 fn help_has_examples_and_the_defaults_of_the_table() {
-    assert!(printed(&["--help"], b"").contains("Examples:\n  pdw-proxy serve "));
+    assert!(printed(&["--help"], b"").contains("Examples:\n  pdw-proxy up "));
     let help = printed(&["serve", "--help"], b"");
     let joined = help.split_whitespace().collect::<Vec<_>>().join(" ");
     for (flag, default) in [
@@ -161,7 +161,7 @@ fn help_has_examples_and_the_defaults_of_the_table() {
         let (_, after) = joined.split_once(flag).unwrap();
         assert!(after.split(" --").next().unwrap().contains(default), "{flag}: {help}");
     }
-    for command in ["check", "route", "completions", "man", "reference"] {
+    for command in ["up", "check", "route", "completions", "man", "reference"] {
         assert!(printed(&[command, "--help"], b"").contains(&format!("Usage: pdw-proxy {command}")));
     }
 }

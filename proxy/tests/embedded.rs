@@ -2,19 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails in a test's own tools fails the test")]
 
+mod leftovers;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use leftovers::{SOON, command_line, within};
 use rustix::process::{Pid, Signal, getpgid, kill_process};
 use tempfile::TempDir;
 
-/// How long anything may take to be gone (or back).
-const SOON: Duration = Duration::from_secs(2);
 /// How long a start may take on a loaded machine.
 const START: Duration = Duration::from_secs(20);
 
@@ -42,8 +43,7 @@ impl Proxy {
     }
 
     fn folder(&self) -> Option<PathBuf> {
-        let mut entries = fs::read_dir(self.tmp.path()).unwrap().flatten().map(|entry| entry.path());
-        entries.find(|path| path.file_name().unwrap().to_string_lossy().starts_with("pdw-embedded-"))
+        leftovers::folder(self.tmp.path())
     }
 
     fn sockets(&self) -> Vec<PathBuf> {
@@ -58,15 +58,8 @@ impl Proxy {
         instances > 0 && sockets.len() == instances && sockets.iter().all(|socket| answers(socket))
     }
 
-    /// Watchdog and instances: living processes whose command line names the folder.
     fn helpers(&self) -> Vec<Pid> {
-        let entries = fs::read_dir("/proc").unwrap().flatten();
-        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok().and_then(Pid::from_raw));
-        pids.filter(|pid| command_line(*pid).contains(&self.prefix())).collect()
-    }
-
-    fn prefix(&self) -> String {
-        format!("{}/pdw-embedded-", self.tmp.path().display())
+        leftovers::helpers(self.tmp.path())
     }
 
     fn helper(&self, name: &str) -> Pid {
@@ -78,12 +71,7 @@ impl Proxy {
     }
 
     fn assert_leaves_nothing(&self) {
-        assert!(within(SOON, || self.helpers().is_empty() && self.folder().is_none()), "{}", self.leftovers());
-    }
-
-    fn leftovers(&self) -> String {
-        let lines: Vec<String> = self.helpers().iter().map(|pid| command_line(*pid)).collect();
-        format!("left behind: {lines:?}, {:?}", self.folder())
+        leftovers::assert_none(self.tmp.path());
     }
 }
 
@@ -104,12 +92,6 @@ fn listener(tmp: &Path) -> PathBuf {
     tmp.join("proxy.sock")
 }
 
-/// Empty for a process that is gone, or dead and not yet waited for.
-fn command_line(pid: Pid) -> String {
-    let line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
-    String::from_utf8_lossy(&line).replace('\0', " ")
-}
-
 fn ask(socket: &Path, command: &str) -> std::io::Result<String> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(SOON))?;
@@ -121,17 +103,6 @@ fn ask(socket: &Path, command: &str) -> std::io::Result<String> {
 
 fn answers(socket: &Path) -> bool {
     ask(socket, "PING").is_ok_and(|reply| reply.starts_with("+PONG"))
-}
-
-fn within(limit: Duration, condition: impl Fn() -> bool) -> bool {
-    let start = Instant::now();
-    while start.elapsed() < limit {
-        if condition() {
-            return true;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    condition()
 }
 
 #[test]
@@ -153,7 +124,7 @@ fn a_killed_instance_comes_back_at_its_address() {
     let victim = proxy.helper("/0.sock");
     kill_process(victim, Signal::KILL).unwrap();
     let back = || proxy.all_answer() && proxy.helper("/0.sock") != victim;
-    assert!(within(SOON, back), "{}", proxy.leftovers());
+    assert!(within(SOON, back), "{}", leftovers::told(proxy.tmp.path()));
 }
 
 #[test]
@@ -162,7 +133,7 @@ fn an_interrupted_proxy_leaves_nothing() {
         let mut proxy = Proxy::start();
         proxy.signal(signal);
         proxy.child.wait().unwrap();
-        assert!(proxy.helpers().is_empty() && proxy.folder().is_none(), "{}", proxy.leftovers());
+        assert!(proxy.helpers().is_empty() && proxy.folder().is_none(), "{}", leftovers::told(proxy.tmp.path()));
     }
 }
 
@@ -191,7 +162,7 @@ fn a_killed_watchdog_takes_its_instances_along_and_is_replaced() {
     let before = proxy.helpers();
     kill_process(proxy.helper("pdw-watchdog"), Signal::KILL).unwrap();
     let replaced = || proxy.helpers().iter().all(|pid| !before.contains(pid)) && proxy.all_answer();
-    assert!(within(SOON, replaced), "{}", proxy.leftovers());
+    assert!(within(SOON, replaced), "{}", leftovers::told(proxy.tmp.path()));
     proxy.signal(Signal::KILL);
     proxy.assert_leaves_nothing();
 }

@@ -10,6 +10,7 @@ use crate::config::options;
 
 const EXAMPLES: &str = "\
 Examples:
+  pdw-proxy up                                      a proxy and three instances, on one screen
   pdw-proxy serve                                   serve from three instances of its own
   pdw-proxy serve --upstream node1:6379 --upstream node2:6379
   pdw-proxy serve --config pdw-proxy.toml --listen /run/pdw.sock
@@ -31,6 +32,8 @@ pub struct Cli {
 pub enum Command {
     /// Serve clients until SIGINT or SIGTERM
     Serve(ServeArgs),
+    /// Start a proxy and instances on this machine, show them on one screen, and break them on purpose
+    Up(UpArgs),
     /// Tell every mistake of a configuration file
     Check(CheckArgs),
     /// Tell on which shard keys live
@@ -64,7 +67,7 @@ pub struct ServeArgs {
     #[doc = "Where clients connect."]
     pub listen: Vec<String>,
 
-    #[arg(long, value_name = "ADDR", help_heading = "Addresses", help = about("upstreams", "An instance; repeat in the order that numbers the shards"))]
+    #[arg(long, value_name = "ADDR", help_heading = "Addresses", help = about("upstreams", "An instance, or NAME=ADDR; repeat in the order that numbers the shards"))]
     #[doc = "The instances, in shard order."]
     pub upstream: Vec<String>,
 
@@ -93,9 +96,61 @@ pub struct ServeArgs {
     #[arg(long, help_heading = "Process")]
     pub replace: bool,
 
+    /// Start even if `state_dir` remembers other upstreams or another placement, and remember these from now on
+    #[arg(long, help_heading = "Process")]
+    pub accept_upstreams: bool,
+
     #[arg(long, value_name = "FILTER", help_heading = "Process", help = about("log", "Log lines: error, warn, info, debug, trace, or target=level"))]
     #[doc = "Filter of log lines."]
     pub log: Option<String>,
+}
+
+const UP_HELP: &str = "\
+Everything ends with it, however it ends. Without a terminal, or with --plain, it prints a line
+of state now and then, and takes words on standard input: kill N, stop N, continue N, restart N,
+load, quit.
+
+Keys:
+  up, down, 0-9  choose a process      l  a small load, on and off
+  k  kill it, it stays down            r  kill it and start it again, or start it
+  s  stop it (SIGSTOP)                 c  have it continue
+  q  quit
+
+Examples:
+  pdw-proxy up
+  pdw-proxy up --instances 5 --profile redis";
+
+/// Arguments of `up`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = UP_HELP)]
+pub struct UpArgs {
+    /// How many instances
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub instances: u8,
+
+    /// Where clients of the proxy connect
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:6380")]
+    pub listen: String,
+
+    /// Where the proxy serves its metrics, which the screen shows
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9121")]
+    pub admin: String,
+
+    #[arg(long, value_name = "NAME", value_parser = choices("profile"), help = about("profile", "A set of defaults"))]
+    #[doc = "The set of defaults."]
+    pub profile: Option<String>,
+
+    #[arg(long, value_name = "NAME", value_parser = choices("placement"), help = about("placement", "How a key finds its shard"))]
+    #[doc = "How keys find their shard."]
+    pub placement: Option<String>,
+
+    #[arg(long, value_name = "N", help = about("workers", "Threads that serve sessions"))]
+    #[doc = "Number of workers."]
+    pub workers: Option<u16>,
+
+    /// Lines instead of a screen
+    #[arg(long)]
+    pub plain: bool,
 }
 
 /// Arguments of `check`.
@@ -157,7 +212,7 @@ pub struct CompletionsArgs {
 #[derive(Debug, Args)]
 pub struct ManArgs {
     /// The command to describe; the whole program unless given
-    #[arg(value_parser = PossibleValuesParser::new(["serve", "check", "route", "reference", "completions", "man"]))]
+    #[arg(value_parser = PossibleValuesParser::new(["serve", "up", "check", "route", "reference", "completions", "man"]))]
     pub command: Option<String>,
 }
 

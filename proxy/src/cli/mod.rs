@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 
-pub use args::{CheckArgs, Cli, Command, CompletionsArgs, ManArgs, RouteArgs, ServeArgs};
+pub use args::{CheckArgs, Cli, Command, CompletionsArgs, ManArgs, RouteArgs, ServeArgs, UpArgs};
 pub use check::check;
 pub(crate) use print::say;
 pub use route::{RouteError, route};

@@ -46,6 +46,17 @@ fn compare(old: &[UpstreamConfig], new: &[UpstreamConfig]) -> Upstreams {
 }
 
 impl Config {
+    /// Keeps what not even new workers can take of another configuration.
+    pub(crate) fn keep_fixed(&mut self, old: &Config) {
+        self.admin.clone_from(&old.admin);
+        self.state_dir.clone_from(&old.state_dir);
+        for name in ["admin", "state_dir"] {
+            if let Some(value) = old.values.get(name) {
+                self.values.insert(name, value.clone());
+            }
+        }
+    }
+
     /// Takes what a running proxy can take of `new`: everything but what needs a restart.
     pub(crate) fn adopt(&mut self, new: &Config) {
         self.log.clone_from(&new.log);

@@ -77,6 +77,7 @@ fn build(mut draft: Draft) -> Config {
         rules,
         workers: draft.workers,
         admin: draft.admin.map(|admin| admin.value),
+        state_dir: Some(draft.state_dir).filter(|folder| !folder.is_empty()).map(PathBuf::from),
         log: draft.log,
         limits: draft.limits,
         times: draft.times,

@@ -26,7 +26,7 @@ mod upstreams;
 mod value;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use pdw_router::limits::Limits;
 use pdw_router::place::{PlacementOptions, Rule, Target};
@@ -64,6 +64,8 @@ pub struct Config {
     pub workers: usize,
     /// Where metrics and health are served, if anywhere.
     pub admin: Option<Address>,
+    /// Where is remembered by what keys are placed, if anywhere.
+    pub state_dir: Option<PathBuf>,
     /// Filter of log lines, in the syntax of `tracing_subscriber::EnvFilter`.
     pub log: String,
     /// Bounds of a worker's core.
@@ -132,4 +134,4 @@ impl Config {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -120,6 +120,14 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
                    matches a key holds, the profile's own rules come last.",
     },
     OptionSpec {
+        name: "state_dir",
+        kind: Kind::Text { default: "", check: |_| Ok(()), field: |draft| &mut draft.state_dir },
+        reload: Reload::Restart,
+        sentence: "A folder in which the proxy remembers the upstreams' order, names and weights, the placement and \
+                   the rules. A start with others is refused, since keys would not be found, unless it is given \
+                   `--accept-upstreams`.",
+    },
+    OptionSpec {
         name: "limits.key_max",
         kind: Kind::Bytes { default: 64 * KIB, range: (1, 512 * MIB), field: |draft| &mut draft.limits.key_max },
         reload: Reload::Live,

@@ -18,7 +18,7 @@ fn configure(text: &str, flags: &[&str]) -> Result<Config, Mistakes> {
 }
 
 /// The configuration of a file's text.
-pub(super) fn config(text: &str) -> Result<Config, Mistakes> {
+pub(crate) fn config(text: &str) -> Result<Config, Mistakes> {
     configure(text, &[])
 }
 
@@ -219,4 +219,15 @@ fn a_file_cut_anywhere_or_without_any_of_its_bytes_is_checked_to_the_end() {
             assert!(outcome.is_ok() || outcome.is_err_and(|mistakes| !mistakes.to_string().is_empty()));
         }
     }
+}
+
+#[test]
+fn an_upstream_on_the_command_line_may_have_a_name() {
+    let config =
+        configure("", &["--upstream", "one=/run/a.sock", "--upstream", "/run/b=c.sock", "--upstream", "n:1"]).unwrap();
+    let named: Vec<_> =
+        config.upstreams.iter().map(|upstream| (upstream.name.as_str(), upstream.address.to_string())).collect();
+    let expected = [("one", "/run/a.sock"), ("/run/b=c.sock", "/run/b=c.sock"), ("n:1", "n:1")];
+    assert_eq!(named, expected.map(|(name, address)| (name, address.to_owned())));
+    assert!(told("", &["--upstream", "=n:1"]).contains("empty"));
 }

@@ -1,18 +1,25 @@
-//! What the watchdog tells the proxy: one event a line.
+//! What the watchdog tells: one event a line.
 
 use std::fmt;
 
-/// A change in an instance's life.
+/// A change in a member's life.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Event {
-    /// The instance has answered PING for the first time since its start.
+pub(crate) enum Event {
+    /// The member has been started.
+    Started {
+        /// Its position.
+        index: usize,
+        /// Its process.
+        pid: u32,
+    },
+    /// The member has answered PING for the first time since its start.
     Ready {
-        /// Position of the instance.
+        /// Its position.
         index: usize,
     },
-    /// The instance is gone; the watchdog will start it again.
+    /// The member is gone; the watchdog will start it again, unless it was killed by an order.
     Exited {
-        /// Position of the instance.
+        /// Its position.
         index: usize,
         /// Exit status and last log lines, on one line.
         how: String,
@@ -22,6 +29,7 @@ pub(super) enum Event {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Started { index, pid } => write!(f, "started {index} {pid}"),
             Self::Ready { index } => write!(f, "ready {index}"),
             Self::Exited { index, how } => write!(f, "exited {index} {}", how.replace(['\n', '\r'], " ")),
         }
@@ -34,6 +42,10 @@ impl Event {
         let (word, rest) = line.split_once(' ')?;
         match word {
             "ready" => Some(Self::Ready { index: rest.parse().ok()? }),
+            "started" => {
+                let (index, pid) = rest.split_once(' ')?;
+                Some(Self::Started { index: index.parse().ok()?, pid: pid.parse().ok()? })
+            }
             "exited" => {
                 let (index, how) = rest.split_once(' ')?;
                 Some(Self::Exited { index: index.parse().ok()?, how: how.to_owned() })
@@ -49,7 +61,11 @@ mod tests {
 
     #[test]
     fn events_survive_the_pipe() {
-        for event in [Event::Ready { index: 7 }, Event::Exited { index: 0, how: "signal: 9 | last words".into() }] {
+        for event in [
+            Event::Started { index: 3, pid: 4711 },
+            Event::Ready { index: 7 },
+            Event::Exited { index: 0, how: "signal: 9 | last words".into() },
+        ] {
             assert_eq!(Event::parse(&event.to_string()), Some(event));
         }
     }
@@ -62,7 +78,7 @@ mod tests {
 
     #[test]
     fn other_lines_are_no_events() {
-        for line in ["", "ready", "ready x", "exited 1", "left 1 2"] {
+        for line in ["", "ready", "ready x", "exited 1", "started 1", "left 1 2"] {
             assert_eq!(Event::parse(line), None, "{line:?}");
         }
     }

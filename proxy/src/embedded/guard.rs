@@ -1,18 +1,21 @@
 //! The proxy's end of the watchdog.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::oneshot;
 
 use super::backoff::Backoff;
 use super::event::Event;
-use super::{EmbeddedError, Setup, WATCHDOG_ROLE, folder, watchdog};
+use super::order::Order;
+use super::watchdog::{self, PROXY};
+use super::{EmbeddedError, Setup, WATCHDOG_ROLE, folder};
 
 /// How long the watchdog may take to end everything before it is killed itself.
 const END_MAX: Duration = Duration::from_secs(5);
@@ -21,7 +24,7 @@ const END_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Guard {
     child: Child,
-    /// Held open for as long as the watchdog shall live; nothing is written to it.
+    /// Held open for as long as the watchdog shall live; orders are written to it.
     alive: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
 }
@@ -36,6 +39,7 @@ impl Guard {
             .arg(&setup.folder)
             .arg(&setup.server)
             .arg(setup.count.to_string())
+            .args(setup.proxies.iter().flat_map(|args| std::iter::once(OsString::from(PROXY)).chain(args.clone())))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .process_group(0)
@@ -51,6 +55,7 @@ impl Guard {
         let mut ready = BTreeSet::new();
         while ready.len() < count {
             match self.next().await {
+                Some(Event::Started { .. }) => continue,
                 Some(Event::Ready { index }) => ready.insert(index),
                 Some(Event::Exited { index, how }) => return Err(EmbeddedError::Exited { index, how }),
                 None => return Err(EmbeddedError::WatchdogEnded),
@@ -60,13 +65,18 @@ impl Guard {
     }
 
     /// The next event; `None` when the watchdog is gone. Cancel safe.
-    async fn next(&mut self) -> Option<Event> {
+    pub(super) async fn next(&mut self) -> Option<Event> {
         loop {
             let line = self.lines.next_line().await.ok()??;
             if let Some(event) = Event::parse(&line) {
                 return Some(event);
             }
         }
+    }
+
+    /// Gives an order about the member of a position.
+    pub(super) async fn order(&mut self, order: Order, index: usize) -> io::Result<()> {
+        self.alive.write_all(format!("{order} {index}\n").as_bytes()).await
     }
 
     /// Returns when the watchdog is gone and `folder` with it.
@@ -102,6 +112,7 @@ pub(super) async fn supervise(setup: Setup, mut guard: Guard, mut stop: oneshot:
 async fn log_events(guard: &mut Guard) {
     while let Some(event) = guard.next().await {
         match event {
+            Event::Started { .. } => {}
             Event::Ready { index } => tracing::warn!("embedded instance {index} answers again, empty"),
             Event::Exited { index, how } => tracing::error!("embedded instance {index} died, {how}; starting it again"),
         }

@@ -1,4 +1,4 @@
-//! One instance: its command line, its first answer, its last words.
+//! One member of the watchdog's, an instance or a proxy: its command line, its first answer, its last words.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -37,22 +37,27 @@ fn is_executable(file: &Path) -> bool {
     file.is_file() && rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok()
 }
 
-/// What one instance needs to be started.
+/// What one member needs to be started.
 #[derive(Debug)]
-pub(super) struct Instance {
-    server: PathBuf,
+pub(super) struct Member {
+    program: PathBuf,
+    args: Vec<OsString>,
     folder: PathBuf,
-    /// Position of the instance.
+    /// Its position: the instances come first.
     pub(super) index: usize,
 }
 
-impl Instance {
-    /// Instance `index` of `setup`.
-    pub(super) fn new(setup: &Setup, index: usize) -> Self {
-        Self { server: setup.server.clone(), folder: setup.folder.clone(), index }
+impl Member {
+    /// Every member of `setup`.
+    pub(super) fn all(setup: &Setup) -> impl Iterator<Item = Self> + '_ {
+        let instances = (0..setup.count).map(|index| (setup.server.clone(), server_args(setup, index)));
+        // Not by the binary's path, where an upgrade may have put another version by now.
+        let proxies = setup.proxies.iter().map(|args| (PathBuf::from("/proc/self/exe"), args.clone()));
+        let member = |(index, (program, args))| Self { program, args, folder: setup.folder.clone(), index };
+        instances.chain(proxies).enumerate().map(member)
     }
 
-    /// Starts the server as a child that dies with the calling thread's process.
+    /// Starts the program as a child that dies with the calling thread's process.
     ///
     /// The child begins as this binary ([`become_server`]), since the parent death signal can only be
     /// set by the process it is for.
@@ -61,8 +66,8 @@ impl Instance {
         Command::new("/proc/self/exe")
             .arg(INSTANCE_ROLE)
             .arg(std::process::id().to_string())
-            .arg(&self.server)
-            .args(self.server_args())
+            .arg(&self.program)
+            .args(&self.args)
             .stdin(Stdio::null())
             .stderr(log.try_clone()?)
             .stdout(log)
@@ -70,21 +75,11 @@ impl Instance {
             .spawn()
     }
 
-    /// No TCP port, no persistence, nothing outside the folder.
-    fn server_args(&self) -> Vec<OsString> {
-        let socket = socket_path(&self.folder, self.index).into_os_string();
-        let mut args: Vec<OsString> = ["--port", "0", "--unixsocketperm", "700"].map(OsString::from).to_vec();
-        args.extend(["--save", "", "--appendonly", "no", "--daemonize", "no"].map(OsString::from));
-        args.extend(["--loglevel", "warning", "--logfile", ""].map(OsString::from));
-        args.extend(["--dir".into(), self.folder.clone().into_os_string(), "--unixsocket".into(), socket]);
-        args
-    }
-
     fn log_path(&self) -> PathBuf {
         self.folder.join(format!("{}.log", self.index))
     }
 
-    /// Returns when the instance has answered PING.
+    /// Returns when the member has answered PING.
     pub(super) async fn ready(&self) {
         let socket = socket_path(&self.folder, self.index);
         while !answers_ping(&socket).await.unwrap_or(false) {
@@ -107,6 +102,16 @@ impl Instance {
     fn log(&self) -> Vec<u8> {
         std::fs::read(self.log_path()).unwrap_or_default()
     }
+}
+
+/// No TCP port, no persistence, nothing outside the folder.
+fn server_args(setup: &Setup, index: usize) -> Vec<OsString> {
+    let socket = socket_path(&setup.folder, index).into_os_string();
+    let mut args: Vec<OsString> = ["--port", "0", "--unixsocketperm", "700"].map(OsString::from).to_vec();
+    args.extend(["--save", "", "--appendonly", "no", "--daemonize", "no"].map(OsString::from));
+    args.extend(["--loglevel", "warning", "--logfile", ""].map(OsString::from));
+    args.extend(["--dir".into(), setup.folder.clone().into_os_string(), "--unixsocket".into(), socket]);
+    args
 }
 
 async fn answers_ping(socket: &Path) -> io::Result<bool> {

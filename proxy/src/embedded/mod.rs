@@ -15,6 +15,9 @@
 //! |                         | proxy: end of file on the watchdog's stdout      | it removes the folder and starts another watchdog |
 //! | both at the same moment | instances: parent death signal                   | the folder stays until the next start sweeps it ([`folder`]) |
 //!
+//! `pdw-proxy up` has the watchdog start proxies in front of the instances as well ([`tier`]), and gives it orders
+//! ([`order`]) over the pipe that otherwise only ends.
+//!
 //! Ctrl-C reaches a whole foreground process group, so the watchdog and its instances have a group
 //! of their own and are ended by the proxy's exit alone, after it has drained.
 
@@ -23,6 +26,8 @@ mod event;
 mod folder;
 mod guard;
 mod instance;
+mod order;
+mod tier;
 mod watchdog;
 
 use std::ffi::OsString;
@@ -31,7 +36,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+pub(crate) use event::Event;
 use guard::Guard;
+pub(crate) use order::Order;
+pub(crate) use tier::Tier;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -81,6 +89,8 @@ struct Setup {
     folder: PathBuf,
     /// Number of instances.
     count: usize,
+    /// Arguments of each proxy beside them. One of them makes it listen on its [`socket_path`].
+    proxies: Vec<Vec<OsString>>,
 }
 
 /// Running embedded instances. They end when this is dropped or stopped.
@@ -89,6 +99,13 @@ pub(crate) struct Embedded {
     addresses: Vec<PathBuf>,
     stop: oneshot::Sender<()>,
     supervision: JoinHandle<()>,
+}
+
+impl Setup {
+    /// Number of instances and proxies.
+    fn members(&self) -> usize {
+        self.count + self.proxies.len()
+    }
 }
 
 impl Embedded {
@@ -113,7 +130,7 @@ pub(crate) async fn start(count: usize) -> Result<Embedded, EmbeddedError> {
     let base = std::env::temp_dir();
     folder::sweep(&base);
     let server = instance::find_server().ok_or(EmbeddedError::NoServer)?;
-    let setup = Setup { server, folder: folder::fresh_path(&base), count };
+    let setup = Setup { server, folder: folder::fresh_path(&base), count, proxies: Vec::new() };
     let addresses = addresses(&setup)?;
     let guard = start_guard(&setup).await?;
     let (stop, stopped) = oneshot::channel();
@@ -123,7 +140,7 @@ pub(crate) async fn start(count: usize) -> Result<Embedded, EmbeddedError> {
 
 async fn start_guard(setup: &Setup) -> Result<Guard, EmbeddedError> {
     let mut guard = Guard::spawn(setup)?;
-    let started = match tokio::time::timeout(START_MAX, guard.all_ready(setup.count)).await {
+    let started = match tokio::time::timeout(START_MAX, guard.all_ready(setup.members())).await {
         Ok(outcome) => outcome,
         Err(_) => Err(EmbeddedError::Silent(START_MAX)),
     };
@@ -138,7 +155,7 @@ async fn start_guard(setup: &Setup) -> Result<Guard, EmbeddedError> {
 const SOCKET_PATH_MAX: usize = 107;
 
 fn addresses(setup: &Setup) -> Result<Vec<PathBuf>, EmbeddedError> {
-    let paths: Vec<PathBuf> = (0..setup.count).map(|index| socket_path(&setup.folder, index)).collect();
+    let paths: Vec<PathBuf> = (0..setup.members()).map(|index| socket_path(&setup.folder, index)).collect();
     match paths.iter().find(|path| path.as_os_str().len() > SOCKET_PATH_MAX) {
         Some(long) => Err(EmbeddedError::PathTooLong(long.clone())),
         None => Ok(paths),
@@ -171,7 +188,7 @@ mod tests {
     use super::*;
 
     fn setup(folder: &str) -> Setup {
-        Setup { server: PathBuf::from("redis-server"), folder: PathBuf::from(folder), count: 2 }
+        Setup { server: PathBuf::from("redis-server"), folder: PathBuf::from(folder), count: 2, proxies: Vec::new() }
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod names;
 mod reload;
 mod service;
 mod signals;
+mod state;
 mod upstreams;
 
 use std::io;
@@ -22,6 +23,7 @@ use crate::config::{Address, Config};
 use crate::embedded::{self, Embedded, EmbeddedError};
 use service::Service;
 use signals::Signals;
+use state::StateError;
 
 /// Why the proxy cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +61,9 @@ pub enum ServeError {
     /// The admin server cannot be opened.
     #[error("admin: {0}")]
     Admin(String),
+    /// Keys would be looked for where they are not.
+    #[error("{0}")]
+    State(String),
     /// A worker ended.
     #[error("a worker ended ({0}): please report this with the log")]
     Worker(String),
@@ -72,6 +77,12 @@ pub struct EmbeddedErrorBox(String);
 impl From<EmbeddedError> for ServeError {
     fn from(error: EmbeddedError) -> Self {
         Self::Embedded(EmbeddedErrorBox(error.to_string()))
+    }
+}
+
+impl From<StateError> for ServeError {
+    fn from(error: StateError) -> Self {
+        Self::State(error.to_string())
     }
 }
 
@@ -118,6 +129,7 @@ async fn serve_upstreams(
     embedded: Option<&Embedded>,
     signals: &mut Signals,
 ) -> Result<(), ServeError> {
+    state::settle(config, args.accept_upstreams)?;
     let admin = match &config.admin {
         Some(address) => Some(admin::Listener::bind(&address.to_string(), stance).await?),
         None => None,

@@ -12,6 +12,7 @@ use super::crew::{Crew, Running};
 use super::drain;
 use super::names::Names;
 use super::signals::{Signals, Wish};
+use super::state;
 use super::upstreams;
 use crate::admin::{Standing, Workers};
 use crate::bind::Stance;
@@ -112,8 +113,12 @@ impl Service {
         let retired = drain::retire(elder, self.config.times.drain, close_silent(&self.config));
         self.elders.spawn(retired);
         crate::log::filter(&new.log);
-        let (admin, shown) = (self.config.admin.take(), Standing::of(&new));
-        self.config = Config { admin, ..new };
+        new.keep_fixed(&self.config);
+        self.config = new;
+        let shown = Standing::of(&self.config);
+        if let Err(error) = state::settle(&self.config, true) {
+            tracing::error!("{error}");
+        }
         self.standing.send_modify(|standing| standing.memory_limit = shown.memory_limit);
         Ok(())
     }

@@ -4,6 +4,7 @@
 
 mod names;
 mod reload;
+mod state;
 
 use std::io::Write;
 use std::net::TcpStream;
