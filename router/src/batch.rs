@@ -229,6 +229,14 @@ impl Batch {
         Unit { parts }
     }
 
+    /// The bytes of the oldest request that has no reply; nothing if they are not kept.
+    pub(crate) fn front_bytes(&self) -> &[u8] {
+        let at = self.early.len();
+        let Some(part) = self.parts.get(at).filter(|part| part.start >= self.base) else { return &[] };
+        let end = self.parts.get(at + 1).map_or(self.end(), |next| next.start);
+        &self.bytes[self.offset(part.start)..self.offset(end)]
+    }
+
     /// A part's bytes, as far as they are there.
     fn bytes_of(&self, part: &Part, end: u64) -> Vec<u8> {
         let there = part.start >= self.base;

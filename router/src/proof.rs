@@ -26,6 +26,9 @@ impl Traffic {
             3 => {}
             _ => {
                 link.badge = Badge::read(reply);
+                if link.lane == Lane::Shared && setup.holds() && resp::is_error(reply) {
+                    self.outputs.push_back(Output::Notice(Notice::Unfenced(index)));
+                }
                 self.proven(setup, key, index);
             }
         }

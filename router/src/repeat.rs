@@ -13,12 +13,12 @@
 
 use std::time::Duration;
 
-use crate::command::{Repeat, repeat_of};
+use crate::command::{Categories, Repeat, repeat_of};
 use crate::mutant::Mutant;
 use crate::order::LinkKey;
 use crate::part::{Target, Unit};
 use crate::refusal::Refusal;
-use crate::resp::{RequestScan, Scanned};
+use crate::resp::{Request, RequestScan, Scanned};
 use crate::router::{Setup, Traffic};
 use crate::time::Time;
 
@@ -78,7 +78,9 @@ impl Traffic {
         let Some(link) = self.links.get_mut(key).filter(|_| setup.holds()) else { return false };
         let Some(error) = trouble(link.batch.early(), reply) else { return false };
         let Some(part) = link.batch.front().filter(|part| part.whole && part.deadline > self.now) else { return false };
-        if !link.batch.is_unit_wanted() {
+        // What a script says in these words, it may say after it has done something. In a transaction none has run yet.
+        let alone = link.batch.early().is_empty();
+        if !link.batch.is_unit_wanted() || alone && runs_unknown_script(setup, link.batch.front_bytes()) {
             return false;
         }
         self.stats.count_retry(error);
@@ -229,9 +231,22 @@ fn passes(error: &[u8]) -> bool {
 }
 
 fn repeat_of_bytes(setup: &Setup, bytes: &[u8]) -> Repeat {
+    with_request(setup, bytes, |request| repeat_of(&setup.table, request)).unwrap_or(Repeat::Never)
+}
+
+/// Whether a request runs a script of which nobody knows what it comes to when it is run twice.
+fn runs_unknown_script(setup: &Setup, bytes: &[u8]) -> bool {
+    let unknown = |request: &Request<'_>| {
+        let script = |id| setup.table.spec(id).categories.contains(Categories::SCRIPTING);
+        setup.table.resolve(request).is_ok_and(script) && repeat_of(&setup.table, request) == Repeat::Never
+    };
+    with_request(setup, bytes, unknown).unwrap_or(false)
+}
+
+fn with_request<T>(setup: &Setup, bytes: &[u8], ask: impl FnOnce(&Request<'_>) -> T) -> Option<T> {
     let mut scan = RequestScan::new(setup.scan_limits());
-    let Ok(Scanned::Request(len)) = scan.scan(bytes) else { return Repeat::Never };
-    repeat_of(&setup.table, &scan.request(&bytes[..len]))
+    let Ok(Scanned::Request(len)) = scan.scan(bytes) else { return None };
+    Some(ask(&scan.request(&bytes[..len])))
 }
 
 #[cfg(test)]
