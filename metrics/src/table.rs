@@ -287,7 +287,7 @@ metrics! {
         LinksLost: "pdw_links_lost_total", Counter, Number, [], Sum,
             "Links that broke or were given up.";
         LinksRetired: "pdw_links_retired_total", Counter, Number, [], Sum,
-            "Shared links closed to new requests because a large reply turned up on them.";
+            "Shared links closed to new requests because a large reply turned up on them or their upstream moved.";
         Sheds: "pdw_sheds_total", Counter, Number, [], Sum,
             "Sessions closed because the ceiling on memory was reached.";
         Silences: "pdw_link_silences_total", Counter, Number, [], Sum,
@@ -370,6 +370,12 @@ metrics! {
             "Always 1; the label is the program's version.";
         MemoryLimitBytes: "pdw_memory_limit_bytes", Gauge, Bytes, [], Max,
             "Resident memory under which the process keeps itself.";
+        Draining: "pdw_draining", Gauge, Number, [], Max,
+            "Whether the process takes no new sessions and ends when the last one is gone: 1 or 0.";
+        ReloadSuccessful: "pdw_reload_successful", Gauge, Number, [], Max,
+            "Whether the configuration was taken when it was read again last: 1, also if it never was, or 0.";
+        ConfigTime: "pdw_config_timestamp_seconds", Gauge, Seconds, [], Max,
+            "When the configuration in force was read, in seconds since 1970-01-01 UTC.";
         StartTimeSeconds: "process_start_time_seconds", Gauge, Seconds, [], Max,
             "Start of the process, in seconds since 1970-01-01 UTC.";
         CpuSeconds: "process_cpu_seconds_total", Counter, Seconds, [], Max,

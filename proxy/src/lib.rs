@@ -3,6 +3,7 @@
 //! What the proxy decides is in `pdw-router`; here is what waits.
 
 mod admin;
+mod bind;
 pub mod cli;
 pub mod config;
 mod embedded;

@@ -25,7 +25,7 @@ fn run(args: &ServeArgs) -> ExitCode {
     match Config::from_args(args) {
         Ok(config) => {
             log::start(&config);
-            cli::finish(serve::run(config))
+            cli::finish(serve::run(args, config))
         }
         Err(mistakes) => cli::finish(Err(mistakes)),
     }

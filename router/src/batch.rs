@@ -248,6 +248,11 @@ impl Batch {
         self.parts.len()
     }
 
+    /// How many requests are on it that are neither answered nor past their deadline.
+    pub(crate) fn awaited(&self) -> usize {
+        self.parts.iter().filter(|part| matches!(part.target, Target::Request(..))).count()
+    }
+
     /// Before this time no request's time is up.
     pub(crate) fn next_deadline(&self) -> Time {
         self.earliest

@@ -200,6 +200,7 @@ impl Traffic {
 
     /// Gives free lanes to those who wait, and opens another if there may be more.
     pub(crate) fn serve_lanes(&mut self, setup: &Setup, index: usize) {
+        self.close_outdated_lanes(setup, index);
         loop {
             let upstream = &self.upstreams[index];
             if upstream.bulk_waiting.is_empty() {

@@ -37,6 +37,11 @@ impl Traffic {
         link.stage = Stage::Ready;
         let index = link.upstream;
         self.order_write(key);
+        self.drop_candidate(index);
+    }
+
+    /// The fresh connection is not needed.
+    pub(crate) fn drop_candidate(&mut self, index: usize) {
         if let Some(candidate) = self.upstreams[index].candidate.take() {
             self.links.remove(candidate);
             self.outputs.push_back(Output::CloseLink(candidate));

@@ -135,6 +135,11 @@ impl Link {
         }
     }
 
+    /// Whether there is a connection, or one is being made.
+    pub(crate) fn is_open(&self) -> bool {
+        !matches!(self.stage, Stage::Down(_))
+    }
+
     /// Whether requests may travel.
     pub(crate) fn is_ready(&self) -> bool {
         self.stage == Stage::Ready

@@ -29,6 +29,7 @@ pub(crate) enum Loss {
     Silent,
     TooLate,
     Abandoned,
+    Moved,
     Replaced,
 }
 
@@ -51,6 +52,7 @@ impl Loss {
             Self::Unusable => "it refuses PING (loading, or a password is needed)".into(),
             Self::Silent => "nothing arrived for limits.link_dead".into(),
             Self::Abandoned => "its session left in the middle of a request".into(),
+            Self::Moved => "it is at another address now".into(),
             Self::Replaced => "it was silent while a fresh connection was answered".into(),
             Self::TooLate => "it could not be connected and proven within limits.connect_timeout".into(),
         }

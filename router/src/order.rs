@@ -20,6 +20,9 @@ pub enum Input<'a> {
     SessionEnded(SessionKey),
     /// The client's connection is gone.
     SessionLost(SessionKey),
+    /// The proxy is to end and the client has been silent: close the session if it is
+    /// [idle](crate::Router::is_idle).
+    SessionRetired(SessionKey),
     /// A connection that [`Output::Connect`] asked for is there.
     LinkConnected(LinkKey),
     /// An upstream sent these bytes.
@@ -30,6 +33,9 @@ pub enum Input<'a> {
     Relayed(End, u64),
     /// The connection is gone, or could not be made.
     LinkLost(LinkKey, LossReason),
+    /// The upstream of this index is to be reached at another address: its links are opened anew, without
+    /// losing what is on the old ones.
+    UpstreamMoved(usize),
     /// The time that [`poll_timeout`](crate::Router::poll_timeout) named has come.
     Timeout,
 }

@@ -158,11 +158,13 @@ impl Router {
             Input::SessionWritten(key, bytes) => traffic.session_written(setup, key, bytes),
             Input::SessionEnded(key) => traffic.session_ended(setup, key),
             Input::SessionLost(key) => traffic.session_lost(setup, key),
+            Input::SessionRetired(key) => traffic.session_retired(setup, key),
             Input::Relayed(end, bytes) => traffic.relayed(setup, end, bytes),
             Input::LinkConnected(key) => traffic.link_connected(setup, key),
             Input::LinkBytes(key, bytes) => traffic.link_bytes(setup, key, bytes),
             Input::LinkWritten(key, bytes) => traffic.link_written(setup, key, bytes),
             Input::LinkLost(key, why) => traffic.link_lost(setup, key, why.into()),
+            Input::UpstreamMoved(index) => traffic.upstream_moved(setup, index),
             Input::Timeout => traffic.tick(setup),
         }
         self.settle();
@@ -247,6 +249,17 @@ impl Router {
         }
     }
 
+    /// Whether nothing of a session is outstanding: no request is half read, held or unanswered, and
+    /// every reply is written. What its client has sent since then is not known here.
+    pub fn is_idle(&self, key: SessionKey) -> bool {
+        self.traffic.is_idle(key)
+    }
+
+    /// Whether nothing of any client is left: no session, and no request that is unsent or unanswered.
+    pub fn is_quiet(&self) -> bool {
+        self.traffic.is_quiet()
+    }
+
     /// Whether each upstream, in order, has a link that is ready.
     pub fn readiness(&self) -> impl Iterator<Item = bool> + '_ {
         (0..self.traffic.upstreams.len()).map(|index| self.traffic.answers(index))
@@ -260,6 +273,14 @@ impl Router {
     /// The bounds.
     pub fn limits(&self) -> &Limits {
         &self.setup.limits
+    }
+
+    /// Keeps to other bounds from now on; what is held beyond them stays until it is done with.
+    pub fn set_limits(&mut self, now: Time, limits: Limits) {
+        self.setup.limits = limits;
+        // Their scanners have the old bounds.
+        self.traffic.partials.clear();
+        self.handle(now, Input::Timeout);
     }
 
     /// What has been counted.

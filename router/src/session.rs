@@ -105,6 +105,12 @@ impl Session {
         self.partial.as_ref().map_or(0, |partial| partial.bytes.capacity())
     }
 
+    /// Whether nothing of it is outstanding, as far as it knows itself.
+    pub(crate) fn rests(&self) -> bool {
+        let unread = self.partial.is_some() || self.paused.is_some() || self.held.is_some() || self.finishing;
+        !unread && self.first.is_none() && self.out.is_empty() && self.lane.is_none()
+    }
+
     /// Whether no request is half read.
     pub(crate) fn between_requests(&self) -> bool {
         self.partial.is_none()
@@ -162,7 +168,7 @@ impl Traffic {
             partial.bytes.extend_from_slice(bytes);
             self.read_partial(setup, key, &mut partial);
         }
-        self.keep_partial(key, partial);
+        self.keep_partial(setup, key, partial);
     }
 
     /// Reads on where a session was paused.
@@ -174,7 +180,7 @@ impl Traffic {
         session.paused = None;
         if let Some(mut partial) = session.partial.take() {
             self.read_partial(setup, key, &mut partial);
-            self.keep_partial(key, partial);
+            self.keep_partial(setup, key, partial);
         }
         if self.sessions.get(key).is_some_and(|session| session.paused.is_none()) {
             self.outputs.push_back(Output::Read(End::Session(key)));
@@ -189,7 +195,7 @@ impl Traffic {
         partial.bytes.drain(..used);
     }
 
-    fn keep_partial(&mut self, key: SessionKey, mut partial: Box<Partial>) {
+    fn keep_partial(&mut self, setup: &Setup, key: SessionKey, mut partial: Box<Partial>) {
         let idle = partial.bytes.is_empty() && partial.scan.is_fresh();
         if let (false, Some(session)) = (idle, self.sessions.get_mut(key).filter(|session| !session.finishing)) {
             if session.begun == Time::default() {
@@ -202,6 +208,7 @@ impl Traffic {
             session.begun = Time::default();
         }
         if partial.bytes.capacity() <= PARTIAL_KEEP && self.partials.len() < 64 {
+            partial.scan.bound(setup.scan_limits());
             partial.bytes.clear();
             partial.scan.restart();
             self.partials.push(partial);

@@ -107,8 +107,8 @@ pub struct Bytes {
 }
 
 /// Why sessions are closed; the same order as [`CloseReason`].
-pub const CLOSE_REASONS: [&str; 8] =
-    ["client", "quit", "protocol_error", "too_long", "too_many", "upstream", "stalled", "memory"];
+pub const CLOSE_REASONS: [&str; 9] =
+    ["client", "quit", "protocol_error", "too_long", "too_many", "upstream", "stalled", "memory", "drain"];
 
 /// Why a session is closed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -130,6 +130,8 @@ pub(crate) enum CloseReason {
     Stalled,
     /// The ceiling on memory was reached.
     Memory,
+    /// The proxy was ending, and the client silent.
+    Drain,
 }
 
 /// First words of error replies that are counted apart; the last stands for all others.

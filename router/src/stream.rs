@@ -129,7 +129,7 @@ impl Traffic {
 
     /// Takes the Shared link out of service because a large value is on it. Sessions that have
     /// requests on it use the next one only when these are answered, so that none overtakes another.
-    fn retire_link(&mut self, setup: &Setup, key: LinkKey) {
+    pub(crate) fn retire_link(&mut self, setup: &Setup, key: LinkKey) {
         let Some(link) = self.links.get_mut(key) else { return };
         if link.lane != Lane::Shared || link.standing != Standing::Serving {
             return;

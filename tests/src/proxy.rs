@@ -134,12 +134,12 @@ impl Launch {
         }
         self.optional(&mut command);
         if let Some(text) = &self.config {
-            let file = folder.path().join("config.toml");
+            let file = config_file(&folder);
             std::fs::write(&file, text)?;
             command.arg("--config").arg(file);
         }
         let guard = Guard::start(&mut command, &folder.path().join("log"))?;
-        Ok(Proxy { address, admin, guard, _folder: folder })
+        Ok(Proxy { address, admin, guard, folder })
     }
 
     fn optional(&self, command: &mut Command) {
@@ -149,11 +149,18 @@ impl Launch {
         if let Some(placement) = self.placement {
             command.args(["--placement", placement]);
         }
+        if self.workers > 0 {
+            command.args(["--workers", &self.workers.to_string()]);
+        }
         command.args(&self.arguments).env_remove("PDW_MUTANT");
         if let Some(mutant) = &self.mutant {
             command.env("PDW_MUTANT", mutant);
         }
     }
+}
+
+fn config_file(folder: &TempDir) -> PathBuf {
+    folder.path().join("config.toml")
 }
 
 /// The proxy's binary: `PDW_PROXY_BIN`, else the one cargo built beside the running test.
@@ -176,7 +183,7 @@ pub struct Proxy {
     address: Address,
     admin: Option<Address>,
     guard: Guard,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Proxy {
@@ -197,6 +204,11 @@ impl Proxy {
     pub fn scrape(&self) -> io::Result<Scrape> {
         std::thread::sleep(STALE);
         Scrape::take(self.admin.as_ref().ok_or_else(|| io::Error::other("this proxy has no admin address"))?)
+    }
+
+    /// Its configuration file, if it was given the text of one.
+    pub fn config_file(&self) -> PathBuf {
+        config_file(&self.folder)
     }
 
     /// A new session.

@@ -14,8 +14,10 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 const PATHS: &str = "\
 /metrics  all numbers, for Prometheus
 /healthz  200 as long as the process is alive
-/readyz   200 if every upstream can be reached, else 503 and the upstreams that cannot
+/readyz   200 if every upstream can be reached, else 503 and the upstreams that cannot; 503 while draining
 ";
+
+const DRAINING: &str = "not ready: draining, no new sessions are taken\n";
 
 /// A response whose body is at hand.
 pub(super) type Answer = Response<Full<Bytes>>;
@@ -31,6 +33,7 @@ pub(super) async fn answer<B: Body>(request: &Request<B>, source: &impl Source, 
     }
     match path {
         "/metrics" => metrics(source, process).await,
+        "/readyz" if process.standing().draining => plain(StatusCode::SERVICE_UNAVAILABLE, DRAINING.to_owned()),
         "/readyz" => readiness(&source.snapshot().await.upstreams),
         _ => plain(StatusCode::OK, "ok\n".to_owned()),
     }

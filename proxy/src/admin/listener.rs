@@ -1,11 +1,12 @@
 //! Where the admin server listens.
 
 use std::io;
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener, lookup_host};
+
+use crate::bind::{self, SocketFile, Stance};
 
 /// Why there is no admin server.
 #[derive(Debug, thiserror::Error)]
@@ -36,32 +37,33 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 pub(crate) enum Listener {
     /// A TCP port.
     Tcp(TcpListener),
-    /// A UNIX socket and its path.
-    Unix(UnixListener, PathBuf),
+    /// A UNIX socket and its file.
+    Unix(UnixListener, SocketFile),
 }
 
 impl Listener {
     /// Binds `address`: `host:port`, or the path of a UNIX socket, which has a `/`. A socket that an earlier process
-    /// left there is replaced.
+    /// left there is replaced. Beside another proxy, this one is asked from now on.
     ///
     /// # Errors
-    /// [`AdminError`] if the kernel refuses, somebody listens there, or the path is taken by another kind of file.
-    pub(crate) async fn bind(address: &str) -> Result<Listener, AdminError> {
-        let refused = |source| AdminError::Listen { address: address.to_owned(), source };
-        if !address.contains('/') {
-            return TcpListener::bind(address).await.map(Listener::Tcp).map_err(refused);
-        }
-        let path = Path::new(address);
-        remove_stale(path).await?;
-        let listener = UnixListener::bind(path).map_err(refused)?;
-        Ok(Listener::Unix(listener, path.to_owned()))
+    /// [`AdminError`] if the kernel refuses, somebody listens there who is not to be replaced, or the path is taken by
+    /// another kind of file.
+    pub(crate) async fn bind(address: &str, stance: Stance) -> Result<Listener, AdminError> {
+        let bound = match address.contains('/') {
+            true => bind_unix(Path::new(address), stance),
+            false => bind_tcp(address, stance).await,
+        };
+        bound.map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => AdminError::NotASocket(PathBuf::from(address)),
+            _ => AdminError::Listen { address: address.to_owned(), source },
+        })
     }
 
     /// The address as a client would write it; of port 0 the port that the kernel chose.
     pub(crate) fn address(&self) -> String {
         match self {
             Listener::Tcp(listener) => listener.local_addr().map_or_else(|_| "?".to_owned(), |addr| addr.to_string()),
-            Listener::Unix(_, path) => path.display().to_string(),
+            Listener::Unix(_, file) => file.path().display().to_string(),
         }
     }
 
@@ -76,26 +78,34 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Listener::Unix(_, path) = self {
-            // Nothing to be done if somebody else was faster.
-            let _ = std::fs::remove_file(path);
+        if let Listener::Unix(_, file) = self {
+            file.remove();
         }
     }
 }
 
-/// Removes the socket at `path` if nobody listens on it any more.
-async fn remove_stale(path: &Path) -> Result<(), AdminError> {
-    let Ok(found) = std::fs::symlink_metadata(path) else { return Ok(()) };
-    if !found.file_type().is_socket() {
-        return Err(AdminError::NotASocket(path.to_owned()));
-    }
-    match UnixStream::connect(path).await {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            // If this fails, binding says why.
-            let _ = std::fs::remove_file(path);
-            Ok(())
+/// The first of the name's addresses that can be had.
+async fn bind_tcp(address: &str, stance: Stance) -> io::Result<Listener> {
+    let mut outcome = Err(io::Error::other("the name has no address"));
+    for address in lookup_host(address).await? {
+        let listen = |address| {
+            let elder = bind::listening(address);
+            let listener = bind::listen(address, |_| Ok(()))?;
+            if let (Stance::Beside, Ok(elder)) = (stance, elder) {
+                // Without it the kernel spreads: some ask the one that is being replaced.
+                let _ = bind::to_newest(&listener, elder, 1);
+            }
+            TcpListener::from_std(listener).map(Listener::Tcp)
+        };
+        outcome = bind::claim(address, stance).and_then(listen);
+        if outcome.is_ok() {
+            break;
         }
-        // It is alive: binding will say that the address is in use.
-        _ => Ok(()),
     }
+    outcome
+}
+
+fn bind_unix(path: &Path, stance: Stance) -> io::Result<Listener> {
+    let (listener, file) = bind::listen_at(path, stance)?;
+    Ok(Listener::Unix(UnixListener::from_std(listener)?, file))
 }

@@ -6,31 +6,42 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use pdw_metrics::{Process, ProcessNumber};
 use rustix::process::{Resource, getrlimit};
+use tokio::sync::watch;
+
+use super::Standing;
 
 /// Unit of the times in `/proc/self/stat`: Linux shows 100 ticks a second on every architecture that Rust's standard
 /// library supports, whatever its own clock does.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Reads the process's numbers anew for every scrape.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ProcessReader {
     started: SystemTime,
-    memory_limit: Option<u64>,
+    standing: watch::Receiver<Standing>,
 }
 
 impl ProcessReader {
-    /// Takes now as the start of the process. `memory_limit` is the configured ceiling in bytes, if there is one.
-    pub(crate) fn new(memory_limit: Option<u64>) -> ProcessReader {
-        ProcessReader { started: SystemTime::now(), memory_limit }
+    /// Takes now as the start of the process.
+    pub(crate) fn new(standing: watch::Receiver<Standing>) -> ProcessReader {
+        ProcessReader { started: SystemTime::now(), standing }
+    }
+
+    /// What the process is doing.
+    pub(super) fn standing(&self) -> Standing {
+        *self.standing.borrow()
     }
 
     /// The numbers as they are now; those that the kernel does not tell are left out.
     pub(crate) fn read(&self) -> Process {
         let mut process = Process::new(env!("CARGO_PKG_VERSION"));
-        let started = self.started.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs_f64());
+        let standing = self.standing();
         let numbers = [
-            (ProcessNumber::StartTimeSeconds, started),
-            (ProcessNumber::MemoryLimitBytes, self.memory_limit.map(|bytes| bytes as f64)),
+            (ProcessNumber::ReloadSuccessful, Some(f64::from(!standing.reload_refused))),
+            (ProcessNumber::ConfigTime, standing.config_read.and_then(since_1970)),
+            (ProcessNumber::StartTimeSeconds, since_1970(self.started)),
+            (ProcessNumber::MemoryLimitBytes, standing.memory_limit.map(|bytes| bytes as f64)),
+            (ProcessNumber::Draining, Some(f64::from(standing.draining))),
             (ProcessNumber::CpuSeconds, cpu_seconds()),
             (ProcessNumber::ResidentMemoryBytes, resident_bytes()),
             (ProcessNumber::OpenFds, open_fds()),
@@ -43,6 +54,10 @@ impl ProcessReader {
         }
         process
     }
+}
+
+fn since_1970(time: SystemTime) -> Option<f64> {
+    time.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs_f64())
 }
 
 /// Fields 14 and 15 of `stat`: user and system time. Field 2, the program's name, may hold spaces; it ends at the
@@ -79,7 +94,8 @@ mod tests {
 
     #[test]
     fn this_process_has_plausible_numbers() {
-        let process = ProcessReader::new(Some(1 << 30)).read();
+        let standing = Standing { memory_limit: Some(1 << 30), ..Standing::default() };
+        let process = ProcessReader::new(watch::channel(standing).1).read();
         let number = |number| process.get(number).unwrap();
         assert!((1e6..1e12).contains(&number(ProcessNumber::ResidentMemoryBytes)));
         assert!((3.0..1e6).contains(&number(ProcessNumber::OpenFds)));

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
+use crate::bind::Stance;
 
 /// Answers with what it was given.
 struct Fixed(Snapshot);
@@ -60,10 +61,10 @@ async fn start(source: impl Source, bounds: Bounds) -> Server {
 }
 
 async fn start_on(address: &str, source: impl Source, bounds: Bounds) -> Server {
-    let listener = Listener::bind(address).await.unwrap();
+    let listener = Listener::bind(address, Stance::Alone).await.unwrap();
     let address = listener.address();
     let task = tokio::spawn(async move {
-        serve(listener, source, ProcessReader::new(None), bounds).await;
+        serve(listener, source, ProcessReader::new(tokio::sync::watch::channel(Standing::default()).1), bounds).await;
     });
     Server { address, task }
 }
@@ -236,7 +237,7 @@ async fn a_unix_socket_serves_replaces_a_stale_one_and_is_removed() {
     let mut server = start_on(path.to_str().unwrap(), source, Bounds::default()).await;
     let mut stream = UnixStream::connect(&path).await.unwrap();
     assert_eq!(exchange(&mut stream, "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n").await.0, 200);
-    let second = Listener::bind(path.to_str().unwrap()).await;
+    let second = Listener::bind(path.to_str().unwrap(), Stance::Alone).await;
     assert!(matches!(second, Err(AdminError::Listen { .. })), "{second:?}");
     server.task.abort();
     assert!((&mut server.task).await.unwrap_err().is_cancelled());
@@ -248,7 +249,7 @@ async fn a_file_that_is_no_socket_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("precious");
     std::fs::write(&path, "data").unwrap();
-    let refused = Listener::bind(path.to_str().unwrap()).await;
+    let refused = Listener::bind(path.to_str().unwrap(), Stance::Alone).await;
     assert!(matches!(refused, Err(AdminError::NotASocket(_))), "{refused:?}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "data");
 }

@@ -1,10 +1,10 @@
 //! Asks the workers for their numbers and sums them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pdw_metrics::{Counter, Family, Gauge, Names, WorkerSet};
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Snapshot, Source, UpstreamState};
@@ -20,13 +20,13 @@ pub(crate) type Answer = oneshot::Sender<WorkerSet>;
 
 /// Passes the question on to one worker: puts the [`Answer`] into the worker's channel and wakes it. Dropping the
 /// answer says that the worker is gone.
-type Ask = Box<dyn Fn(Answer) + Send + Sync>;
+pub(crate) type Ask = Box<dyn Fn(Answer) + Send + Sync>;
 
 /// The workers, as a [`Source`].
 pub(crate) struct Workers {
-    asks: Vec<Ask>,
+    asks: Mutex<Arc<[Ask]>>,
     patience: Duration,
-    state: Mutex<State>,
+    state: tokio::sync::Mutex<State>,
 }
 
 #[derive(Default)]
@@ -38,7 +38,16 @@ struct State {
 impl Workers {
     /// The workers that `asks` reach, one each.
     pub(crate) fn new(asks: Vec<Ask>) -> Workers {
-        Workers { asks, patience: PATIENCE, state: Mutex::default() }
+        Workers { asks: Mutex::new(asks.into()), patience: PATIENCE, state: Default::default() }
+    }
+
+    /// Asks others from now on.
+    pub(crate) fn replace(&self, asks: Vec<Ask>) {
+        *self.asks.lock().unwrap_or_else(PoisonError::into_inner) = asks.into();
+    }
+
+    fn asks(&self) -> Arc<[Ask]> {
+        Arc::clone(&self.asks.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     #[cfg(test)]
@@ -47,10 +56,10 @@ impl Workers {
     }
 
     /// The numbers of those workers that answer in time, and how many they are.
-    async fn gather(&self) -> (WorkerSet, usize) {
+    async fn gather(&self, asks: &[Ask]) -> (WorkerSet, usize) {
         let deadline = Instant::now() + self.patience;
         // All are asked before the first is waited for.
-        let answers: Vec<_> = self.asks.iter().map(put_question).collect();
+        let answers: Vec<_> = asks.iter().map(put_question).collect();
         let (mut sum, mut answered) = (None::<WorkerSet>, 0);
         for answer in answers {
             let Ok(Ok(set)) = timeout_at(deadline, answer).await else { continue };
@@ -73,8 +82,9 @@ impl Source for Workers {
         {
             return snapshot.clone();
         }
-        let (mut metrics, answered) = self.gather().await;
-        state.incomplete += u64::from(answered < self.asks.len());
+        let asks = self.asks();
+        let (mut metrics, answered) = self.gather(&asks).await;
+        state.incomplete += u64::from(answered < asks.len());
         metrics.set(Gauge::Workers, answered as u64);
         metrics.set_counter(Counter::ScrapesIncomplete, state.incomplete);
         let snapshot = Snapshot { upstreams: readiness(&metrics), metrics };

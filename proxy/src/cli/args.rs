@@ -88,6 +88,11 @@ pub struct ServeArgs {
     #[doc = "Number of embedded instances."]
     pub instances: Option<i64>,
 
+    /// Take the place of a proxy that listens on the same addresses: new connections come here as soon as the line
+    /// "ready" is printed, and that proxy can be ended with SIGTERM
+    #[arg(long, help_heading = "Process")]
+    pub replace: bool,
+
     #[arg(long, value_name = "FILTER", help_heading = "Process", help = about("log", "Log lines: error, warn, info, debug, trace, or target=level"))]
     #[doc = "Filter of log lines."]
     pub log: Option<String>,

@@ -62,7 +62,8 @@ fn repeated(earlier: &[Sited<UpstreamConfig>], later: &Sited<UpstreamConfig>) ->
     }
 }
 
-fn build(draft: Draft) -> Config {
+fn build(mut draft: Draft) -> Config {
+    let values = draft.values();
     let (profile, placement, rules) = (draft.profile(), placement::options(&draft), rules::build(&draft));
     let warnings = warnings(&draft);
     let upstreams: Vec<UpstreamConfig> = draft.upstreams.into_iter().map(|upstream| upstream.value).collect();
@@ -80,6 +81,7 @@ fn build(draft: Draft) -> Config {
         limits: draft.limits,
         times: draft.times,
         warnings,
+        values,
     }
 }
 

@@ -87,6 +87,11 @@ impl Draft {
         }
     }
 
+    /// Every option's value in words.
+    pub(crate) fn values(&mut self) -> BTreeMap<&'static str, String> {
+        OPTIONS.iter().map(|option| (option.name, option.kind.value_text(self))).collect()
+    }
+
     /// Where an option was last given; [`Place::Default`] if it was not.
     pub(crate) fn place(&self, option: &str) -> Place {
         self.places.get(option).copied().unwrap_or_default()

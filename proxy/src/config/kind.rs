@@ -92,6 +92,25 @@ impl Kind {
         }
     }
 
+    /// The value in words: equal for equal values, wherever they were given.
+    pub(crate) fn value_text(&self, draft: &mut Draft) -> String {
+        match self {
+            Self::Choice { field, .. } => format!("{:?}", field(draft)),
+            Self::ByProfile { default, field, .. } => {
+                let profile = draft.profile();
+                format!("{:?}", field(draft).unwrap_or(default(profile)))
+            }
+            Self::Address { field } => format!("{:?}", field(draft).as_ref().map(|address| &address.value)),
+            Self::Addresses { field, .. } => values_text(field(draft)),
+            Self::Upstreams => values_text(&draft.upstreams),
+            Self::Count { field, .. } | Self::Bytes { field, .. } => field(draft).to_string(),
+            Self::Time { field, .. } => format!("{:?}", field(draft)),
+            Self::Flag { field, .. } => field(draft).to_string(),
+            Self::Text { field, .. } => format!("{:?}", field(draft)),
+            Self::Rules => values_text(&draft.rules),
+        }
+    }
+
     /// The words of a choice.
     pub(crate) fn choices(&self) -> &'static [&'static str] {
         match self {
@@ -147,6 +166,10 @@ impl Kind {
         }
         Ok(())
     }
+}
+
+fn values_text<T: std::fmt::Debug>(values: &[Sited<T>]) -> String {
+    format!("{:?}", values.iter().map(|sited| &sited.value).collect::<Vec<_>>())
 }
 
 fn default_addresses(text: &str) -> Vec<Sited<Address>> {

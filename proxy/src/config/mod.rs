@@ -9,6 +9,7 @@
 //! Later sources override earlier ones, lists included. Every option is one row of the table in `options`.
 
 mod address;
+mod changes;
 mod check;
 mod draft;
 mod file;
@@ -24,12 +25,14 @@ mod suggest;
 mod upstreams;
 mod value;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use pdw_router::limits::Limits;
 use pdw_router::place::{PlacementOptions, Rule, Target};
 
 pub use address::{Address, AddressError};
+pub(crate) use changes::{Changes, Upstreams};
 pub use draft::Profile;
 pub use limits::Times;
 pub use mistakes::{Mistake, Mistakes, Place, Problem};
@@ -69,6 +72,8 @@ pub struct Config {
     pub times: Times,
     /// What is allowed but probably not meant.
     pub warnings: Vec<Warning>,
+    /// Every option's value in words, to be compared.
+    pub(crate) values: BTreeMap<&'static str, String>,
 }
 
 /// Something that is allowed but probably not meant.

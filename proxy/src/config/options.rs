@@ -55,7 +55,8 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
         reload: Reload::Restart,
         sentence: "The instances, in the order that numbers the shards: addresses, or tables with `address`, `name` \
                    (what `ketama` hashes; the address unless given) and `weight` (1 unless given). Without any, the \
-                   proxy starts instances of its own.",
+                   proxy starts instances of its own. A running proxy takes other addresses of the same names in the \
+                   same places.",
     },
     OptionSpec {
         name: "instances",
@@ -303,7 +304,7 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
         name: "times.drain",
         kind: Kind::Time { default: 30 * SECOND, range: (0, HOUR), field: |draft| &mut draft.times.drain },
         reload: Reload::Live,
-        sentence: "How long requests may take to finish after SIGTERM before what is left is closed. Without effect for now: all is closed at once.",
+        sentence: "How long sessions may last after SIGTERM before what is left is closed. Under profile `pdwfs` an idle session lasts until its client leaves, under `redis` until it was silent for a second.",
     },
 ];
 

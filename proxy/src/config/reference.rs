@@ -7,6 +7,7 @@ use super::options::{OPTIONS, OptionSpec, Reload};
 
 const HEAD: &str = include_str!("reference/head.md");
 const LISTS: &str = include_str!("reference/lists.md");
+const SIGNALS: &str = include_str!("reference/signals.md");
 
 /// `docs/configuration.md`: every option with its type, default and range.
 pub fn reference_page() -> String {
@@ -19,6 +20,7 @@ pub fn reference_page() -> String {
     for (low, high, why) in relations() {
         line(&mut page, format_args!("- `{low}` is at most `{high}`: {why}."));
     }
+    page.push_str(SIGNALS);
     page
 }
 

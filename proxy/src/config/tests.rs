@@ -17,6 +17,11 @@ fn configure(text: &str, flags: &[&str]) -> Result<Config, Mistakes> {
     Config::from_args(&serve_args(&words))
 }
 
+/// The configuration of a file's text.
+pub(super) fn config(text: &str) -> Result<Config, Mistakes> {
+    configure(text, &[])
+}
+
 fn serve_args(words: &[&str]) -> ServeArgs {
     match Cli::try_parse_from(words).unwrap().command {
         Command::Serve(args) => args,

@@ -1,6 +1,5 @@
 //! The workers: made when everything is known to be good, then started together.
 
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,15 +13,18 @@ use rustix::process::{Resource, getrlimit};
 use tokio::sync::mpsc;
 
 use super::ServeError;
-use crate::admin::Workers;
+use super::listeners::Listeners;
+use crate::admin::Ask;
+use crate::bind::{SocketFile, Stance};
 use crate::config::{self, Address, Config};
-use crate::worker::{Dial, Letter, Listener, Liveness, Mailbox, Orders, Worker, names};
+use crate::worker::{Dial, DialAddress, Letter, Liveness, Mailbox, Orders, Worker, names};
 
 /// Workers that have their listeners but have not begun.
 pub(super) struct Crew {
     workers: Vec<(Worker, Mailbox)>,
     /// Where they listen; a free port has been found for port 0.
     listen: Vec<Address>,
+    files: Vec<SocketFile>,
 }
 
 /// Running workers.
@@ -30,21 +32,24 @@ pub(super) struct Running {
     ended: mpsc::UnboundedReceiver<String>,
     mailboxes: Vec<Mailbox>,
     threads: Vec<JoinHandle<()>>,
+    /// Their UNIX sockets.
+    files: Vec<SocketFile>,
 }
 
 impl Crew {
-    /// Makes all workers and binds all listeners.
-    pub(super) fn muster(config: &Config, dials: Vec<Dial>) -> Result<Self, ServeError> {
+    /// Makes all workers and opens all listeners.
+    pub(super) fn muster(config: &Config, dials: Vec<Dial>, stance: Stance) -> Result<Self, ServeError> {
         let name = link_name();
-        let liveness = Liveness { keepalive: config.times.tcp_keepalive, user_timeout: config.times.tcp_user_timeout };
+        let liveness = liveness(config);
         let table = Table::new();
         let names = Arc::new(names(&table, dials.iter().map(|dial| dial.name.clone())));
-        let shared = unix_listeners(config)?;
-        let sockets = tcp_sockets(config)?;
+        let claimed = Listeners::claim(config, stance)?;
         let mut workers = Vec::new();
         for index in 0..config.workers {
-            let mut listeners = tcp_listeners(&sockets, liveness)?;
-            listeners.extend(handles(&shared)?);
+            let listeners = claimed.of_one(liveness)?;
+            if index + 1 == config.workers {
+                claimed.steer(&listeners, config.workers);
+            }
             let setup = setup(config, &name, index as u64)?;
             let descriptors = descriptors_of_one(config);
             workers.push(worker(Orders {
@@ -57,7 +62,7 @@ impl Crew {
                 names: Arc::clone(&names),
             })?);
         }
-        Ok(Self { workers, listen: config.listen.iter().map(|address| with_port(address, &sockets)).collect() })
+        Ok(Self { workers, listen: claimed.addresses(config), files: claimed.into_files() })
     }
 
     /// Where clients connect, with the ports that were found for port 0.
@@ -65,17 +70,17 @@ impl Crew {
         self.listen.clone()
     }
 
-    /// Where the admin server asks for numbers.
-    pub(super) fn numbers(&self) -> Workers {
+    /// How the admin server asks each worker for its numbers.
+    pub(super) fn questions(&self) -> Vec<Ask> {
         let asks = self.workers.iter().map(|(_, mailbox)| {
             let mailbox = mailbox.clone();
             let ask = move |answer: crate::admin::Answer| {
                 // A scrape that has given up waiting needs no answer any more.
                 mailbox.put(Letter::Scrape(Box::new(move |set| drop(answer.send(set)))));
             };
-            Box::new(ask) as Box<dyn Fn(crate::admin::Answer) + Send + Sync>
+            Box::new(ask) as Ask
         });
-        Workers::new(asks.collect())
+        asks.collect()
     }
 
     /// Starts one thread for each worker.
@@ -91,7 +96,7 @@ impl Crew {
                 let _ = tell.send(outcome.map_or_else(|error| error.to_string(), |()| "stopped".to_owned()));
             }));
         }
-        Running { ended, mailboxes, threads }
+        Running { ended, mailboxes, threads, files: self.files }
     }
 }
 
@@ -101,15 +106,52 @@ impl Running {
         self.ended.recv().await.unwrap_or_else(|| "its thread died".to_owned())
     }
 
+    /// Tells all workers that the upstream of this index is elsewhere now.
+    pub(super) fn redirect(&self, index: usize, dial: &Dial) {
+        self.tell(|| Letter::Redirect(index, dial.clone()));
+    }
+
+    /// Has all workers keep to other limits and times.
+    pub(super) fn adopt(&self, config: &Config) {
+        self.tell(|| Letter::Adopt(Box::new(limits_of_one(config)), liveness(config)));
+    }
+
+    fn tell(&self, letter: impl Fn() -> Letter) {
+        self.mailboxes.iter().for_each(|mailbox| mailbox.put(letter()));
+    }
+
+    /// What tells all workers that the upstream of this index is elsewhere now.
+    pub(super) fn redirection(&self, index: usize) -> impl Fn(DialAddress) + Send + 'static {
+        let mailboxes = self.mailboxes.clone();
+        move |address| mailboxes.iter().for_each(|mailbox| mailbox.put(Letter::Moved(index, address.clone())))
+    }
+
+    /// Has all workers end when their clients have left; `close_silent`: or are silent.
+    pub(super) fn drain(&self, close_silent: bool) {
+        // Nobody shall find a listener that is about to be closed.
+        self.files.iter().for_each(SocketFile::remove);
+        self.tell(|| Letter::Drain { close_silent });
+    }
+
+    /// Returns when all workers have ended. Cancel safe.
+    pub(super) async fn all_ended(&mut self) {
+        while self.ended.recv().await.is_some() {}
+    }
+
     /// Stops all workers and waits for them.
     pub(super) async fn stop_all(mut self) {
-        self.mailboxes.iter().for_each(|mailbox| mailbox.put(Letter::Stop));
-        while self.ended.recv().await.is_some() {}
+        self.files.iter().for_each(SocketFile::remove);
+        self.tell(|| Letter::Stop);
+        self.all_ended().await;
         for thread in self.threads {
             // A thread that panicked has said so.
             let _ = thread.join();
         }
     }
+}
+
+fn liveness(config: &Config) -> Liveness {
+    Liveness { keepalive: config.times.tcp_keepalive, user_timeout: config.times.tcp_user_timeout }
 }
 
 fn worker(orders: Orders) -> Result<(Worker, Mailbox), ServeError> {
@@ -173,54 +215,4 @@ fn link_name() -> String {
 fn incarnation() -> u64 {
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
     nanos ^ u64::from(std::process::id()) << 40
-}
-
-/// The TCP addresses to listen on, each with what the configuration calls it.
-fn tcp_sockets(config: &Config) -> Result<Vec<(&Address, SocketAddr)>, ServeError> {
-    let mut sockets = Vec::new();
-    for address in &config.listen {
-        if let Address::Tcp { host, port } = address {
-            let failed = |source| ServeError::Listen { address: address.clone(), source };
-            for resolved in (host.as_str(), *port).to_socket_addrs().map_err(failed)? {
-                sockets.push((address, Listener::claim(resolved).map_err(failed)?));
-            }
-        }
-    }
-    Ok(sockets)
-}
-
-fn with_port(address: &Address, sockets: &[(&Address, SocketAddr)]) -> Address {
-    let found = sockets.iter().find(|(listened, _)| *listened == address);
-    match (address, found) {
-        (Address::Tcp { host, .. }, Some((_, socket))) => Address::Tcp { host: host.clone(), port: socket.port() },
-        _ => address.clone(),
-    }
-}
-
-fn tcp_listeners(sockets: &[(&Address, SocketAddr)], liveness: Liveness) -> Result<Vec<Listener>, ServeError> {
-    let listen = |(address, socket): &(&Address, SocketAddr)| {
-        Listener::tcp(*socket, liveness).map_err(|source| ServeError::Listen { address: (*address).clone(), source })
-    };
-    sockets.iter().map(listen).collect()
-}
-
-fn unix_listeners(config: &Config) -> Result<Vec<std::os::unix::net::UnixListener>, ServeError> {
-    let paths = config.listen.iter().filter_map(|address| match address {
-        Address::Unix(path) => Some((address, path)),
-        Address::Tcp { .. } => None,
-    });
-    let listen = |(address, path): (&Address, &std::path::PathBuf)| {
-        Listener::unix(path).map_err(|source| ServeError::Listen { address: address.clone(), source })
-    };
-    paths.map(listen).collect()
-}
-
-fn handles(shared: &[std::os::unix::net::UnixListener]) -> Result<Vec<Listener>, ServeError> {
-    let handle = |listener: &std::os::unix::net::UnixListener| {
-        listener
-            .try_clone()
-            .map(|listener| Listener::Unix(mio::net::UnixListener::from_std(listener)))
-            .map_err(|source| ServeError::Kernel { what: "share a listener", source })
-    };
-    shared.iter().map(handle).collect()
 }

@@ -1,18 +1,27 @@
 //! `pdw-proxy serve`: start instances if there are none, open listeners, run workers, end tidily.
 
 mod crew;
+mod drain;
+mod listeners;
+mod names;
+mod reload;
+mod service;
+mod signals;
 mod upstreams;
 
 use std::io;
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
-use crate::admin::{self, AdminError, Bounds, ProcessReader};
+use crate::admin::{self, AdminError, Bounds, ProcessReader, Standing, Workers};
+use crate::bind::Stance;
+use crate::cli::ServeArgs;
 use crate::config::{Address, Config};
 use crate::embedded::{self, Embedded, EmbeddedError};
-use crew::Crew;
+use service::Service;
+use signals::Signals;
 
 /// Why the proxy cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -72,26 +81,30 @@ impl From<AdminError> for ServeError {
     }
 }
 
-/// Serves until told to stop.
+/// Serves until told to stop. `config` is what the arguments describe.
 ///
 /// # Errors
 /// Why serving could not begin, or had to end.
-pub fn run(config: Config) -> Result<(), ServeError> {
+pub fn run(args: &ServeArgs, config: Config) -> Result<(), ServeError> {
     raise_descriptor_limit();
+    let stance = if args.replace { Stance::Beside } else { Stance::Alone };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|source| ServeError::Kernel { what: "start a runtime", source })?;
-    runtime.block_on(serve(config))
+    let outcome = runtime.block_on(serve(args, config, stance));
+    // A lookup of a name may hang for long: nobody waits for it any more.
+    runtime.shutdown_background();
+    outcome
 }
 
-async fn serve(config: Config) -> Result<(), ServeError> {
-    let mut stop = StopSignal::new()?;
+async fn serve(args: &ServeArgs, config: Config, stance: Stance) -> Result<(), ServeError> {
+    let mut signals = Signals::listen()?;
     let embedded = match config.embedded {
         true => Some(embedded::start(config.instances).await?),
         false => None,
     };
-    let served = serve_upstreams(&config, embedded.as_ref(), &mut stop).await;
+    let served = serve_upstreams(args, &config, stance, embedded.as_ref(), &mut signals).await;
     if let Some(embedded) = embedded {
         embedded.stop().await;
     }
@@ -99,40 +112,39 @@ async fn serve(config: Config) -> Result<(), ServeError> {
 }
 
 async fn serve_upstreams(
+    args: &ServeArgs,
     config: &Config,
+    stance: Stance,
     embedded: Option<&Embedded>,
-    stop: &mut StopSignal,
+    signals: &mut Signals,
 ) -> Result<(), ServeError> {
-    let dials = upstreams::dials(config, embedded.map(Embedded::addresses)).await?;
-    let crew = Crew::muster(config, dials)?;
     let admin = match &config.admin {
-        Some(address) => Some(admin::Listener::bind(&address.to_string()).await?),
+        Some(address) => Some(admin::Listener::bind(&address.to_string(), stance).await?),
         None => None,
     };
-    let (source, listen) = (crew.numbers(), crew.listen());
-    let mut ended = crew.start();
-    announce(config, &listen, admin.as_ref());
-    let outcome = tokio::select! {
-        () = stop.wait() => Ok(()),
-        why = ended.first() => Err(ServeError::Worker(why)),
-        () = serve_admin(admin, source) => Ok(()),
-    };
-    ended.stop_all().await;
-    remove_unix_listeners(config);
-    outcome
+    let service = Service::start(config.clone(), stance, embedded.map(Embedded::addresses)).await?;
+    announce(config, stance, service.listen(), admin.as_ref());
+    let (numbers, standing) = service.shown();
+    tokio::select! {
+        outcome = service.serve(args, signals) => outcome,
+        () = serve_admin(admin, numbers, standing) => Ok(()),
+    }
 }
 
-async fn serve_admin(listener: Option<admin::Listener>, source: admin::Workers) {
+async fn serve_admin(listener: Option<admin::Listener>, source: Arc<Workers>, stands: watch::Receiver<Standing>) {
     match listener {
-        Some(listener) => match admin::serve(listener, source, ProcessReader::new(None), Bounds::default()).await {},
+        Some(listener) => match admin::serve(listener, source, ProcessReader::new(stands), Bounds::default()).await {},
         None => std::future::pending().await,
     }
 }
 
 /// Says where clients connect, and what to try.
-fn announce(config: &Config, listen: &[Address], admin: Option<&admin::Listener>) {
+fn announce(config: &Config, stance: Stance, listen: &[Address], admin: Option<&admin::Listener>) {
     for address in listen {
         tracing::info!(%address, "listening");
+    }
+    if stance == Stance::Beside {
+        crate::cli::say("ready: new connections come here; end the proxy that is replaced with SIGTERM");
     }
     if !config.embedded {
         return;
@@ -154,42 +166,11 @@ fn announce(config: &Config, listen: &[Address], admin: Option<&admin::Listener>
     crate::cli::say(&text);
 }
 
-fn remove_unix_listeners(config: &Config) {
-    let paths = config.listen.iter().filter_map(|address| match address {
-        Address::Unix(path) => Some(PathBuf::from(path)),
-        Address::Tcp { .. } => None,
-    });
-    for path in paths {
-        // Somebody may have removed it before; there is nothing to do about it then.
-        let _ = std::fs::remove_file(path);
-    }
-}
-
 /// 100,000 clients need descriptors: take as many as the operator allows.
 fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::warn!(%error, "the limit on open files could not be raised");
-    }
-}
-
-/// SIGINT or SIGTERM.
-struct StopSignal {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl StopSignal {
-    fn new() -> Result<Self, ServeError> {
-        let listen = |kind| signal(kind).map_err(|source| ServeError::Kernel { what: "listen for signals", source });
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
-    }
-
-    async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
     }
 }

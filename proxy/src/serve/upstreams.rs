@@ -1,8 +1,12 @@
 //! From configured upstreams to addresses that a worker can dial.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::ServeError;
+use tokio::sync::Notify;
+
+use super::{ServeError, names};
 use crate::config::{Address, Config, UpstreamConfig};
 use crate::worker::{Dial, DialAddress};
 
@@ -11,7 +15,7 @@ pub(super) async fn dials(config: &Config, own: Option<&[PathBuf]>) -> Result<Ve
     if let Some(paths) = own {
         let named = paths.iter().enumerate();
         return Ok(named
-            .map(|(index, path)| Dial { name: format!("instance-{index}"), address: DialAddress::Unix(path.clone()) })
+            .map(|(index, path)| Dial::new(format!("instance-{index}"), DialAddress::Unix(path.clone())))
             .collect());
     }
     let mut dials = Vec::new();
@@ -21,16 +25,14 @@ pub(super) async fn dials(config: &Config, own: Option<&[PathBuf]>) -> Result<Ve
     Ok(dials)
 }
 
-async fn dial(upstream: &UpstreamConfig) -> Result<Dial, ServeError> {
-    let address = match &upstream.address {
-        Address::Unix(path) => DialAddress::Unix(path.clone()),
-        Address::Tcp { host, port } => DialAddress::Tcp(resolve(upstream, host, *port).await?),
+/// Where one upstream is reached; if it has a name, whoever opens a link to it has it looked up again.
+pub(super) async fn dial(upstream: &UpstreamConfig) -> Result<Dial, ServeError> {
+    let (host, port) = match &upstream.address {
+        Address::Unix(path) => return Ok(Dial::new(upstream.name.clone(), DialAddress::Unix(path.clone()))),
+        Address::Tcp { host, port } => (host, *port),
     };
-    Ok(Dial { name: upstream.name.clone(), address })
-}
-
-async fn resolve(upstream: &UpstreamConfig, host: &str, port: u16) -> Result<std::net::SocketAddr, ServeError> {
-    let failed = |source| ServeError::Resolve { name: upstream.name.clone(), source };
-    let mut found = tokio::net::lookup_host((host, port)).await.map_err(failed)?;
-    found.next().ok_or_else(|| failed(std::io::Error::other("the name has no address")))
+    let found = names::first(host, port).await;
+    let found = found.map_err(|source| ServeError::Resolve { name: upstream.name.clone(), source })?;
+    let opened = host.parse::<IpAddr>().is_err().then(|| Arc::new(Notify::new()));
+    Ok(Dial { opened, ..Dial::new(upstream.name.clone(), DialAddress::Tcp(found)) })
 }

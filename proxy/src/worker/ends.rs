@@ -20,6 +20,8 @@ pub(super) struct Line {
     pub(super) unread: bool,
     /// The peer has closed its direction; what it sent before may still be unread.
     pub(super) ending: bool,
+    /// Something came since this was looked at last; sessions only.
+    pub(super) heard: bool,
     /// The last write took less than all; an event will say when it takes more.
     pub(super) blocked: bool,
     /// Its next bytes go elsewhere.
@@ -38,6 +40,7 @@ impl Line {
             queued: false,
             unread: false,
             ending: false,
+            heard: false,
             blocked: false,
             pump: None,
             feeder: None,

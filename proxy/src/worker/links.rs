@@ -3,11 +3,13 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use mio::event::Event;
 use mio::net::{TcpStream, UnixStream};
 use pdw_router::{End, Input, LinkKey, LossReason, Notice};
 use socket2::SockRef;
+use tokio::sync::Notify;
 
 use super::ends::Line;
 use super::listener::Liveness;
@@ -22,10 +24,12 @@ pub(crate) struct Dial {
     pub(crate) name: String,
     /// Its address, resolved.
     pub(crate) address: DialAddress,
+    /// Rung whenever a link to it is opened, so that a name is looked up again; see `serve/names.rs`.
+    pub(crate) opened: Option<Arc<Notify>>,
 }
 
 /// A resolved address.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DialAddress {
     /// TCP.
     Tcp(SocketAddr),
@@ -34,7 +38,13 @@ pub(crate) enum DialAddress {
 }
 
 impl Dial {
+    /// An upstream whose address does not change.
+    pub(crate) fn new(name: String, address: DialAddress) -> Self {
+        Self { name, address, opened: None }
+    }
+
     fn dial(&self, liveness: Liveness) -> io::Result<Socket> {
+        self.opened.iter().for_each(|bell| bell.notify_one());
         match &self.address {
             DialAddress::Tcp(address) => {
                 let stream = TcpStream::connect(*address)?;
@@ -67,6 +77,22 @@ impl Worker {
             }
             Err(_) => self.router.handle(self.now, Input::LinkLost(key, LossReason::Unreachable)),
         }
+    }
+
+    /// An upstream is somewhere else from now on.
+    pub(super) fn redial(&mut self, index: usize, dial: Dial) {
+        if let Some(old) = self.upstreams.get_mut(index) {
+            let address = dial.address.clone();
+            *old = Dial { address: old.address.clone(), ..dial };
+            self.redirect(index, address);
+        }
+    }
+
+    /// An upstream's name leads elsewhere from now on.
+    pub(super) fn redirect(&mut self, index: usize, address: DialAddress) {
+        let Some(dial) = self.upstreams.get_mut(index).filter(|dial| dial.address != address) else { return };
+        dial.address = address;
+        self.router.handle(self.now, Input::UpstreamMoved(index));
     }
 
     /// Takes note of what a link's socket is ready for.

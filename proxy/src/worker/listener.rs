@@ -2,19 +2,15 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
 use std::time::Duration;
 
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, TcpKeepalive, Type};
+use socket2::{SockRef, TcpKeepalive};
 
 use super::socket::Socket;
-
-/// Connections that may wait to be accepted. The kernel lowers it to `net.core.somaxconn`.
-const BACKLOG: i32 = 4096;
+use crate::bind;
 
 /// How dead peers are found: sessions are never closed for being idle.
 #[derive(Clone, Copy, Debug)]
@@ -45,39 +41,44 @@ pub(crate) enum Listener {
 }
 
 impl Listener {
-    /// Where to listen for a TCP address: the same, with a free port in place of port 0.
-    ///
-    /// # Errors
-    /// Somebody listens there. Listeners with `SO_REUSEPORT` would not notice, and share the clients
-    /// with another proxy that knows nothing of their keys.
-    pub(crate) fn claim(address: SocketAddr) -> io::Result<SocketAddr> {
-        let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_reuse_address(true)?;
-        socket.bind(&address.into())?;
-        Ok(socket.local_addr()?.as_socket().unwrap_or(address))
-    }
-
     /// Listens on a TCP address, beside other listeners of the same user on it.
     pub(crate) fn tcp(address: SocketAddr, liveness: Liveness) -> io::Result<Self> {
-        let socket = RawSocket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-        socket.set_reuse_address(true)?;
-        socket.set_reuse_port(true)?;
-        liveness.apply(SockRef::from(&socket))?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        Ok(Self::Tcp(TcpListener::from_std(socket.into())))
+        let listener = bind::listen(address, |socket| liveness.apply(socket))?;
+        Ok(Self::Tcp(TcpListener::from_std(listener)))
     }
 
-    /// Listens on a UNIX socket, taking the place of one that nobody listens on any more.
-    pub(crate) fn unix(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
-        let stale = std::fs::symlink_metadata(path).is_ok_and(|data| data.file_type().is_socket())
-            && std::os::unix::net::UnixStream::connect(path).is_err();
-        if stale {
-            std::fs::remove_file(path)?;
+    /// Has connections that are accepted from now on found dead after these times.
+    pub(super) fn apply(&self, liveness: Liveness) -> io::Result<()> {
+        match self {
+            Self::Tcp(listener) => liveness.apply(SockRef::from(listener)),
+            Self::Unix(_) => Ok(()),
         }
-        let listener = std::os::unix::net::UnixListener::bind(path)?;
-        listener.set_nonblocking(true)?;
-        Ok(listener)
+    }
+
+    /// Has new connections go to the `workers` that listen here, not to the `elder` ones. A UNIX socket has only one.
+    pub(crate) fn steer(&self, elder: usize, workers: usize) -> io::Result<()> {
+        match self {
+            Self::Tcp(listener) => bind::to_newest(listener, elder, workers),
+            Self::Unix(_) => Ok(()),
+        }
+    }
+
+    /// Lets nobody begin to connect any more, without refusing anybody. Who has begun is accepted as before.
+    pub(super) fn turn_away(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(listener) => bind::turn_away(SockRef::from(listener)),
+            // The path leads elsewhere, or nowhere, already.
+            Self::Unix(_) => Ok(()),
+        }
+    }
+
+    /// After this, who is accepted last is the last. TCP has no such thing: the time since
+    /// [`turn_away`](Self::turn_away) has to do.
+    pub(super) fn close_queue(&self) {
+        if let Self::Unix(listener) = self {
+            // It fails if another worker did it before.
+            let _ = rustix::net::shutdown(listener, rustix::net::Shutdown::Read);
+        }
     }
 
     /// Has the worker told when somebody connects.
@@ -99,20 +100,5 @@ impl Listener {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn another_process_cannot_listen_beside_this_one_but_another_worker_can() {
-        let liveness = Liveness { keepalive: Duration::from_secs(60), user_timeout: Duration::from_secs(30) };
-        let address = Listener::claim(([127, 0, 0, 1], 0).into()).unwrap();
-        assert_ne!(address.port(), 0);
-        let _first = Listener::tcp(address, liveness).unwrap();
-        let _second = Listener::tcp(address, liveness).unwrap();
-        assert_eq!(Listener::claim(address).unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 }

@@ -6,13 +6,27 @@ use std::sync::mpsc::{self, Receiver, Sender};
 
 use mio::{Registry, Waker};
 use pdw_metrics::WorkerSet;
+use pdw_router::limits::Limits;
 
+use super::links::{Dial, DialAddress};
+use super::listener::Liveness;
 use super::token::Source;
 
 /// Something that a worker is told or asked.
 pub(crate) enum Letter {
     /// Give a copy of your numbers.
     Scrape(Box<dyn FnOnce(WorkerSet) + Send>),
+    /// The name of the upstream of this index leads to another address now.
+    Moved(usize, DialAddress),
+    /// The upstream of this index is somewhere else now.
+    Redirect(usize, Dial),
+    /// Keep to other limits and times.
+    Adopt(Box<Limits>, Liveness),
+    /// Take no new sessions, and return when the last one is gone and its requests are done.
+    Drain {
+        /// Whether sessions are closed that have nothing outstanding and are silent.
+        close_silent: bool,
+    },
     /// Close everything and return.
     Stop,
 }

@@ -8,6 +8,7 @@
 //!
 //! Nothing on this path is shared with another thread: no lock, no atomic, no wake-up.
 
+mod drain;
 mod ends;
 mod links;
 mod listener;
@@ -25,6 +26,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
 use pdw_metrics::Names;
+use pdw_router::limits::Limits;
 use pdw_router::{End, Input, LinkKey, Order, Output, Router, SessionKey, Setup, Time};
 use slotmap::SecondaryMap;
 
@@ -33,6 +35,7 @@ pub(crate) use listener::{Listener, Liveness};
 pub(crate) use mailbox::{Letter, Mailbox};
 pub(crate) use numbers::names;
 
+use drain::Drain;
 use ends::Line;
 use links::LinkSocket;
 use relay::Pipe;
@@ -81,6 +84,8 @@ pub(crate) struct Worker {
     unwritten: Vec<End>,
     /// When listeners that ran out of descriptors are tried again.
     rested: Option<Instant>,
+    /// It is to end when its clients have left.
+    drain: Option<Drain>,
     buffer: Box<[u8]>,
     /// Empty pipes for relays.
     pipes: Vec<Pipe>,
@@ -116,6 +121,7 @@ impl Worker {
             unfinished: Vec::new(),
             unwritten: Vec::new(),
             rested: None,
+            drain: None,
             buffer: vec![0; READ].into_boxed_slice(),
             pipes: Vec::new(),
             letters,
@@ -131,7 +137,7 @@ impl Worker {
         Ok((worker, mailbox))
     }
 
-    /// Serves until a letter says stop.
+    /// Serves until a letter says stop, or says drain and that is done.
     ///
     /// # Errors
     /// The kernel's event queue fails.
@@ -156,6 +162,9 @@ impl Worker {
             self.read_ready();
             self.keep_time();
             self.obey();
+            if self.is_drained() {
+                return Ok(());
+            }
         }
     }
 
@@ -166,7 +175,9 @@ impl Worker {
         }
         let due = self.router.poll_timeout().map(|due| due.since(self.clock()));
         let rested = self.rested.map(|until| until.saturating_duration_since(Instant::now()));
-        due.into_iter().chain(rested).min()
+        let drain = self.drain.as_ref().and_then(|drain| drain.due(!self.listeners.is_empty()));
+        let drain = drain.map(|due| due.saturating_duration_since(Instant::now()));
+        due.into_iter().chain(rested).chain(drain).min()
     }
 
     fn clock(&self) -> Time {
@@ -210,6 +221,7 @@ impl Worker {
             self.rested = None;
             (0..self.listeners.len()).for_each(|index| self.accept(index));
         }
+        self.keep_draining();
     }
 
     /// Does what the router says.
@@ -241,10 +253,25 @@ impl Worker {
         }
     }
 
+    /// Keeps to other limits, and to other times in connections made from now on.
+    fn adopt(&mut self, limits: Limits, liveness: Liveness) {
+        self.router.set_limits(self.now, limits);
+        self.liveness = liveness;
+        for listener in &self.listeners {
+            if let Err(error) = listener.apply(liveness) {
+                tracing::warn!(%error, "a listener keeps its former times");
+            }
+        }
+    }
+
     fn read_mail(&mut self) -> Mail {
         while let Ok(letter) = self.letters.try_recv() {
             match letter {
                 Letter::Scrape(answer) => answer(self.numbers()),
+                Letter::Moved(index, address) => self.redirect(index, address),
+                Letter::Redirect(index, dial) => self.redial(index, dial),
+                Letter::Adopt(limits, liveness) => self.adopt(*limits, liveness),
+                Letter::Drain { close_silent } => self.begin_drain(close_silent),
                 Letter::Stop => return Mail::Stop,
             }
         }

@@ -70,6 +70,7 @@ impl Worker {
         match session.socket.read(&mut self.buffer) {
             Ok(Some(0)) => self.router.handle(self.now, Input::SessionEnded(key)),
             Ok(Some(count)) => {
+                session.heard = true;
                 // A short read has emptied the socket: the kernel will tell of what comes next,
                 // but not again of an end that it has told already.
                 let more = count == self.buffer.len() || session.ending;

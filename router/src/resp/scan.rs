@@ -155,6 +155,11 @@ impl RequestScan {
         self.expect == Expect::Start
     }
 
+    /// Keeps to other bounds from now on.
+    pub fn bound(&mut self, limits: ScanLimits) {
+        self.limits = limits;
+    }
+
     /// Forgets the request, keeping the memory.
     pub fn restart(&mut self) {
         self.expect = Expect::Start;

@@ -26,7 +26,7 @@ fn start(address: &Address, instances: &[Instance]) {
         ..ServeArgs::default()
     };
     let config = Config::from_args(&args).unwrap();
-    std::thread::spawn(move || serve::run(config));
+    std::thread::spawn(move || serve::run(&args, config));
     until("the proxy", Duration::from_secs(20), || Connection::open(address)?.demand(&["SET", "a", "b"])).unwrap();
 }
 

@@ -1,0 +1,111 @@
+//! Two configurations compared: what a running proxy can take of the second.
+
+use super::options::{OPTIONS, OptionSpec, Reload};
+use super::{Config, UpstreamConfig};
+
+/// What has become of the upstreams.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Upstreams {
+    /// The same order, names and weights. Those of these indices have another address.
+    Moved(Vec<usize>),
+    /// Another order or number, other names or weights: keys would be looked for elsewhere.
+    Replaced,
+}
+
+/// What a new configuration changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Changes {
+    /// Options that a running proxy takes.
+    pub(crate) live: Vec<&'static str>,
+    /// Options that take effect at the next start.
+    pub(crate) restart: Vec<&'static str>,
+    /// The option `upstreams`.
+    pub(crate) upstreams: Upstreams,
+}
+
+impl Changes {
+    /// What is different in `new`.
+    pub(crate) fn between(old: &Config, new: &Config) -> Self {
+        let changed = |option: &&OptionSpec| old.values.get(option.name) != new.values.get(option.name);
+        let names = |reload: Reload| {
+            let changed = OPTIONS.iter().filter(changed).filter(|option| option.name != "upstreams");
+            changed.filter(|option| option.reload == reload).map(|option| option.name).collect()
+        };
+        let upstreams = compare(&old.upstreams, &new.upstreams);
+        Self { live: names(Reload::Live), restart: names(Reload::Restart), upstreams }
+    }
+}
+
+fn compare(old: &[UpstreamConfig], new: &[UpstreamConfig]) -> Upstreams {
+    let stays = |(old, new): (&UpstreamConfig, &UpstreamConfig)| old.name == new.name && old.weight == new.weight;
+    if old.len() != new.len() || !old.iter().zip(new).all(stays) {
+        return Upstreams::Replaced;
+    }
+    let moved = (0..old.len()).filter(|index| old[*index].address != new[*index].address);
+    Upstreams::Moved(moved.collect())
+}
+
+impl Config {
+    /// Takes what a running proxy can take of `new`: everything but what needs a restart.
+    pub(crate) fn adopt(&mut self, new: &Config) {
+        self.log.clone_from(&new.log);
+        self.limits = new.limits.clone();
+        self.times = new.times.clone();
+        self.upstreams.clone_from(&new.upstreams);
+        for option in OPTIONS.iter().filter(|option| option.reload == Reload::Live || option.name == "upstreams") {
+            if let Some(value) = new.values.get(option.name) {
+                self.values.insert(option.name, value.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::tests::config;
+
+    #[test]
+    fn what_needs_a_restart_is_told_until_it_is_as_it_was() {
+        let mut old = config("upstreams = [\"a:1\"]\nworkers = 1\n").unwrap();
+        let new = config("upstreams = [\"a:1\"]\nworkers = 2\nlog = \"info\"\n[times]\ndrain = \"1s\"\n").unwrap();
+        let changes = Changes::between(&old, &new);
+        assert_eq!(changes.live, ["log", "times.drain"]);
+        assert_eq!(changes.restart, ["workers"]);
+        assert_eq!(changes.upstreams, Upstreams::Moved(Vec::new()));
+        old.adopt(&new);
+        assert_eq!((old.workers, old.times.drain), (1, Duration::from_secs(1)));
+        let changes = Changes::between(&old, &new);
+        assert_eq!((changes.live.len(), changes.restart), (0, vec!["workers"]));
+    }
+
+    #[test]
+    fn every_live_option_is_adopted() {
+        let new = "upstreams = [\"a:1\"]\nlog = \"info\"\n[limits]\nlarge_min = \"1MiB\"\nbulk_lanes = 3\nkey_max = \"1KiB\"\n\
+                   [times]\npatience = \"7s\"\ntcp_keepalive = \"61s\"\n";
+        let (mut old, new) = (config("upstreams = [\"a:1\"]\n").unwrap(), config(new).unwrap());
+        old.adopt(&new);
+        assert_eq!((&old.limits, &old.times, &old.log), (&new.limits, &new.times, &new.log));
+        let places = ["limits.", "times.", "log"];
+        let live = OPTIONS.iter().filter(|option| option.reload == Reload::Live);
+        assert!(live.map(|option| option.name).all(|name| places.iter().any(|place| name.starts_with(place))));
+    }
+
+    #[test]
+    fn upstreams_move_if_their_names_stay_in_place() {
+        let list = |text: &str| config(&format!("placement = \"ring\"\nupstreams = [{text}]\n")).unwrap().upstreams;
+        let old = list("{address = \"a:1\", name = \"x\"}, {address = \"b:1\", name = \"y\"}");
+        let moved = list("{address = \"a:1\", name = \"x\"}, {address = \"c:1\", name = \"y\"}");
+        assert_eq!(compare(&old, &moved), Upstreams::Moved(vec![1]));
+        for other in [
+            "{address = \"b:1\", name = \"y\"}, {address = \"a:1\", name = \"x\"}",
+            "{address = \"a:1\", name = \"x\"}",
+            "{address = \"a:1\", name = \"x\"}, {address = \"b:1\", name = \"y\", weight = 2}",
+            "{address = \"a:1\", name = \"x\"}, \"b:1\"",
+        ] {
+            assert_eq!(compare(&old, &list(other)), Upstreams::Replaced, "{other}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What serves: the workers, the names of their upstreams, and what the operator wants of them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::ServeError;
+use super::crew::{Crew, Running};
+use super::drain;
+use super::names::Names;
+use super::signals::{Signals, Wish};
+use super::upstreams;
+use crate::admin::{Standing, Workers};
+use crate::bind::Stance;
+use crate::cli::ServeArgs;
+use crate::config::{Address, Config, Profile, UpstreamConfig};
+use crate::worker::Dial;
+
+/// Everything that runs for one configuration.
+pub(super) struct Service {
+    /// What is in force.
+    config: Config,
+    workers: Running,
+    /// Where clients connect, with the ports that were found for port 0.
+    listen: Vec<Address>,
+    names: Names,
+    numbers: Arc<Workers>,
+    standing: watch::Sender<Standing>,
+    /// Workers of earlier configurations, which drain.
+    elders: JoinSet<()>,
+}
+
+impl Service {
+    /// Starts the workers. `own`: the proxy's own instances, if it has any.
+    pub(super) async fn start(config: Config, stance: Stance, own: Option<&[PathBuf]>) -> Result<Self, ServeError> {
+        let dials = upstreams::dials(&config, own).await?;
+        let crew = Crew::muster(&config, dials.clone(), stance)?;
+        let (numbers, listen) = (Arc::new(Workers::new(crew.questions())), crew.listen());
+        let workers = crew.start();
+        let names = follow(&config, &dials, &workers);
+        let standing = watch::Sender::new(Standing { config_read: Some(SystemTime::now()), ..Standing::of(&config) });
+        Ok(Self { config, workers, listen, names, numbers, standing, elders: JoinSet::new() })
+    }
+
+    /// Where clients connect.
+    pub(super) fn listen(&self) -> &[Address] {
+        &self.listen
+    }
+
+    /// The configuration in force.
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Where the admin server gets its answers from.
+    pub(super) fn shown(&self) -> (Arc<Workers>, watch::Receiver<Standing>) {
+        (Arc::clone(&self.numbers), self.standing.subscribe())
+    }
+
+    /// Serves until a signal says end, and drains then.
+    pub(super) async fn serve(mut self, args: &ServeArgs, signals: &mut Signals) -> Result<(), ServeError> {
+        loop {
+            let wish = tokio::select! {
+                wish = signals.next() => wish,
+                why = self.workers.first() => return Err(ServeError::Worker(why)),
+                Some(_) = self.elders.join_next() => continue,
+            };
+            match wish {
+                Wish::End => break,
+                // Nothing can be read again: the terminal is gone.
+                Wish::Reload if args.config.is_none() => break,
+                Wish::Reload => self.reload(args, false).await,
+                Wish::Renew => self.reload(args, true).await,
+            }
+        }
+        self.standing.send_modify(|standing| standing.draining = true);
+        self.workers.drain(close_silent(&self.config));
+        drain::drain(&mut self.workers, &mut self.elders, self.config.times.drain, signals, &self.numbers).await;
+        self.workers.stop_all().await;
+        Ok(())
+    }
+
+    /// An upstream is at another address.
+    pub(super) fn redirect(&mut self, index: usize, upstream: &UpstreamConfig, dial: &Dial) {
+        self.workers.redirect(index, dial);
+        self.names.follow(index, upstream, dial, self.workers.redirection(index));
+    }
+
+    /// Takes what running workers can take of a configuration.
+    pub(super) fn adopt(&mut self, new: &Config) {
+        self.config.adopt(new);
+        self.workers.adopt(&self.config);
+        let shown = Standing::of(&self.config);
+        self.standing.send_modify(|standing| standing.memory_limit = shown.memory_limit);
+    }
+
+    /// Has new workers take over; the old ones serve their sessions until these leave, or `times.drain` is over.
+    pub(super) async fn renew(&mut self, mut new: Config) -> Result<(), ServeError> {
+        if new.listen == self.config.listen {
+            // A free port has been found for port 0; it stays.
+            new.listen.clone_from(&self.listen);
+        }
+        let dials = upstreams::dials(&new, None).await?;
+        let crew = Crew::muster(&new, dials.clone(), Stance::Beside)?;
+        self.numbers.replace(crew.questions());
+        self.listen = crew.listen();
+        let elder = std::mem::replace(&mut self.workers, crew.start());
+        self.names = follow(&new, &dials, &self.workers);
+        let retired = drain::retire(elder, self.config.times.drain, close_silent(&self.config));
+        self.elders.spawn(retired);
+        crate::log::filter(&new.log);
+        let (admin, shown) = (self.config.admin.take(), Standing::of(&new));
+        self.config = Config { admin, ..new };
+        self.standing.send_modify(|standing| standing.memory_limit = shown.memory_limit);
+        Ok(())
+    }
+
+    /// Takes note of how a reload ended.
+    pub(super) fn note_reload(&self, taken: bool) {
+        self.standing.send_modify(|standing| {
+            standing.reload_refused = !taken;
+            if taken {
+                standing.config_read = Some(SystemTime::now());
+            }
+        });
+    }
+}
+
+/// Whether sessions may be closed for being silent when workers drain.
+fn close_silent(config: &Config) -> bool {
+    config.profile == Profile::Redis
+}
+
+fn follow(config: &Config, dials: &[Dial], workers: &Running) -> Names {
+    let mut names = Names::new();
+    for (index, (upstream, dial)) in config.upstreams.iter().zip(dials).enumerate() {
+        names.follow(index, upstream, dial, workers.redirection(index));
+    }
+    names
+}

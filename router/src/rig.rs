@@ -1,0 +1,49 @@
+//! A router with one upstream, for tests at its door.
+
+use crate::command::Table;
+use crate::limits::Limits;
+use crate::mutant::Mutation;
+use crate::order::{Input, LinkKey, Output};
+use crate::place::{Homes, Placement, PlacementKind, PlacementOptions, Target};
+use crate::router::{Profile, Router, Setup};
+use crate::time::Time;
+
+/// The router, of profile `redis`, and its Shared link, which is ready.
+pub(crate) fn router() -> (Router, LinkKey) {
+    let options = PlacementOptions::new(PlacementKind::Ring);
+    let placement = Placement::new(&options, &[Target::named("one".to_owned(), 1)]).unwrap();
+    let setup = Setup {
+        homes: Homes::new(placement, Vec::new()).unwrap(),
+        table: Table::new(),
+        limits: Limits::default(),
+        profile: Profile::Redis,
+        name: "pdw/test".to_owned(),
+        seed: 1,
+        mutation: Mutation::of(None),
+    };
+    let mut router = Router::new(setup, Time::default());
+    let link = connected(&mut router);
+    (router, link)
+}
+
+/// The link that the router has just asked for, ready.
+pub(crate) fn connected(router: &mut Router) -> LinkKey {
+    let now = Time::default();
+    let asked = std::iter::from_fn(|| router.poll_output()).find_map(|output| match output {
+        Output::Connect(link, _) => Some(link),
+        _ => None,
+    });
+    let link = asked.unwrap();
+    router.handle(now, Input::LinkConnected(link));
+    let probe = router.link_output(now, link).len();
+    router.handle(now, Input::LinkWritten(link, probe));
+    router.handle(now, Input::LinkBytes(link, b"+OK\r\n+OK\r\n*0\r\n+PONG\r\n-ERR unknown\r\n"));
+    link
+}
+
+/// Writes what a link has to send, and returns it.
+pub(crate) fn written(router: &mut Router, link: LinkKey) -> Vec<u8> {
+    let bytes = router.link_output(Time::default(), link).to_vec();
+    router.handle(Time::default(), Input::LinkWritten(link, bytes.len()));
+    bytes
+}
