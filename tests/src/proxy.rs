@@ -125,7 +125,6 @@ impl Launch {
         words.push(program()?.into());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).args(["serve", "--listen", &address.to_string()]);
-        command.args(["--workers", &self.workers.to_string()]);
         for upstream in &self.upstreams {
             command.args(["--upstream", &upstream.to_string()]);
         }
