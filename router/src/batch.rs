@@ -217,30 +217,27 @@ impl Batch {
         std::mem::take(&mut self.early)
     }
 
+    /// The requests of the first unit, as far as their bytes are there.
+    pub(crate) fn unit_bytes(&self) -> impl Iterator<Item = &[u8]> {
+        let ends = self.parts.iter().skip(1).map(|part| part.start).chain([self.end()]);
+        self.parts.iter().zip(ends).take(self.front_unit()).map(|(part, end)| self.slice(part, end))
+    }
+
     /// Takes the first unit out, replies and all, to send it again.
     pub(crate) fn take_unit(&mut self) -> Unit {
         let count = self.front_unit();
         self.early.clear();
-        let ends: Vec<u64> = (1..=count).map(|at| self.parts.get(at).map_or(self.end(), |next| next.start)).collect();
-        let parts = self.parts.iter().zip(ends).map(|(part, end)| (*part, self.bytes_of(part, end))).collect();
+        let bytes: Vec<Vec<u8>> = self.unit_bytes().map(<[u8]>::to_vec).collect();
+        let parts = self.parts.iter().copied().zip(bytes).collect();
         for _ in 0..count {
             self.take_answered();
         }
         Unit { parts }
     }
 
-    /// The bytes of the oldest request that has no reply; nothing if they are not kept.
-    pub(crate) fn front_bytes(&self) -> &[u8] {
-        let at = self.early.len();
-        let Some(part) = self.parts.get(at).filter(|part| part.start >= self.base) else { return &[] };
-        let end = self.parts.get(at + 1).map_or(self.end(), |next| next.start);
-        &self.bytes[self.offset(part.start)..self.offset(end)]
-    }
-
-    /// A part's bytes, as far as they are there.
-    fn bytes_of(&self, part: &Part, end: u64) -> Vec<u8> {
-        let there = part.start >= self.base;
-        if there { self.bytes[self.offset(part.start)..self.offset(end)].to_vec() } else { Vec::new() }
+    /// A part's bytes; none if they are not there any more.
+    fn slice(&self, part: &Part, end: u64) -> &[u8] {
+        if part.start >= self.base { &self.bytes[self.offset(part.start)..self.offset(end)] } else { &[] }
     }
 
     /// Requests that are not answered.
@@ -316,7 +313,7 @@ impl Batch {
             }
             if let Some(unit) = units.last_mut() {
                 let tried = part.tried || part.unit < self.written;
-                unit.parts.push((Part { tried, ..*part }, self.bytes_of(part, end)));
+                unit.parts.push((Part { tried, ..*part }, self.slice(part, end).to_vec()));
             }
         }
         (sent, unsent)

@@ -58,6 +58,14 @@ impl Traffic {
         self.order_write(next);
     }
 
+    /// Tells the operator when it turns out that nothing but reads can be repeated.
+    pub(crate) fn note_fenceable(&mut self, setup: &Setup, index: usize, fenceable: bool) {
+        let known = std::mem::replace(&mut self.upstreams[index].unfenceable, !fenceable);
+        if setup.holds() && !fenceable && !known {
+            self.outputs.push_back(Output::Notice(Notice::Unfenced(index)));
+        }
+    }
+
     /// The instance has answered `CLIENT KILL`: with how many connections it closed, or that it will not.
     pub(crate) fn fenced(&mut self, setup: &Setup, index: usize, number: u64, reply: &[u8]) {
         let unfenced = &mut self.upstreams[index].unfenced;
@@ -66,9 +74,9 @@ impl Traffic {
         unfenced.retain(|(other, _)| *other != number);
         if !confirmed {
             unfenced.clear();
-            self.outputs.push_back(Output::Notice(Notice::Unfenced(index)));
         }
-        if unfenced.is_empty() {
+        self.note_fenceable(setup, index, confirmed);
+        if self.upstreams[index].unfenced.is_empty() {
             self.release_fenced(setup, index, confirmed);
         }
     }

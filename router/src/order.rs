@@ -126,7 +126,7 @@ impl fmt::Display for Notice {
             ),
             Self::Unfenced(index) => write!(
                 f,
-                "upstream {index} does not let this user run CLIENT INFO or CLIENT KILL, so after a lost link only reads are repeated: allow it with 'ACL SETUSER <user> +client|info +client|kill'"
+                "upstream {index} cannot be told to forget a lost link, so only reads are repeated after one: unless it is a proxy, allow CLIENT INFO and CLIENT KILL with 'ACL SETUSER <user> +client|info +client|kill'"
             ),
             Self::UpstreamIsSelf(index) => {
                 write!(f, "upstream {index} is this proxy itself: correct the address in 'upstreams'")

@@ -26,9 +26,6 @@ impl Traffic {
             3 => {}
             _ => {
                 link.badge = Badge::read(reply);
-                if link.lane == Lane::Shared && setup.holds() && resp::is_error(reply) {
-                    self.outputs.push_back(Output::Notice(Notice::Unfenced(index)));
-                }
                 self.proven(setup, key, index);
             }
         }
@@ -57,6 +54,9 @@ impl Traffic {
         link.heard = self.now;
         if link.lane == Lane::Shared && link.standing != Standing::Candidate {
             self.outputs.push_back(Output::Notice(Notice::UpstreamReady(index)));
+        }
+        if link.badge.is_none() {
+            self.note_fenceable(setup, index, false);
         }
         self.freed_lanes.push(index);
         self.outputs.push_back(Output::Order(End::Link(key), Order::Inject));

@@ -78,9 +78,11 @@ impl Traffic {
         let Some(link) = self.links.get_mut(key).filter(|_| setup.holds()) else { return false };
         let Some(error) = trouble(link.batch.early(), reply) else { return false };
         let Some(part) = link.batch.front().filter(|part| part.whole && part.deadline > self.now) else { return false };
-        // What a script says in these words, it may say after it has done something. In a transaction none has run yet.
-        let alone = link.batch.early().is_empty();
-        if !link.batch.is_unit_wanted() || alone && runs_unknown_script(setup, link.batch.front_bytes()) {
+        if !link.batch.is_unit_wanted() {
+            return false;
+        }
+        if link.batch.unit_bytes().any(|bytes| is_unknown_script(setup, bytes)) {
+            // Its error may be its own, when it has done something already.
             return false;
         }
         self.stats.count_retry(error);
@@ -231,22 +233,22 @@ fn passes(error: &[u8]) -> bool {
 }
 
 fn repeat_of_bytes(setup: &Setup, bytes: &[u8]) -> Repeat {
-    with_request(setup, bytes, |request| repeat_of(&setup.table, request)).unwrap_or(Repeat::Never)
+    with_request(setup, bytes, |request| repeat_of(&setup.table, &request)).unwrap_or(Repeat::Never)
 }
 
-/// Whether a request runs a script of which nobody knows what it comes to when it is run twice.
-fn runs_unknown_script(setup: &Setup, bytes: &[u8]) -> bool {
-    let unknown = |request: &Request<'_>| {
-        let script = |id| setup.table.spec(id).categories.contains(Categories::SCRIPTING);
-        setup.table.resolve(request).is_ok_and(script) && repeat_of(&setup.table, request) == Repeat::Never
+fn is_unknown_script(setup: &Setup, bytes: &[u8]) -> bool {
+    let unknown = |request: Request<'_>| {
+        let id = setup.table.resolve(&request).ok()?;
+        let scripting = setup.table.spec(id).categories.contains(Categories::SCRIPTING);
+        Some(scripting && repeat_of(&setup.table, &request) == Repeat::Never)
     };
-    with_request(setup, bytes, unknown).unwrap_or(false)
+    with_request(setup, bytes, unknown).flatten().unwrap_or(false)
 }
 
-fn with_request<T>(setup: &Setup, bytes: &[u8], ask: impl FnOnce(&Request<'_>) -> T) -> Option<T> {
+fn with_request<T>(setup: &Setup, bytes: &[u8], look: impl FnOnce(Request<'_>) -> T) -> Option<T> {
     let mut scan = RequestScan::new(setup.scan_limits());
     let Ok(Scanned::Request(len)) = scan.scan(bytes) else { return None };
-    Some(ask(&scan.request(&bytes[..len])))
+    Some(look(scan.request(&bytes[..len])))
 }
 
 #[cfg(test)]

@@ -46,6 +46,8 @@ pub(crate) struct Upstream {
     pub(crate) candidate: Option<LinkKey>,
     /// Lost links of which the instance may still carry something out, by number.
     pub(crate) unfenced: Vec<(u64, Badge)>,
+    /// It is known that it cannot be fenced.
+    pub(crate) unfenceable: bool,
     /// Requests that will be sent again.
     pub(crate) postponed: Vec<Postponed>,
 }
@@ -67,6 +69,7 @@ impl Traffic {
             bulk_rest: Time::default(),
             candidate: None,
             unfenced: Vec::new(),
+            unfenceable: false,
             postponed: Vec::new(),
         });
     }

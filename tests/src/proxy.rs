@@ -196,6 +196,11 @@ impl Proxy {
         &mut self.guard
     }
 
+    /// Its configuration file, if it was given the text of one.
+    pub fn config_file(&self) -> PathBuf {
+        config_file(&self.folder)
+    }
+
     /// Its numbers now, or a little later: it gathers them at most ten times a second.
     ///
     /// # Errors
@@ -203,11 +208,6 @@ impl Proxy {
     pub fn scrape(&self) -> io::Result<Scrape> {
         std::thread::sleep(STALE);
         Scrape::take(self.admin.as_ref().ok_or_else(|| io::Error::other("this proxy has no admin address"))?)
-    }
-
-    /// Its configuration file, if it was given the text of one.
-    pub fn config_file(&self) -> PathBuf {
-        config_file(&self.folder)
     }
 
     /// A new session.

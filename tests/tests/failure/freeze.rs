@@ -68,7 +68,8 @@ fn beyond_the_patience(frozen: Frozen) -> io::Result<()> {
         assert!(findings.closed.is_empty(), "{findings}");
         let told = |text: &&String| !text.contains("was not sent") && !text.contains("may or may not");
         assert_eq!(findings.errors.iter().find(told), None);
-        assert!(!findings.errors.is_empty(), "nobody was told: {findings}");
+        // What was with the instances when the proxy stood still is answered when it goes on.
+        assert!(frozen == Frozen::Proxy || !findings.errors.is_empty(), "nobody was told: {findings}");
     }
     Ok(())
 }
