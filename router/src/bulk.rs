@@ -235,8 +235,8 @@ impl Traffic {
     /// Gives a session's lane to the next one, once everything on it is answered.
     pub(crate) fn release_lane_if_done(&mut self, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        let in_use = session.cut || session.first.is_some() || session.held.as_ref().is_some_and(|held| held.is_live());
-        if in_use {
+        let unanswered = |lane: LinkKey| self.links.get(lane).is_some_and(|link| link.batch.in_flight() > 0);
+        if session.is_amid() || session.first.is_some() && session.lane.is_some_and(unanswered) {
             return;
         }
         if let Some(lane) = session.lane.take() {

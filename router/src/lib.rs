@@ -9,6 +9,7 @@ mod batch;
 mod bulk;
 mod circuit;
 pub mod command;
+mod discard;
 mod dispatch;
 mod drain;
 mod fence;
@@ -46,7 +47,7 @@ mod transaction;
 mod upstream;
 
 pub use link::Lane;
-pub use order::{End, Input, LinkKey, LossReason, Notice, Order, Output, SessionKey};
+pub use order::{End, Input, LinkKey, LossReason, Notice, Order, Output, SessionKey, Wait};
 pub use refusal::{REFUSAL_KINDS, Refusal};
 pub use router::{Profile, Router, Setup};
 pub use time::Time;

@@ -80,6 +80,11 @@ impl Traffic {
     /// A link that will be opened in place of a lost one.
     fn successor(&mut self, setup: &Setup, lost: LinkKey, loss: Loss) -> LinkKey {
         let (index, lane) = self.links.get(lost).map_or((0, Lane::Shared), |link| (link.upstream, link.lane));
+        if let Some(key) = self.upstreams[index].candidate.take_if(|_| lane == Lane::Shared) {
+            // It has begun already.
+            self.links.get_mut(key).into_iter().for_each(|link| link.standing = Standing::Serving);
+            return key;
+        }
         let pause = self.pause_before_retry(setup, index);
         // A dial that nobody answered was a pause already.
         let pause = if matches!(loss, Loss::TooLate) { setup.limits.reconnect_min } else { pause };

@@ -36,6 +36,8 @@ pub enum Mutant {
     AnsweredTwice,
     /// A session's next request for a shard does not wait for the one before it.
     HoldOvertakes,
+    /// A session is blamed for an upstream that stands still.
+    WrongBlame,
     /// PDWFS.md section 5: every key is hashed on its own.
     HashEachKey,
     /// PDWFS.md section 5: a transaction goes to its last key's home, SMEMBERS asks one shard.
@@ -46,7 +48,7 @@ pub enum Mutant {
     EachQueuedHome,
 }
 
-const NAMES: [(&str, Mutant); 18] = [
+const NAMES: [(&str, Mutant); 19] = [
     ("lost-reply", Mutant::LostReply),
     ("swapped-replies", Mutant::SwappedReplies),
     ("reorder-over-paths", Mutant::ReorderOverPaths),
@@ -61,6 +63,7 @@ const NAMES: [(&str, Mutant); 18] = [
     ("repeat-after-deadline", Mutant::RepeatAfterDeadline),
     ("answered-twice", Mutant::AnsweredTwice),
     ("hold-overtakes", Mutant::HoldOvertakes),
+    ("wrong-blame", Mutant::WrongBlame),
     ("hash-each-key", Mutant::HashEachKey),
     ("last-key-home", Mutant::LastKeyHome),
     ("whole-file", Mutant::WholeFile),

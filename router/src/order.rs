@@ -31,6 +31,8 @@ pub enum Input<'a> {
     LinkWritten(LinkKey, usize),
     /// So many bytes of this end have reached the other end of its [`Order::Relay`].
     Relayed(End, u64),
+    /// The relay of this end stands still, for this reason until another is reported.
+    RelayWaits(End, Wait),
     /// The connection is gone, or could not be made.
     LinkLost(LinkKey, LossReason),
     /// The upstream of this index is to be reached at another address: its links are opened anew, without
@@ -58,6 +60,15 @@ pub enum End {
     Session(SessionKey),
     /// An upstream.
     Link(LinkKey),
+}
+
+/// For which of its ends a relay stands still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// All that came from there has gone on.
+    Source,
+    /// The other end takes nothing more for now.
+    Sink,
 }
 
 /// What the driver has to do with an end's bytes before the core sees any more of them.

@@ -171,8 +171,21 @@ fn by_keys(setup: &Setup, spec: &CommandSpec, request: &Request<'_>, scratch: &m
         _ if request.bytes.len() > setup.limits.request_buffer_max => {
             Err(Refusal::SplitTooLong(setup.limits.request_buffer_max))
         }
+        _ if parts(setup, scratch) > usize::from(u16::MAX) => Err(too_many_parts(setup, request)),
         _ => Ok(split(spec, scratch)),
     }
+}
+
+/// At most so many parts does a split request have. They are numbered with 16 bits.
+fn parts(setup: &Setup, scratch: &Scratch) -> usize {
+    let spread = scratch.places.iter().filter(|place| **place == Place::Everywhere).count();
+    (spread + 1) * setup.homes.shards()
+}
+
+fn too_many_parts(setup: &Setup, request: &Request<'_>) -> Refusal {
+    let name = String::from_utf8_lossy(request.arg(0));
+    let most = usize::from(u16::MAX) / setup.homes.shards() - 1;
+    Refusal::Unsupported(format!("ERR '{name}' names too many spread sets; name at most {most} in one request"))
 }
 
 fn split(spec: &CommandSpec, scratch: &Scratch) -> Plan {

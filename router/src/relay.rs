@@ -1,7 +1,8 @@
 //! Bytes that the driver moves from one end to another without the core seeing them.
 
 use crate::link::Lane;
-use crate::order::{End, LinkKey, Order, Output, SessionKey};
+use crate::mutant::Mutant;
+use crate::order::{End, LinkKey, Order, Output, SessionKey, Wait};
 use crate::router::{Setup, Traffic};
 use crate::stats::CloseReason;
 use crate::time::Time;
@@ -13,14 +14,33 @@ pub(crate) struct Relay {
     to: End,
     /// Bytes that have not reached the other end.
     remaining: u64,
-    /// When the last bytes did.
-    moved: Time,
+    /// For which end it stands still, and since when nothing has moved.
+    waits: Option<(Wait, Time)>,
+}
+
+impl Relay {
+    /// The session for which it stands still, and since when. An upstream that takes or sends nothing is
+    /// no session's fault.
+    fn culprit(&self, setup: &Setup) -> Option<(SessionKey, Time)> {
+        match (self.waits?, self.from, self.to) {
+            ((_, since), End::Session(key), _) if setup.mutation.is(Mutant::WrongBlame) => Some((key, since)),
+            ((Wait::Source, since), End::Session(key), _) | ((Wait::Sink, since), _, End::Session(key)) => {
+                Some((key, since))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it stands still for its link.
+    fn awaits_link(&self, setup: &Setup) -> bool {
+        self.waits.is_some() && self.culprit(setup).is_none()
+    }
 }
 
 impl Traffic {
     /// Orders the driver to move the next bytes of one end to the other.
     pub(crate) fn relay(&mut self, from: End, to: End, bytes: u64) {
-        self.relays.push(Relay { from, to, remaining: bytes, moved: self.now });
+        self.relays.push(Relay { from, to, remaining: bytes, waits: None });
         self.order_bytes(from, Order::Relay { to, bytes });
     }
 
@@ -52,7 +72,9 @@ impl Traffic {
         let Some(at) = self.relays.iter().position(|relay| relay.from == from) else { return };
         let relay = &mut self.relays[at];
         relay.remaining = relay.remaining.saturating_sub(bytes);
-        relay.moved = self.now;
+        if let Some((_, since)) = &mut relay.waits {
+            *since = self.now;
+        }
         self.count_relayed(from, bytes);
         if self.relays[at].remaining == 0 {
             self.relays.swap_remove(at);
@@ -60,6 +82,14 @@ impl Traffic {
                 End::Session(key) => self.argument_relayed(key),
                 End::Link(key) => self.bulk_relayed(setup, key),
             }
+        }
+    }
+
+    /// The relay of an end stands still.
+    pub(crate) fn relay_waits(&mut self, from: End, wait: Wait) {
+        let Some(relay) = self.relays.iter_mut().find(|relay| relay.from == from) else { return };
+        if relay.waits.is_none_or(|(known, _)| known != wait) {
+            relay.waits = Some((wait, self.now));
         }
     }
 
@@ -100,32 +130,39 @@ impl Traffic {
         self.relays.iter().any(|relay| relay.from == from)
     }
 
-    /// Whether a link's silence is not its upstream's: bytes are being moved to or from it or will be
-    /// when their turn comes, or its session has yet to send something.
-    pub(crate) fn is_occupied(&self, key: LinkKey) -> bool {
+    /// Whether a link's silence is not its upstream's: it is not read until its reply's turn comes, or its
+    /// session has yet to send or to take something.
+    pub(crate) fn is_occupied(&self, setup: &Setup, key: LinkKey) -> bool {
         let parked = self.links.get(key).is_some_and(|link| link.parked);
-        parked || self.is_moving(key) || self.awaited_owner(key).is_some()
+        let moving = || self.relay_of(key).is_some_and(|relay| !relay.awaits_link(setup));
+        parked || moving() || self.awaited_owner(key).is_some()
     }
 
-    fn is_moving(&self, key: LinkKey) -> bool {
+    /// Whether bytes are being moved to a link or from it.
+    pub(crate) fn is_moving(&self, key: LinkKey) -> bool {
+        self.relay_of(key).is_some()
+    }
+
+    fn relay_of(&self, key: LinkKey) -> Option<&Relay> {
         let end = End::Link(key);
-        self.relays.iter().any(|relay| relay.from == end || relay.to == end)
+        self.relays.iter().find(|relay| relay.from == end || relay.to == end)
     }
 
-    /// The session of a lane, if it is the one that has to go on: in the middle of a request, or of a
-    /// transaction whose commands so far are answered.
-    fn awaited_owner(&self, key: LinkKey) -> Option<SessionKey> {
-        let link = self.links.get(key)?;
-        let cut = self.sessions.get(link.owner?)?.cut;
-        link.owner.filter(|_| (cut || link.batch.in_flight() == 0) && !self.is_moving(key))
+    /// The session of a lane, if it is the one that has to go on, and since when: in the middle of a request,
+    /// or of a transaction whose commands so far are answered.
+    fn awaited_owner(&self, key: LinkKey) -> Option<(SessionKey, Time)> {
+        let link = self.links.get(key).filter(|_| !self.is_moving(key))?;
+        let session = self.sessions.get(link.owner?)?;
+        let idle = session.cut || link.batch.in_flight() == 0;
+        link.owner.filter(|_| idle && session.is_amid()).zip(session.idle_since(link.heard))
     }
 
     /// Sessions that keep a lane and send nothing while others wait for it, and when that is too long.
     fn idle_owners(&self, setup: &Setup) -> impl Iterator<Item = (SessionKey, Time)> {
         let wanted = self.upstreams.iter().filter(|upstream| !upstream.bulk_waiting.is_empty());
         wanted.flat_map(|upstream| &upstream.bulk).filter_map(|lane| {
-            let heard = self.links.get(*lane)?.heard;
-            Some((self.awaited_owner(*lane)?, heard.after(setup.limits.stall_max)))
+            let (owner, since) = self.awaited_owner(*lane)?;
+            Some((owner, since.after(setup.limits.stall_max)))
         })
     }
 
@@ -140,21 +177,21 @@ impl Traffic {
 
     /// Ends what moves nothing while others wait for it.
     pub(crate) fn end_stalls(&mut self, setup: &Setup) {
-        let relays = self.relays.iter().filter(|relay| self.is_stalled(setup, relay));
-        let moving = relays.filter_map(|relay| match (relay.from, relay.to) {
-            (End::Session(key), _) | (_, End::Session(key)) => Some(key),
-            _ => None,
-        });
-        let idle = self.idle_owners(setup).filter(|(_, due)| *due <= self.now).map(|(key, _)| key);
-        let stalled: Vec<SessionKey> = moving.chain(idle).collect();
+        let late = self.hindrances(setup).filter(|(_, due)| *due <= self.now);
+        let stalled: Vec<SessionKey> = late.map(|(key, _)| key).collect();
         for key in stalled {
             self.stats.stalls += 1;
             self.close_session_now(setup, key, CloseReason::Stalled);
         }
     }
 
-    fn is_stalled(&self, setup: &Setup, relay: &Relay) -> bool {
-        self.now >= relay.moved.after(setup.limits.stall_max) && self.others_wait(relay)
+    /// Sessions that stand in the way of others because they deliver or take nothing, and when that is too long.
+    fn hindrances(&self, setup: &Setup) -> impl Iterator<Item = (SessionKey, Time)> {
+        let relays = self.relays.iter().filter(|relay| self.others_wait(relay));
+        let moving = relays
+            .filter_map(|relay| relay.culprit(setup))
+            .map(|(key, since)| (key, since.after(setup.limits.stall_max)));
+        moving.chain(self.idle_owners(setup)).chain(self.slow_readers(setup))
     }
 
     /// Whether anyone waits for the link of a relay: senders for its lane, or requests behind on it.
@@ -168,9 +205,7 @@ impl Traffic {
 
     /// When the next relay counts as stalled.
     pub(crate) fn next_stall(&self, setup: &Setup) -> Option<Time> {
-        let waited = self.relays.iter().filter(|relay| self.others_wait(relay));
-        let moving = waited.map(|relay| relay.moved.after(setup.limits.stall_max));
-        moving.chain(self.idle_owners(setup).map(|(_, due)| due)).min()
+        self.hindrances(setup).map(|(_, due)| due).min()
     }
 
     /// Closes a session at once, whatever it is in the middle of.

@@ -75,7 +75,9 @@ impl Setup {
 ///    [`Input::SessionWritten`] or [`Input::LinkWritten`]; if the socket took less than all, again
 ///    when it takes more.
 /// 3. Wait for the next event, but not beyond [`poll_timeout`](Self::poll_timeout); then
-///    [`Input::Timeout`].
+///    [`Input::Timeout`], after everything that was ready by then was read and written: who is late is
+///    judged by what his socket gave and took, not by how long this process slept.
+/// 4. Report with [`Input::RelayWaits`] for which end a relay stands still, whenever it is another one.
 ///
 /// Before reading a session, ask [`wants_bytes`](Self::wants_bytes), before reading a link
 /// [`wants_link_bytes`](Self::wants_link_bytes). If the answer was no, ask again after an
@@ -160,6 +162,7 @@ impl Router {
             Input::SessionLost(key) => traffic.session_lost(setup, key),
             Input::SessionRetired(key) => traffic.session_retired(setup, key),
             Input::Relayed(end, bytes) => traffic.relayed(setup, end, bytes),
+            Input::RelayWaits(end, wait) => traffic.relay_waits(end, wait),
             Input::LinkConnected(key) => traffic.link_connected(setup, key),
             Input::LinkBytes(key, bytes) => traffic.link_bytes(setup, key, bytes),
             Input::LinkWritten(key, bytes) => traffic.link_written(setup, key, bytes),

@@ -12,8 +12,7 @@
 use crate::bulk::Cut;
 use crate::local::Identity;
 use crate::memory::Pressure;
-use crate::mutant::Mutant;
-use crate::order::{End, LinkKey, Order, Output, SessionKey};
+use crate::order::{End, LinkKey, Output, SessionKey};
 use crate::pending::PendingKey;
 use crate::place::Shards;
 use crate::refusal::Refusal;
@@ -43,11 +42,17 @@ pub(crate) struct Session {
     /// When its unfinished request began to be held.
     pub(crate) begun: Time,
     /// The rest of its request is not wanted.
-    discarding: bool,
+    pub(crate) discarding: bool,
     /// Its requests are on a link that was retired: it waits for them before it uses another.
     pub(crate) settling: bool,
     /// Why it is not read for now, if it is not.
     pub(crate) paused: Option<Pause>,
+    /// The link that is not read until it has taken more of the reply from there.
+    pub(crate) source: Option<LinkKey>,
+    /// When its client last took reply bytes, or first refused to.
+    taken: Time,
+    /// Its client takes none of the replies that wait to be written.
+    stuck: bool,
     /// An order about its next bytes is on its way to the driver.
     pub(crate) ordered: bool,
     /// An order to write is on its way to the driver.
@@ -111,6 +116,11 @@ impl Session {
         !unread && self.first.is_none() && self.out.is_empty() && self.lane.is_none()
     }
 
+    /// Whether its lane is in the middle of its request or transaction.
+    pub(crate) fn is_amid(&self) -> bool {
+        self.cut || self.held.as_ref().is_some_and(|held| held.is_live())
+    }
+
     /// Whether no request is half read.
     pub(crate) fn between_requests(&self) -> bool {
         self.partial.is_none()
@@ -123,6 +133,26 @@ impl Session {
             Some(Pause::Limit | Pause::Waiting | Pause::Shard) => true,
             Some(Pause::Own | Pause::Lane) => self.first.is_none() && !self.cut,
         }
+    }
+
+    /// Takes note of whether its client takes what is written.
+    fn note_taken(&mut self, bytes: usize, now: Time) {
+        let rest = self.reply_bytes() > 0;
+        if bytes > 0 || rest && !self.stuck {
+            self.taken = now;
+        }
+        self.stuck = rest;
+    }
+
+    /// Since when its client has taken none of the replies that wait to be written.
+    pub(crate) fn stuck_since(&self) -> Option<Time> {
+        self.stuck.then_some(self.taken)
+    }
+
+    /// Since when it has owed its lane something that was `heard` of then, if nobody owes it anything.
+    pub(crate) fn idle_since(&self, heard: Time) -> Option<Time> {
+        let owed = self.paused.is_some() || self.reply_bytes() > 0;
+        if owed { self.stuck_since() } else { Some(heard.max(self.taken)) }
     }
 
     /// Bytes of replies that wait to be written.
@@ -157,6 +187,9 @@ impl Traffic {
         self.stats.bytes.from_clients += bytes.len() as u64;
         self.take_in(setup, bytes.len());
         let Some(session) = self.sessions.get_mut(key).filter(|session| !session.finishing) else { return };
+        if let Some(link) = session.lane.and_then(|lane| self.links.get_mut(lane)) {
+            link.heard = self.now;
+        }
         let mut partial =
             session.partial.take().or_else(|| self.partials.pop()).unwrap_or_else(|| {
                 Box::new(Partial { bytes: Vec::new(), scan: RequestScan::new(setup.scan_limits()) })
@@ -320,43 +353,6 @@ impl Traffic {
         }
     }
 
-    /// Skips what is missing of the argument that is arriving, and whatever follows it in its request.
-    pub(crate) fn skip_rest(&mut self, setup: &Setup, key: SessionKey, scan: &mut RequestScan, missing: usize) {
-        let last = scan.pass_argument();
-        if let Some(session) = self.sessions.get_mut(key) {
-            session.discarding = !last;
-        }
-        let bytes = missing as u64 + u64::from(setup.mutation.is(Mutant::MiscountedSkip));
-        self.order_bytes(End::Session(key), Order::Skip { bytes });
-    }
-
-    /// Whether the rest of the request that is arriving is not wanted.
-    pub(crate) fn is_discarding(&self, key: SessionKey) -> bool {
-        self.sessions.get(key).is_some_and(|session| session.discarding)
-    }
-
-    fn end_discarding(&mut self, key: SessionKey) {
-        if let Some(session) = self.sessions.get_mut(key) {
-            session.discarding = false;
-        }
-    }
-
-    /// Refuses a request above the limit without ever holding it; if its end is not known, closes the session.
-    fn skip_request(&mut self, setup: &Setup, key: SessionKey, scan: &mut RequestScan, missing: usize) {
-        self.refuse_request(setup, key);
-        if scan.is_last_argument() {
-            self.skip_rest(setup, key, scan, missing);
-        } else {
-            scan.restart();
-            self.finish_session(setup, key, CloseReason::TooLong);
-        }
-    }
-
-    fn refuse_request(&mut self, setup: &Setup, key: SessionKey) {
-        self.doom_transaction(key);
-        self.refuse(setup, key, &Refusal::RequestTooLong(setup.limits.request_max));
-    }
-
     fn protocol_error(&mut self, setup: &Setup, key: SessionKey, error: ProtocolError) {
         self.stats.protocol_errors += 1;
         self.answer_held(setup, key);
@@ -385,6 +381,7 @@ impl Traffic {
         let Some(session) = self.sessions.get_mut(key) else { return };
         self.stats.bytes.to_clients += bytes as u64;
         session.written += bytes;
+        session.note_taken(bytes, self.now);
         if session.written >= session.out.len() {
             session.written = 0;
             self.buffers.give_back(std::mem::take(&mut session.out));
@@ -392,6 +389,7 @@ impl Traffic {
         } else if session.written > setup.limits.session_output_max {
             session.out.drain(..std::mem::take(&mut session.written));
         }
+        self.refill(setup, key);
         self.resume_if_relieved(setup, key);
     }
 
@@ -421,10 +419,11 @@ impl Traffic {
     /// Forgets a session whose connection is gone.
     pub(crate) fn session_lost(&mut self, setup: &Setup, key: SessionKey) {
         let Some(session) = self.sessions.remove(key) else { return };
-        let amid = session.cut || session.held.as_ref().is_some_and(|held| held.is_live());
+        let amid = session.is_amid();
         self.stats.sessions_closed[session.reason as usize] += 1;
         self.buffers.give_back(session.out);
         self.forget_pending(session.first);
+        self.unparked.extend(session.source);
         for (from, remaining) in self.drop_relays(End::Session(key)) {
             if let End::Link(link) = from {
                 self.orphan_stream(setup, link, remaining);

@@ -195,6 +195,16 @@ fn error_word(error: &[u8]) -> usize {
 }
 
 impl Stats {
+    /// Sessions that are over for a reason, by its name in [`CLOSE_REASONS`].
+    pub fn closed_for(&self, reason: &str) -> u64 {
+        CLOSE_REASONS
+            .iter()
+            .zip(self.sessions_closed)
+            .filter(|(name, _)| **name == reason)
+            .map(|(_, count)| count)
+            .sum()
+    }
+
     pub(crate) fn count_request(&mut self, command: usize) {
         if let Some(count) = self.requests.get_mut(command) {
             *count += 1;

@@ -35,10 +35,9 @@ impl Traffic {
         scan: &mut ReplyScan,
         bytes: &[u8],
     ) -> Result<usize, Loss> {
-        let Some((size, end)) = scan.arriving(bytes) else { return Ok(0) };
-        if size < setup.limits.large_min || end <= bytes.len() {
-            return Ok(0);
-        }
+        let arriving = scan.arriving(bytes);
+        let large = arriving.filter(|(size, end)| *size >= setup.limits.large_min && *end > bytes.len());
+        let Some((size, end)) = large else { return Ok(self.stream_small(setup, key, scan, bytes)) };
         let part = self.links.get(key).and_then(|link| link.batch.front()).ok_or(Loss::UnaskedReply)?;
         let missing = (end - bytes.len()) as u64;
         let course = self.course(part.target);
@@ -75,6 +74,56 @@ impl Traffic {
             link.last_value = whole;
         }
         Ok(bytes.len())
+    }
+
+    /// Hands on what is whole of a long reply of small values, as fast as its session takes it.
+    fn stream_small(&mut self, setup: &Setup, key: LinkKey, scan: &mut ReplyScan, bytes: &[u8]) -> usize {
+        let target = self.links.get(key).and_then(|link| link.batch.front()).map(|part| part.target);
+        let (Some(target), true) = (target, bytes.len() > setup.limits.request_buffer_max) else { return 0 };
+        match self.course(target) {
+            _ if matches!(target, Target::Table(_)) => 0,
+            Course::Hold => 0,
+            Course::Skip => scan.pass_whole(),
+            Course::Park(pending) => {
+                self.retire_link(setup, key);
+                self.park(key, pending);
+                0
+            }
+            Course::Stream(session, pending) => {
+                self.retire_link(setup, key);
+                let whole = scan.pass_whole();
+                self.hand_on(session, &bytes[..whole]);
+                self.begin_stream(setup, key, session, pending);
+                whole
+            }
+        }
+    }
+
+    /// Notes whose reply is streamed; the link is not read while its session has enough to write.
+    fn begin_stream(&mut self, setup: &Setup, key: LinkKey, session: SessionKey, pending: PendingKey) {
+        let (Some(link), Some(session)) = (self.links.get_mut(key), self.sessions.get_mut(session)) else { return };
+        link.begin_stream(pending);
+        if session.reply_bytes() >= setup.limits.session_output_max {
+            link.parked = true;
+            session.source = Some(key);
+        }
+    }
+
+    /// Reads the link on whose reply a session is taking, once it has taken most of what it was given.
+    pub(crate) fn refill(&mut self, setup: &Setup, key: SessionKey) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if session.reply_bytes() <= setup.limits.session_output_max / 2 {
+            self.unparked.extend(session.source.take());
+        }
+    }
+
+    /// Sessions that take nothing of a reply while others wait behind it, and when that is too long.
+    pub(crate) fn slow_readers(&self, setup: &Setup) -> impl Iterator<Item = (SessionKey, Time)> {
+        let full = self.links.values().filter(|link| link.parked && link.batch.in_flight() > 1);
+        full.filter_map(|link| {
+            let key = self.turn_of(link.streaming?)?.0;
+            Some((key, self.sessions.get(key)?.stuck_since()?.after(setup.limits.stall_max)))
+        })
     }
 
     /// Answers the request whose reply is arriving with a refusal; the reply is for nobody any more.
@@ -152,6 +201,8 @@ impl Traffic {
         if link.standing == Standing::Retired {
             self.links.remove(key);
             self.outputs.push_back(Output::CloseLink(key));
+        } else if let Some(owner) = link.owner {
+            self.release_lane_if_done(owner);
         } else if link.is_free_lane() && link.lane == Lane::Bulk {
             self.freed_lanes.push(link.upstream);
         }

@@ -62,22 +62,23 @@ impl Traffic {
     fn tick_link(&mut self, setup: &Setup, key: LinkKey) {
         self.connect_if_due(setup, key);
         self.expire(setup, key);
-        let occupied = self.is_occupied(key);
+        let (occupied, moving) = (self.is_occupied(setup, key), self.is_moving(key));
         let Some(link) = self.links.get_mut(key) else { return };
         let silent = link.silence_due(setup).is_some_and(|due| due <= self.now);
+        let waits = moving || link.batch.in_flight() > 0;
         match link.stage {
             Stage::Connecting(until) | Stage::Proving(until) if until <= self.now => {
                 self.give_up(setup, key, Loss::TooLate);
             }
             Stage::Ready | Stage::Silent if occupied => {}
-            Stage::Ready | Stage::Silent
-                if link.batch.in_flight() > 0 && self.now >= link.heard.after(setup.limits.link_dead) =>
-            {
+            Stage::Ready | Stage::Silent if waits && self.now >= link.heard.after(setup.limits.link_dead) => {
                 self.give_up(setup, key, Loss::Silent);
             }
             Stage::Ready if silent && link.standing == Standing::Candidate => self.promote_candidate(setup, key),
             Stage::Ready if silent => self.note_silence(setup, key),
-            Stage::Ready if link.batch.in_flight() == 0 && self.now >= link.heard.after(setup.limits.ping_interval) => {
+            Stage::Ready
+                if !waits && link.owner.is_none() && self.now >= link.heard.after(setup.limits.ping_interval) =>
+            {
                 self.send_own(setup, key, Target::Nobody, |out| out.extend_from_slice(b"*1\r\n$4\r\nPING\r\n"));
             }
             _ => {}
@@ -88,13 +89,17 @@ impl Traffic {
     pub(crate) fn next_timeout(&self, setup: &Setup) -> Option<Time> {
         let due = self.links.iter().map(|(key, link)| {
             let stage = match link.stage {
-                Stage::Ready | Stage::Silent if self.is_occupied(key) => Time::NEVER,
+                Stage::Ready | Stage::Silent if self.is_occupied(setup, key) => Time::NEVER,
                 Stage::Down(when) => when,
                 Stage::Connecting(until) | Stage::Proving(until) => until,
-                Stage::Ready if link.batch.in_flight() > 0 || link.standing == Standing::Candidate => {
+                Stage::Ready
+                    if link.batch.in_flight() > 0 || self.is_moving(key) || link.standing == Standing::Candidate =>
+                {
                     link.silence_due(setup).unwrap_or(link.heard.after(setup.limits.link_dead))
                 }
                 Stage::Silent => link.heard.after(setup.limits.link_dead),
+                // Nothing gets between the commands of a transaction.
+                Stage::Ready if link.owner.is_some() => Time::NEVER,
                 Stage::Ready => link.heard.after(setup.limits.ping_interval),
             };
             stage.min(link.batch.next_deadline())

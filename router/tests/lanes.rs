@@ -7,8 +7,8 @@ use std::time::Duration;
 use pdw_router::command::Table;
 use pdw_router::limits::Limits;
 use pdw_router::mutant::Mutation;
-use pdw_router::place::{Homes, Placement, PlacementKind, PlacementOptions, Target};
-use pdw_router::{End, Input, LinkKey, LossReason, Order, Output, Profile, Router, SessionKey, Setup, Time};
+use pdw_router::place::{Homes, Placement, PlacementKind, PlacementOptions, Target, pdwfs_rules};
+use pdw_router::{End, Input, LinkKey, LossReason, Order, Output, Profile, Router, SessionKey, Setup, Time, Wait};
 
 const PROOF: &[u8] = b"+OK\r\n+OK\r\n*0\r\n+PONG\r\n$20\r\nid=1 addr=10.0.0.1:1\r\n";
 /// Of an instance whose ACL forbids MULTI.
@@ -36,7 +36,7 @@ impl World {
         let targets = [Target::named("x".into(), 1), Target::named("y".into(), 1)];
         let placement = Placement::new(&PlacementOptions::new(PlacementKind::Slots), &targets).unwrap();
         let setup = Setup {
-            homes: Homes::new(placement, Vec::new()).unwrap(),
+            homes: Homes::new(placement, pdwfs_rules(false)).unwrap(),
             table: Table::new(),
             limits,
             profile,
@@ -186,6 +186,7 @@ fn a_session_that_goes_silent_with_a_lane_loses_it_when_others_wait() {
     let mut world = world();
     let (idle, waiting) = (world.open(), world.open());
     world.go_live(idle);
+    world.take(idle);
     world.send(waiting, &large_set(FIRST));
     let due = world.router.poll_timeout().unwrap();
     assert!(due <= world.now.after(Duration::from_secs(10)), "nobody would look");
@@ -354,4 +355,155 @@ fn a_transaction_that_has_begun_is_discarded_even_if_its_lane_is_lost() {
     world.router.handle(world.now, Input::LinkLost(world.links[lane].0, LossReason::Closed));
     world.send(session, "PING\r\n");
     assert_eq!(world.take(session), "+OK\r\n+PONG\r\n");
+}
+
+/// A client asks for a list of 100 elements of 50 KiB, of which half arrive; its link's number.
+fn half_a_list(world: &mut World, session: SessionKey) -> usize {
+    world.send(session, &format!("LRANGE {FIRST} 0 -1\r\n"));
+    let link = (0..2).find(|link| world.sent[*link].contains("LRANGE")).unwrap();
+    world.reply(link, "*100\r\n");
+    (0..50).for_each(|_| world.reply(link, &element()));
+    link
+}
+
+fn element() -> String {
+    format!("$51200\r\n{}\r\n", "x".repeat(51_200))
+}
+
+#[test]
+fn a_long_reply_of_small_values_is_handed_on_as_its_session_takes_it() {
+    let mut world = world();
+    let session = world.open();
+    let link = half_a_list(&mut world, session);
+    assert!(!world.router.wants_link_bytes(world.links[link].0), "nobody holds it back");
+    assert!(world.router.holding().bytes() < 8 << 20);
+    // What the test gave to a link that was not to be read goes first.
+    let mut text = world.take(session) + &world.take(session);
+    assert!(world.router.wants_link_bytes(world.links[link].0), "it is held back for ever");
+    for _ in 50..100 {
+        world.reply(link, &element());
+        text += &world.take(session);
+    }
+    assert_eq!(text, format!("*100\r\n{}", element().repeat(100)));
+    assert!(world.closed.contains(&End::Link(world.links[link].0)), "the retired link stays");
+}
+
+/// A client that reads nothing of a long reply, another whose reply is behind it, and their link's number.
+fn slow_and_behind(world: &mut World) -> (SessionKey, SessionKey, usize) {
+    let (slow, behind) = (world.open(), world.open());
+    world.router.handle(world.now, Input::SessionBytes(slow, b"LRANGE b 0 -1\r\n"));
+    world.router.handle(world.now, Input::SessionBytes(behind, b"GET b\r\n"));
+    world.turn();
+    let link = (0..2).find(|link| world.sent[*link].contains("LRANGE")).unwrap();
+    world.reply(link, "*100\r\n");
+    (0..50).for_each(|_| world.reply(link, &element()));
+    (slow, behind, link)
+}
+
+#[test]
+fn a_proxy_that_stood_still_itself_blames_nobody() {
+    let mut world = world();
+    let (slow, ..) = slow_and_behind(&mut world);
+    // Nothing was written meanwhile, so nobody refused to take it.
+    world.wait(Duration::from_secs(100));
+    assert!(!world.closed.contains(&End::Session(slow)));
+    world.router.handle(world.now, Input::SessionWritten(slow, 0));
+    world.wait(Duration::from_secs(9));
+    assert!(!world.closed.contains(&End::Session(slow)));
+    world.wait(Duration::from_secs(1));
+    assert!(world.closed.contains(&End::Session(slow)));
+}
+
+#[test]
+fn who_reads_nothing_of_a_long_reply_does_not_hold_up_those_behind_it() {
+    let mut world = world();
+    let (slow, behind, link) = slow_and_behind(&mut world);
+    world.router.handle(world.now, Input::SessionWritten(slow, 0));
+    world.wait(Duration::from_secs(10));
+    assert!(world.closed.contains(&End::Session(slow)));
+    (50..100).for_each(|_| world.reply(link, &element()));
+    world.reply(link, "$-1\r\n");
+    assert_eq!(world.take(behind), "$-1\r\n");
+}
+
+#[test]
+fn a_session_that_leaves_in_the_middle_of_a_long_reply_leaves_no_link_behind() {
+    let mut world = world();
+    let session = world.open();
+    let link = half_a_list(&mut world, session);
+    world.router.handle(world.now, Input::SessionLost(session));
+    world.turn();
+    (50..100).for_each(|_| world.reply(link, &element()));
+    assert!(world.closed.contains(&End::Link(world.links[link].0)));
+    assert!(world.router.holding().bytes() < 8 << 20);
+}
+
+#[test]
+fn more_parts_than_can_be_numbered_are_refused() {
+    let mut world = world();
+    let session = world.open();
+    let keys = "$8\r\n:stripes\r\n".repeat(32_767);
+    world.send(session, &format!("*32768\r\n$6\r\nUNLINK\r\n{keys}"));
+    assert!(world.take(session).contains("name at most 32766"));
+}
+
+/// One client in the middle of a large value, another that waits for its lane.
+fn mover_and_waiter(world: &mut World) -> SessionKey {
+    let (mover, waiter) = (world.open(), world.open());
+    world.send(mover, &large_set(FIRST));
+    world.send(waiter, &large_set(FIRST));
+    mover
+}
+
+#[test]
+fn who_delivers_nothing_of_a_value_loses_its_lane_to_those_who_wait() {
+    let mut world = world();
+    let mover = mover_and_waiter(&mut world);
+    world.router.handle(world.now, Input::RelayWaits(End::Session(mover), Wait::Source));
+    world.wait(Duration::from_secs(9));
+    assert!(!world.closed.contains(&End::Session(mover)));
+    world.wait(Duration::from_secs(1));
+    assert!(world.closed.contains(&End::Session(mover)));
+}
+
+#[test]
+fn an_instance_that_takes_nothing_is_not_its_clients_fault() {
+    let mut world = world();
+    let mover = mover_and_waiter(&mut world);
+    world.router.handle(world.now, Input::RelayWaits(End::Session(mover), Wait::Sink));
+    for _ in 0..9 {
+        world.wait(Duration::from_secs(10));
+    }
+    assert!(!world.closed.contains(&End::Session(mover)));
+    // Awake again, it takes the rest; and then it is the client that stands still.
+    world.relayed(End::Session(mover), 50_000);
+    world.router.handle(world.now, Input::RelayWaits(End::Session(mover), Wait::Source));
+    world.wait(Duration::from_secs(10));
+    assert!(world.closed.contains(&End::Session(mover)));
+}
+
+#[test]
+fn an_instance_that_takes_nothing_for_too_long_is_given_up() {
+    let mut world = world();
+    let mover = mover_and_waiter(&mut world);
+    let lane = world.links.last().unwrap().0;
+    world.router.handle(world.now, Input::RelayWaits(End::Session(mover), Wait::Sink));
+    for _ in 0..12 {
+        world.wait(Duration::from_secs(10));
+    }
+    assert!(world.closed.contains(&End::Link(lane)));
+}
+
+#[test]
+fn nothing_gets_between_the_commands_of_a_transaction_whose_client_is_slow() {
+    let mut world = World::new(Profile::Pdwfs, Limits { session_output_max: 1, ..Limits::default() });
+    let session = world.open();
+    let lane = world.go_live(session);
+    // Its client takes no replies, so it is not read either.
+    world.send(session, &format!("GET {FIRST}\r\n"));
+    for _ in 0..4 {
+        world.wait(Duration::from_secs(30));
+    }
+    assert!(!world.sent[lane].contains("PING\r\n*1"), "{}", world.sent[lane]);
+    assert_eq!(world.sent[lane].matches("PING").count(), 0, "{}", world.sent[lane]);
 }

@@ -152,16 +152,20 @@ impl Worker {
                 polled => polled?,
             }
             self.begin_turn();
-            let mut mail = false;
+            let (mut mail, mut seen) = (false, 0);
             for event in &events {
+                seen += 1;
                 mail |= self.note(event);
             }
             if mail && self.read_mail().is_stop() {
                 return Ok(());
             }
             self.read_ready();
-            self.keep_time();
             self.obey();
+            // Events that did not fit come first, so that nobody counts as late who is ready.
+            if seen < EVENTS && self.keep_time() {
+                self.obey();
+            }
             if self.is_drained() {
                 return Ok(());
             }
@@ -213,15 +217,19 @@ impl Worker {
         self.ready = ready;
     }
 
-    fn keep_time(&mut self) {
-        if self.router.poll_timeout().is_some_and(|due| due <= self.now) {
+    /// Does what is due; whether there was anything.
+    fn keep_time(&mut self) -> bool {
+        let due = self.router.poll_timeout().is_some_and(|due| due <= self.now);
+        if due {
             self.router.handle(self.now, Input::Timeout);
         }
-        if self.rested.is_some_and(|until| until <= Instant::now()) {
+        let rested = self.rested.is_some_and(|until| until <= Instant::now());
+        if rested {
             self.rested = None;
             (0..self.listeners.len()).for_each(|index| self.accept(index));
         }
         self.keep_draining();
+        due || rested
     }
 
     /// Does what the router says.

@@ -6,7 +6,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use pdw_router::{End, Input};
+use pdw_router::{End, Input, Wait};
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 
 use super::{Ahead, Worker};
@@ -26,6 +26,8 @@ pub(super) struct Pump {
     left: u64,
     /// Bytes that were taken and have not reached the other end.
     carried: usize,
+    /// For which end it stood still last, as the router knows it.
+    waits: Option<Wait>,
     pipe: Pipe,
 }
 
@@ -57,7 +59,7 @@ enum Halt {
     /// Everything has reached the other end.
     Done,
     /// The source has nothing, or the other end takes nothing; the kernel will tell.
-    Blocked,
+    Blocked(Wait),
     /// It has had its share of this turn.
     Share,
     /// The source has ended or failed.
@@ -77,7 +79,7 @@ impl Worker {
                 return self.lose(from);
             }
         };
-        let pump = Pump { to, left: bytes, carried: 0, pipe };
+        let pump = Pump { to, left: bytes, carried: 0, waits: None, pipe };
         if self.put_pump(from, Some(Box::new(pump))) {
             self.set_feeder(to, Some(from));
             self.pump(from);
@@ -98,13 +100,11 @@ impl Worker {
                 }
                 self.queue(from, Ahead::NextTurn);
             }
-            Halt::Blocked | Halt::Share => {
+            Halt::Share => {
                 self.put_pump(from, Some(pump));
-                if matches!(halt, Halt::Share) {
-                    self.queue(from, Ahead::NextTurn);
-                }
+                self.queue(from, Ahead::NextTurn);
             }
-            Halt::Source | Halt::Sink => {
+            Halt::Blocked(_) | Halt::Source | Halt::Sink => {
                 self.put_pump(from, Some(pump));
             }
         }
@@ -112,15 +112,24 @@ impl Worker {
             self.router.handle(self.now, Input::Relayed(from, moved));
         }
         match halt {
+            Halt::Blocked(wait) => self.report_wait(from, wait),
             Halt::Source => self.lose(from),
             Halt::Sink => self.lose(to),
             _ => {}
         }
     }
 
+    /// Tells the router for which end a relay stands still, if it does not know.
+    fn report_wait(&mut self, from: End, wait: Wait) {
+        let pump = self.line(from).and_then(|line| line.pump.as_mut());
+        if pump.is_some_and(|pump| pump.waits.replace(wait) != Some(wait)) {
+            self.router.handle(self.now, Input::RelayWaits(from, wait));
+        }
+    }
+
     fn move_bytes(&mut self, from: End, pump: &mut Pump, moved: &mut u64) -> Halt {
         if !self.router.may_relay(self.now, from) {
-            return Halt::Blocked;
+            return Halt::Blocked(Wait::Sink);
         }
         loop {
             let taken = match self.take_in(from, pump) {
@@ -136,7 +145,7 @@ impl Worker {
                 return Halt::Done;
             }
             if given == 0 && (taken == 0 || pump.carried > 0) {
-                return Halt::Blocked;
+                return Halt::Blocked(if pump.carried > 0 { Wait::Sink } else { Wait::Source });
             }
             if *moved >= SHARE as u64 {
                 return Halt::Share;

@@ -12,15 +12,16 @@ pub enum ReplyError {
     #[error("a reply announces an impossible size: is this upstream a Redis server?")]
     Size,
     /// A line without end.
-    #[error("a reply has a line of more than 64 KiB: is this upstream a Redis server?")]
+    #[error("a reply has a line of more than 16 MiB: is this upstream a Redis server?")]
     LongLine,
     /// A line or a bulk string that does not end in CR LF.
     #[error("a reply does not end where it announced: is this upstream a Redis server?")]
     LineEnd,
 }
 
-/// Longest line of a reply (status, error, size); Redis's own error texts are far shorter.
-const LINE_MAX: usize = 64 * 1024;
+/// Longest line of a reply (status, error, size). Redis's own are far shorter, but a script may return any, and
+/// must not cost the sessions that share its link their replies.
+const LINE_MAX: usize = 16 << 20;
 /// Largest size or count that a reply may announce; above what any Redis can hold in a value.
 const SIZE_MAX: i64 = 1 << 40;
 
@@ -62,6 +63,12 @@ impl ReplyScan {
         let len = line_end(&rest[1..]).ok().flatten()?;
         let size = usize::try_from(size(&rest[1..=len]).ok()?).ok()?;
         Some((size, self.at + len + 3 + size + 2))
+    }
+
+    /// How many bytes of the unfinished reply are values that are whole; the scanner goes on behind them, as
+    /// if they were gone.
+    pub fn pass_whole(&mut self) -> usize {
+        std::mem::take(&mut self.at)
     }
 
     /// Goes on behind the bulk string that is arriving, as if everything up to its end were gone.

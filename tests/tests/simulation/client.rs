@@ -10,6 +10,14 @@ use crate::wire::Read;
 /// What a client that was hung up on goes on sending.
 const IGNORED: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 
+/// For how many microseconds a client has let something lie.
+#[derive(Debug, Default)]
+struct Idle {
+    reading: u64,
+    writing: u64,
+    longest: u64,
+}
+
 /// One client.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -26,6 +34,8 @@ pub(crate) struct Client {
     answered: usize,
     /// How often it reads, of 256.
     eagerness: u8,
+    /// How long it has left undone what it could have read or written, and the longest such time.
+    idle: Idle,
     ending: Ending,
     pub(crate) over: bool,
 }
@@ -49,6 +59,7 @@ impl Client {
             input: Vec::new(),
             answered: 0,
             eagerness,
+            idle: Idle::default(),
             ending: script.ending,
             over: false,
         }
@@ -78,6 +89,13 @@ impl Client {
         self.ending == Ending::Stays && self.answered == self.ends.len() && self.sent == self.stream.len()
     }
 
+    /// So many microseconds pass without it.
+    pub(crate) fn sleep(&mut self, micros: u64, net: &Net, history: &History) {
+        self.idle.reading += if net.has_news(self.conn, false) { micros } else { 0 };
+        self.idle.writing += if self.may_write(net, history) { micros } else { 0 };
+        self.idle.longest = self.idle.longest.max(self.idle.reading).max(self.idle.writing);
+    }
+
     /// Does something: writes, reads, leaves.
     pub(crate) fn act(&mut self, net: &mut Net, history: &mut History) -> Result<(), Violation> {
         if self.may_write(net, history) {
@@ -94,6 +112,7 @@ impl Client {
     }
 
     fn write(&mut self, net: &mut Net, history: &mut History) {
+        self.idle.writing = 0;
         let mut until = self.gate(history);
         if let Ending::Dies(at) = self.ending {
             until = until.min(at);
@@ -116,6 +135,7 @@ impl Client {
     }
 
     fn read(&mut self, net: &mut Net, history: &mut History) -> Result<(), Violation> {
+        self.idle.reading = 0;
         ensure(!net.is_broken(self.conn), || format!("the connection of client {} broke", self.index))?;
         match net.read(self.conn, false, usize::MAX)? {
             Read::Bytes(bytes) => self.input.extend(bytes),
@@ -143,8 +163,9 @@ impl Client {
     /// The proxy has closed the connection.
     fn hung_up(&mut self, net: &mut Net, history: &History) -> Result<(), Violation> {
         let expected = matches!(self.ending, Ending::Hangs | Ending::HalfCloses);
+        let stood = self.idle.longest >= history.stall_micros();
         ensure(
-            history.has_large_values() || expected && self.answered == self.ends.len() && self.input.is_empty(),
+            stood || history.upstream_lost || expected && self.answered == self.ends.len() && self.input.is_empty(),
             || format!("client {} was hung up on after {} of {} replies", self.index, self.answered, self.ends.len()),
         )?;
         self.leave(net);

@@ -70,6 +70,8 @@ pub(crate) struct History {
     delivered: Vec<usize>,
     ends: Vec<Vec<usize>>,
     arrivals: Vec<Vec<Time>>,
+    /// When the proxy had last looked before that.
+    looked: Vec<Vec<Time>>,
     /// When each client's session was last seen paused: what it had sent waited at least until then.
     pub(crate) paused: Vec<Time>,
     limits: Limits,
@@ -77,6 +79,10 @@ pub(crate) struct History {
     pub(crate) in_trouble_since: Option<Time>,
     /// Proxies keep requests and send them again.
     pub(crate) holds: bool,
+    /// There are proxies behind the first.
+    pub(crate) proxied: bool,
+    /// A proxy has lost a link in the middle of a value, and with it a session.
+    pub(crate) upstream_lost: bool,
     pub(crate) executions: BTreeMap<Tag, Execution>,
     /// Replies to transactions, by client and MULTI.
     pub(crate) transactions: BTreeMap<(usize, usize), Vec<u8>>,
@@ -90,7 +96,7 @@ pub(crate) struct History {
 }
 
 impl History {
-    pub(crate) fn new(scripts: Vec<Script>, limits: Limits, holds: bool) -> Self {
+    pub(crate) fn new(scripts: Vec<Script>, limits: Limits, (holds, proxied): (bool, bool)) -> Self {
         let lens = || scripts.iter().map(|script| script.requests.len());
         Self {
             fates: lens().map(|len| vec![Fate::Open; len]).collect(),
@@ -98,19 +104,22 @@ impl History {
             delivered: vec![0; scripts.len()],
             ends: scripts.iter().map(Script::ends).collect(),
             arrivals: lens().map(|len| vec![Time::NEVER; len]).collect(),
+            looked: lens().map(|len| vec![Time::NEVER; len]).collect(),
             paused: vec![Time::default(); scripts.len()],
             limits,
             holds,
             scripts,
+            proxied,
             ..Self::default()
         }
     }
 
     /// A proxy has been given so many bytes of a client.
-    pub(crate) fn deliver(&mut self, client: usize, received: usize, now: Time) {
+    pub(crate) fn deliver(&mut self, client: usize, received: usize, (looked, now): (Time, Time)) {
         let whole = self.ends[client].partition_point(|end| *end <= received);
         let before = std::mem::replace(&mut self.delivered[client], whole);
         self.arrivals[client][before..whole].fill(now);
+        self.looked[client][before..whole].fill(looked);
     }
 
     /// A time by which the deadline of a request's parts has surely passed.
@@ -122,8 +131,12 @@ impl History {
         arrival.max(self.paused[tag.client]).after(self.limits.patience)
     }
 
-    /// Whether values pass through as they come: who stands in the way of others, or loses his
-    /// upstream in the middle of one, is hung up on.
+    /// Who leaves something undone for so long may be standing in the way of others, and be hung up on.
+    pub(crate) fn stall_micros(&self) -> u64 {
+        self.limits.stall_max.as_micros() as u64
+    }
+
+    /// Whether values pass through as they come.
     pub(crate) fn has_large_values(&self) -> bool {
         self.limits.large_min < self.limits.request_max || self.limits.multi_max < self.limits.request_max
     }
@@ -157,8 +170,8 @@ impl History {
 
     /// When a request that a proxy keeps may be answered with an instance's trouble.
     pub(crate) fn patience_is_over(&self, client: usize, request: usize, now: Time) -> bool {
-        let since = self.arrivals[client][self.scripts[client].sent_with(request)];
         // A proxy counts from its last look before the request came.
+        let since = self.looked[client][self.scripts[client].sent_with(request)];
         now >= since.after(self.limits.patience - self.limits.patience / 8)
     }
 
@@ -188,8 +201,9 @@ impl History {
         let request = &script.requests[tag.request];
         ensure(queued == request.transaction.is_some(), || format!("queued: {queued}, not as asked: {}", what()))?;
         let newest = self.newest.entry((tag.client, instance)).or_default();
-        let overtaken = tag.request < *newest;
-        *newest = tag.request.max(*newest);
+        // A transaction is carried out in one piece, and may be so twice.
+        let overtaken = sent_with < *newest;
+        *newest = sent_with.max(*newest);
         let execution = Execution { seq: self.seq, reply: reply.to_vec(), overtaken, conn };
         let Some(before) = self.executions.insert(tag, execution).filter(|_| !is_read(args)) else { return Ok(()) };
         ensure(self.holds && is_repeatable(args), || format!("carried out twice: {}", what()))?;

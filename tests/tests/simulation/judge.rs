@@ -242,9 +242,10 @@ impl Judge {
         let doomed = self.doomed.contains(&multi);
         let recorded = history.transactions.get(&(self.client, multi));
         if reply.starts_with(b"-EXECABORT") {
-            // A client that waited for each reply learns only here that the instance was in trouble.
+            // A client that waited for each reply learns only here that the instance was in trouble, or that a proxy
+            // behind had refused a command that was queued here already.
             let troubled = history.in_trouble_since.is_some_and(|since| since <= now);
-            ensure(doomed || apart || troubled, || "nothing was wrong with it".into())?;
+            ensure(doomed || apart || troubled || history.proxied, || "nothing was wrong with it".into())?;
             ensure(recorded.is_none(), || "it was carried out".into())?;
             return Ok(Fate::Refused);
         }

@@ -21,6 +21,8 @@ pub(crate) struct Scenario {
     pub(crate) history: History,
     /// How often something breaks, of 65536 steps.
     pub(crate) trouble: u16,
+    /// Nothing breaks, it only stands still for a while.
+    pub(crate) gentle: bool,
 }
 
 impl Scenario {
@@ -59,8 +61,9 @@ impl Scenario {
         Self {
             tiers,
             instances: each * spines.max(1),
-            history: History::new(scripts, limits.clone(), profile == Profile::Pdwfs),
+            history: History::new(scripts, limits.clone(), (profile == Profile::Pdwfs, spines > 0)),
             trouble: [0, 60, 200, 800][rng.usize(0..4)],
+            gentle: rng.u8(0..3) == 0,
         }
     }
 }

@@ -94,4 +94,5 @@ mutants! {
     a_repeat_after_the_deadline_is_found: RepeatAfterDeadline,
     an_answer_given_twice_is_found: AnsweredTwice,
     a_hold_that_overtakes_is_found: HoldOvertakes,
+    a_session_blamed_for_its_upstream_is_found: WrongBlame,
 }

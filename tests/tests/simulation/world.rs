@@ -28,6 +28,7 @@ pub(crate) struct World {
     clients: Vec<Client>,
     history: History,
     trouble: u16,
+    gentle: bool,
     calm: bool,
 }
 
@@ -60,6 +61,7 @@ impl World {
             clients,
             history: scenario.history,
             trouble: scenario.trouble,
+            gentle: scenario.gentle,
             calm: false,
         }
     }
@@ -99,7 +101,12 @@ impl World {
         }
         match actions[self.net.rng.usize(0..actions.len())] {
             Action::Client(client) => self.clients[client].act(&mut self.net, &mut self.history),
-            Action::Turn(tier) => self.tiers[tier].turn(&mut self.net, &mut self.history),
+            Action::Turn(tier) => {
+                let turned = self.tiers[tier].turn(&mut self.net, &mut self.history);
+                let stats = self.tiers[tier].router.stats();
+                self.history.upstream_lost |= stats.links_lost > 0 && stats.closed_for("upstream") > 0;
+                turned
+            }
             Action::Serve(instance) => self.instances[instance].serve(&mut self.net, &mut self.history),
             Action::Connect(tier, link) => {
                 self.connect(tier, link);
@@ -139,6 +146,8 @@ impl World {
         };
         let oversleeps = !self.calm && self.net.rng.u8(0..100) == 0;
         let overslept = if oversleeps { self.net.rng.u64(0..1_500_000) } else { 0 };
+        let micros = then + overslept - now;
+        self.clients.iter_mut().for_each(|client| client.sleep(micros, &self.net, &self.history));
         self.net.now = Time::from_micros(then + overslept);
         self.net.trace.note(self.net.now, format_args!("time passes"));
     }
@@ -179,6 +188,7 @@ impl World {
     fn break_something(&mut self) -> Result<(), Violation> {
         let (at, what, which) =
             (self.net.rng.usize(0..self.instances.len()), self.net.rng.u8(0..20), self.net.rng.usize(..));
+        let what = if self.gentle && what < 8 { 5 } else { what };
         let until = Time::from_micros(self.net.now.micros() + self.net.rng.u64(0..4_000_000));
         let instance = &mut self.instances[at];
         match what {

@@ -1,6 +1,6 @@
 //! What a driver does with an end's next bytes before its router sees any more of them: skip, relay.
 
-use pdw_router::{End, Order};
+use pdw_router::{End, Order, Wait};
 
 /// Bytes that a relay may hold on their way.
 const CARRIED_MAX: usize = 1024;
@@ -21,6 +21,8 @@ struct Relay {
     left: u64,
     /// What was taken and has not reached the other end.
     carried: Vec<u8>,
+    /// For which end it stood still last, as the router knows it.
+    waits: Option<Wait>,
 }
 
 impl Detour {
@@ -28,7 +30,9 @@ impl Detour {
     pub(super) fn order(&mut self, order: Order) {
         match order {
             Order::Inject => {}
-            Order::Relay { to, bytes } => self.relay = Some(Relay { to, left: bytes, carried: Vec::new() }),
+            Order::Relay { to, bytes } => {
+                self.relay = Some(Relay { to, left: bytes, carried: Vec::new(), waits: None })
+            }
             Order::Skip { bytes } => {
                 // A relay lost its other end: what it carries is gone already.
                 let lost = self.relay.take().map_or(0, |relay| relay.carried.len() as u64);
@@ -64,6 +68,13 @@ impl Detour {
     /// Where carried bytes go, and they.
     pub(super) fn carried(&self) -> Option<(End, &[u8])> {
         self.relay.as_ref().map(|relay| (relay.to, &*relay.carried)).filter(|(_, carried)| !carried.is_empty())
+    }
+
+    /// For which end the relay stands still, if the router does not know.
+    pub(super) fn news(&mut self) -> Option<Wait> {
+        let relay = self.relay.as_mut()?;
+        let wait = if relay.carried.is_empty() { Wait::Source } else { Wait::Sink };
+        (relay.waits.replace(wait) != Some(wait)).then_some(wait)
     }
 
     /// So many carried bytes have reached the other end.

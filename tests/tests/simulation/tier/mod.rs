@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  turn: [write what was blocked, obey] ─► read some ends ─► [write, obey] ─► Timeout if due ─► write, obey
+//!                                         (all, and written, before a Timeout)
 //! ```
 //!
 //! Several events are given before the router's orders are drained, as the contract allows.
@@ -44,6 +45,8 @@ pub(crate) struct Tier {
     /// Ends that took less than all.
     unwritten: Vec<End>,
     timeouts: (Time, usize),
+    /// When it last turned before now, and now.
+    turned: (Time, Time),
     /// Until then its thread does not run, whatever happens.
     pub(crate) frozen: Time,
 }
@@ -93,6 +96,7 @@ impl Tier {
             links: BTreeMap::new(),
             unwritten: Vec::new(),
             timeouts: (Time::default(), 0),
+            turned: (Time::default(), Time::default()),
             frozen: Time::default(),
         }
     }
@@ -118,13 +122,18 @@ impl Tier {
 
     /// One pass of the event loop.
     pub(crate) fn turn(&mut self, net: &mut Net, history: &mut History) -> Result<(), Violation> {
+        if net.now > self.turned.1 {
+            self.turned = (self.turned.1, net.now);
+        }
         self.note_paused(net.now, history);
         if net.rng.bool() {
             self.obey(net, history)?;
         }
-        self.read_some(net, history)?;
-        if net.rng.bool() {
+        let due = self.router.poll_timeout().is_some_and(|due| due <= net.now);
+        self.read_some(due, net, history)?;
+        if net.rng.bool() || due {
             self.obey(net, history)?;
+            self.report_waits(net);
         }
         self.keep_time(net)?;
         self.obey(net, history)?;
@@ -164,6 +173,17 @@ impl Tier {
             }
         }
         Ok(())
+    }
+
+    /// Tells the router for which ends relays stand still.
+    fn report_waits(&mut self, net: &mut Net) {
+        let sessions = self.sessions.iter_mut().map(|(key, session)| (End::Session(*key), &mut session.detour));
+        let links = self.links.iter_mut().map(|(key, link)| (End::Link(*key), &mut link.detour));
+        let news: Vec<_> = sessions.chain(links).filter_map(|(end, detour)| Some((end, detour.news()?))).collect();
+        for (end, wait) in news {
+            net.trace.note(net.now, format_args!("tier {} relay of {end:?} waits for its {wait:?}", self.index));
+            self.router.handle(net.now, Input::RelayWaits(end, wait));
+        }
     }
 
     fn detour(&mut self, end: End) -> Option<&mut Detour> {

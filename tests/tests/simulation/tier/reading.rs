@@ -9,14 +9,14 @@ use crate::resp::shown;
 use crate::wire::Read;
 
 impl Tier {
-    /// Reads some of the ends that have something, in any order.
-    pub(super) fn read_some(&mut self, net: &mut Net, history: &mut History) -> Result<(), Violation> {
+    /// Reads some of the ends that have something, or all, in any order.
+    pub(super) fn read_some(&mut self, all: bool, net: &mut Net, history: &mut History) -> Result<(), Violation> {
         let sessions = self.sessions.iter().filter(|(_, session)| session.has_news(net));
         let links = self.links.iter().filter(|(_, link)| link.has_news(net));
         let mut ready: Vec<End> =
             sessions.map(|(key, _)| End::Session(*key)).chain(links.map(|(key, _)| End::Link(*key))).collect();
         net.rng.shuffle(&mut ready);
-        let some = net.rng.usize(..=ready.len()).max(1);
+        let some = net.rng.usize(..=ready.len()).max(if all { ready.len() } else { 1 });
         ready.into_iter().take(some).try_for_each(|end| match end {
             End::Session(key) => self.read_session(key, net, history),
             End::Link(key) => self.read_link(key, net, history),
@@ -58,7 +58,7 @@ impl Tier {
         let Some(session) = self.sessions.get_mut(&key) else { return Ok(()) };
         session.received += bytes.len();
         if let Some(client) = session.client {
-            history.deliver(client, session.received, net.now);
+            history.deliver(client, session.received, self.turned);
         }
         net.trace.note(net.now, format_args!("tier {} {key:?} got {}", self.index, shown(&bytes)));
         let bytes = session.detour.sort(bytes);
