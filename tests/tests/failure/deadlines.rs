@@ -41,6 +41,7 @@ fn until_back(session: &mut Connection) -> io::Result<()> {
 fn sent_to_a_frozen_proxy() -> io::Result<(String, u64)> {
     let mut scene = Scene::mutated(&TIMES, None)?;
     let mut session = scene.session()?;
+    session.demand(&["GET", "k"])?;
     stand_still(&mut scene, |_| session.send(&request()))?;
     let reply = session.receive()?.value.error().unwrap_or_default();
     until_back(&mut session)?;

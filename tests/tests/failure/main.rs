@@ -12,7 +12,6 @@ mod freeze;
 mod held_errors;
 mod instances;
 mod large;
-mod names;
 mod repeats;
 mod scene;
 mod silence;
