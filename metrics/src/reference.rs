@@ -65,6 +65,7 @@ fn labels() -> Vec<(&'static str, String)> {
         (Label::Lane, ""),
         (Label::LinkState, ""),
         (Label::Buffer, ""),
+        (Label::Limit, ""),
         (Label::Version, "the program's version"),
     ];
     all.map(|(label, words)| (label.name(), label.fixed().map_or_else(|| words.to_owned(), listed))).to_vec()

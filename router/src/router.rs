@@ -21,7 +21,7 @@ use crate::proof;
 use crate::relay::Relay;
 use crate::resp::ScanLimits;
 use crate::session::{Partial, Session};
-use crate::stats::{Holding, Stats};
+use crate::stats::{Holding, Peaks, Stats};
 use crate::time::Time;
 use crate::upstream::Upstream;
 
@@ -267,6 +267,11 @@ impl Router {
     /// What is held right now.
     pub fn holding(&self) -> Holding {
         self.traffic.holding()
+    }
+
+    /// How near it is to its limits.
+    pub fn peaks(&self) -> Peaks {
+        self.traffic.peaks()
     }
 
     /// The command table.
