@@ -70,6 +70,7 @@ fn labels() -> Vec<(&'static str, String)> {
         (Label::Buffer, ""),
         (Label::Repeat, ""),
         (Label::Fence, ""),
+        (Label::Limit, ""),
         (Label::Version, "the program's version"),
     ];
     all.map(|(label, words)| (label.name(), label.fixed().map_or_else(|| words.to_owned(), listed))).to_vec()

@@ -179,6 +179,28 @@ values! {
     }
 }
 
+values! {
+    /// What is limited, by the names of the options; see the configuration reference for what happens at each.
+    Limit {
+        /// Bytes of an unfinished request that one session holds.
+        RequestBuffer = "request_buffer_max",
+        /// Bytes of a transaction that one session holds.
+        Multi = "multi_max",
+        /// Unanswered requests of one session.
+        SessionPending = "session_pending_max",
+        /// Reply bytes that one session has not taken.
+        SessionOutput = "session_output_max",
+        /// Request bytes that one link has not taken.
+        LinkOutput = "link_output_max",
+        /// Links for large values to one upstream.
+        BulkLanes = "bulk_lanes",
+        /// Bytes that one worker holds.
+        Memory = "memory_max",
+        /// Sessions of one worker.
+        Sessions = "sessions_max",
+    }
+}
+
 /// A label: its name, and where its values come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Label {
@@ -194,6 +216,8 @@ pub enum Label {
     Repeat,
     /// [`Fence`].
     Fence,
+    /// [`Limit`].
+    Limit,
     /// Commands: [`Names::commands`](crate::Names::commands).
     Command,
     /// Configured upstreams: [`Names::upstreams`](crate::Names::upstreams).
@@ -218,6 +242,7 @@ impl Label {
             Label::Buffer => "buffer",
             Label::Repeat => "reply",
             Label::Fence => "outcome",
+            Label::Limit => "limit",
             Label::Command => "command",
             Label::Upstream => "upstream",
             Label::Refusal | Label::Error => "kind",
@@ -235,6 +260,7 @@ impl Label {
             Label::Buffer => Some(Buffer::VALUES),
             Label::Repeat => Some(Repeat::VALUES),
             Label::Fence => Some(Fence::VALUES),
+            Label::Limit => Some(Limit::VALUES),
             _ => None,
         }
     }
@@ -350,6 +376,10 @@ metrics! {
             "Bytes held in buffers, by what they wait for.";
         BufferLimitBytes: "pdw_buffer_limit_bytes", Gauge, Bytes, [Buffer], Sum,
             "Bytes that these buffers may hold.";
+        Limit: "pdw_limit", Gauge, Number, [Limit], Max,
+            "Limits of one worker, by the names of their options; `memory_max` is its share.";
+        LimitUsed: "pdw_limit_used", Gauge, Number, [Limit], Max,
+            "How much of each limit is used now: by the session, the link, the upstream or the worker that uses most.";
     }
 }
 

@@ -92,6 +92,7 @@ impl Limits {
                 self.request_buffer_max <= self.request_max,
                 "limits.request_buffer_max must be at most limits.request_max",
             ),
+            (self.bulk_lanes >= 1, "limits.bulk_lanes must be at least 1"),
             // Positions in a request are kept as 32-bit numbers.
             (self.request_max <= 1 << 31, "limits.request_max must be at most 2GiB"),
             (self.session_pending_max >= 1, "limits.session_pending_max must be at least 1"),

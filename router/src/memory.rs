@@ -17,7 +17,7 @@ use crate::order::{LinkKey, SessionKey};
 use crate::part::Target;
 use crate::pending::Pending;
 use crate::router::{Setup, Traffic};
-use crate::stats::CloseReason;
+use crate::stats::{CloseReason, Peaks};
 use crate::time::Time;
 
 /// How much is held, against the ceiling.
@@ -56,6 +56,21 @@ const MEASURE_MICROS: u64 = 20_000;
 const LEAST: usize = 64 << 10;
 
 impl Traffic {
+    /// How near the router is to its limits.
+    pub(crate) fn peaks(&self) -> Peaks {
+        let mut peaks = Peaks::default();
+        for session in self.sessions.values() {
+            let held = session.held.as_ref().map_or(0, |held| held.bytes());
+            peaks.request_bytes = peaks.request_bytes.max(session.request_bytes());
+            peaks.transaction_bytes = peaks.transaction_bytes.max(held);
+            peaks.session_pending = peaks.session_pending.max(session.pending as usize);
+            peaks.session_output = peaks.session_output.max(session.reply_bytes());
+        }
+        peaks.link_output = self.links.values().map(|link| link.batch.unsent()).max().unwrap_or(0);
+        peaks.bulk_lanes = self.upstreams.iter().map(|upstream| upstream.bulk.len()).max().unwrap_or(0);
+        peaks
+    }
+
     /// Takes account of bytes that come in.
     #[inline]
     pub(crate) fn take_in(&mut self, setup: &Setup, bytes: usize) {

@@ -22,7 +22,7 @@ use crate::relay::Relay;
 use crate::repeat::Postponed;
 use crate::resp::ScanLimits;
 use crate::session::{Partial, Session};
-use crate::stats::{Holding, Stats};
+use crate::stats::{Holding, Peaks, Stats};
 use crate::time::Time;
 use crate::upstream::Upstream;
 
@@ -299,6 +299,11 @@ impl Router {
     /// What is held right now.
     pub fn holding(&self) -> Holding {
         self.traffic.holding()
+    }
+
+    /// How near it is to its limits.
+    pub fn peaks(&self) -> Peaks {
+        self.traffic.peaks()
     }
 
     /// The command table.

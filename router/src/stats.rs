@@ -175,6 +175,23 @@ pub struct Holding {
     pub reply_bytes: usize,
 }
 
+/// How near a router is to its limits: the most that any one session, link or upstream uses right now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Peaks {
+    /// Bytes of an unfinished request that a session holds.
+    pub request_bytes: usize,
+    /// Bytes of a transaction that a session holds.
+    pub transaction_bytes: usize,
+    /// Unanswered requests of a session.
+    pub session_pending: usize,
+    /// Reply bytes that a session has not taken.
+    pub session_output: usize,
+    /// Request bytes that a link has not taken.
+    pub link_output: usize,
+    /// Bulk lanes to an upstream.
+    pub bulk_lanes: usize,
+}
+
 impl Holding {
     /// All bytes that are held.
     pub fn bytes(&self) -> usize {

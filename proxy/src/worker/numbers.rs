@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pdw_metrics::{Buffer, Counter, Family, Gauge, Histogram, Lane, LinkState, Names, Side, WorkerSet};
+use pdw_metrics::{Buffer, Counter, Family, Gauge, Histogram, Lane, Limit, LinkState, Names, Side, WorkerSet};
 use pdw_router::REFUSAL_KINDS;
 use pdw_router::command::Table;
 use pdw_router::stats::{CLOSE_REASONS, ERROR_WORDS, Holding, Stats};
@@ -52,6 +52,20 @@ impl Worker {
             (Buffer::Reply, limits.session_output_max),
         ] {
             set.set_labelled(Family::BufferLimitBytes, buffer as usize, limit as u64);
+        }
+        let (peaks, holding) = (self.router.peaks(), self.router.holding());
+        for (limit, most, used) in [
+            (Limit::RequestBuffer, limits.request_buffer_max, peaks.request_bytes),
+            (Limit::Multi, limits.multi_max, peaks.transaction_bytes),
+            (Limit::SessionPending, limits.session_pending_max, peaks.session_pending),
+            (Limit::SessionOutput, limits.session_output_max, peaks.session_output),
+            (Limit::LinkOutput, limits.link_output_max, peaks.link_output),
+            (Limit::BulkLanes, limits.bulk_lanes, peaks.bulk_lanes),
+            (Limit::Memory, limits.memory_max, holding.bytes()),
+            (Limit::Sessions, limits.sessions_max, holding.sessions),
+        ] {
+            set.set_labelled(Family::Limit, limit as usize, most as u64);
+            set.set_labelled(Family::LimitUsed, limit as usize, used as u64);
         }
     }
 }

@@ -5,6 +5,7 @@ mod kernel;
 mod memory;
 mod order;
 mod script;
+mod standing;
 mod stream;
 mod stripe;
 mod witness;

@@ -1,0 +1,89 @@
+//! Instances that stand still, and values of any size from several homes at once.
+
+use std::io::{self, Read, Write};
+use std::thread;
+use std::time::Duration;
+
+use pdw_tests::connection::encode;
+use pdw_tests::instance::Instance;
+use pdw_tests::proxy::Launch;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::kernel::Watch;
+use crate::memory::tcp_instances;
+use crate::stripe::{Content, Mover};
+
+/// Longer than `times.stall_max` in these tests.
+const STANDS: Duration = Duration::from_secs(3);
+/// More than is held of one part of a gathered reply.
+const VALUE: usize = 2 << 20;
+
+/// Stops an instance, and lets it go on when dropped.
+struct Stopped(Pid);
+
+impl Stopped {
+    fn stop(instance: &mut Instance) -> io::Result<Stopped> {
+        let pid = Pid::from_raw(instance.guard().pid() as i32).ok_or_else(|| io::Error::other("no pid"))?;
+        kill_process(pid, Signal::STOP)?;
+        Ok(Stopped(pid))
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let _ = kill_process(self.0, Signal::CONT);
+    }
+}
+
+#[test]
+fn an_instance_that_stands_still_costs_nobody_a_connection() -> io::Result<()> {
+    let (mut instances, addresses) = tcp_instances(1)?;
+    let proxy = Launch::new("pdwfs", &addresses).config("[times]\nstall_max = \"1s\"\n").start()?;
+    let stopped = Stopped::stop(&mut instances[0])?;
+    // More than there are lanes, so that others wait for each.
+    let writers: Vec<_> = (0..5)
+        .map(|number| {
+            let address = proxy.address().clone();
+            thread::spawn(move || {
+                Mover::connect(&address)?.set(&format!("s:{number}"), Content::new(number, 0, 8 * VALUE))
+            })
+        })
+        .collect();
+    thread::sleep(STANDS);
+    drop(stopped);
+    for writer in writers {
+        writer.join().map_err(|_| io::Error::other("a writer failed"))??;
+    }
+    Ok(())
+}
+
+/// Sends a request and takes a reply of this length.
+fn ask(mover: &mut Mover, words: &[&str], len: usize) -> io::Result<Vec<u8>> {
+    let mut reply = vec![0; len];
+    mover.stream().write_all(&encode(words))?;
+    mover.stream().read_exact(&mut reply)?;
+    Ok(reply)
+}
+
+#[test]
+fn an_mget_of_large_values_from_three_homes_is_never_held() -> io::Result<()> {
+    let (_instances, addresses) = tcp_instances(3)?;
+    let mut proxy = Launch::new("redis", &addresses).start()?;
+    let keys: Vec<String> = (0..8).map(|number| format!("key:{number}:x")).collect();
+    let mut writer = Mover::connect(proxy.address())?;
+    for (number, key) in keys.iter().enumerate() {
+        writer.set(key, Content::new(number as u32, 0, VALUE))?;
+    }
+    let watch = Watch::start(proxy.guard().pid())?;
+    let one = format!("${VALUE}\r\n").len() + VALUE + 2;
+    let words: Vec<&str> = std::iter::once("MGET").chain(keys.iter().map(String::as_str)).collect();
+    let all = ask(&mut writer, &words, 4 + keys.len() * one)?;
+    let cost = watch.finish()?;
+    println!("{} KiB resident, {} KiB in the kernel", cost.resident >> 10, cost.kernel >> 10);
+    assert!(cost.resident < 8 << 20, "resident memory grew by {} KiB", cost.resident >> 10);
+    assert!(all.starts_with(b"*8\r\n"));
+    for (key, element) in keys.iter().zip(all[4..].chunks(one)) {
+        assert!(ask(&mut writer, &["GET", key], one)? == element, "{key}");
+    }
+    Ok(())
+}
