@@ -9,7 +9,7 @@ use pdw_tests::durable::{Durable, addresses};
 use pdw_tests::proxy::Proxy;
 use pdw_tests::trouble::Trouble;
 
-use crate::scene::{LIMIT, Scene, at_once, heard, launch, on_small_disk};
+use crate::scene::{LIMIT, Scene, UNKNOWN, at_once, heard, launch, on_small_disk};
 
 /// How long a trouble lasts.
 const SPELL: Duration = Duration::from_millis(700);
@@ -105,7 +105,8 @@ fn after_the_patience_the_instances_own_words_are_given() -> io::Result<()> {
         trouble.begin(&mut instances[0])?;
         let started = Instant::now();
         let error = session.call(trouble.request())?.error().unwrap_or_default();
-        assert!(error.starts_with(trouble.word()), "{trouble:?}: {error}");
+        // On a slow machine a last try may be under way, and then nobody knows.
+        assert!(error.starts_with(trouble.word()) || error == UNKNOWN, "{trouble:?}: {error}");
         let waited = started.elapsed();
         assert!(waited > Duration::from_millis(800) && waited < Duration::from_secs(3), "{trouble:?}: {waited:?}");
         trouble.end(&mut instances[0])?;
