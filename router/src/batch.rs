@@ -7,7 +7,7 @@ use crate::pending::PendingKey;
 use crate::time::Time;
 
 /// A batch that was larger gives its memory back once it is done with.
-const KEEP: usize = 256 << 10;
+const KEEP: usize = 2 << 20;
 /// So many bytes that are not needed any more may stay at a batch's start before the rest is moved.
 const MOVE: usize = 16 << 10;
 

@@ -21,7 +21,7 @@ use crate::place::{Located, Shard};
 use crate::plan::{self, Plan};
 use crate::refusal::Refusal;
 use crate::resp::{self, Request, RequestScan, parse_integer};
-use crate::router::{Setup, Traffic};
+use crate::router::{Profile, Setup, Traffic};
 use crate::session::{Flow, Pause};
 use crate::stats::CloseReason;
 use crate::time::Time;
@@ -375,8 +375,9 @@ impl Traffic {
     }
 
     /// A lane is gone. Its session's request cannot be repeated, for nobody has all its bytes: in the
-    /// middle of one the session is closed.
-    pub(crate) fn lane_lost(&mut self, setup: &Setup, lane: LinkKey, link: &Link) {
+    /// middle of one the session is closed, or, under profile `redis`, told so, and the rest skipped.
+    /// `missing`: what was to be relayed yet of the value that was arriving.
+    pub(crate) fn lane_lost(&mut self, setup: &Setup, lane: LinkKey, link: &Link, missing: Option<u64>) {
         let upstream = &mut self.upstreams[link.upstream];
         upstream.bulk.retain(|other| *other != lane);
         if !link.is_ready() {
@@ -386,8 +387,12 @@ impl Traffic {
         let Some(key) = link.owner else { return };
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.lane = None;
-        let live = session.held.as_ref().is_some_and(|held| held.is_live());
-        if std::mem::take(&mut session.cut) || live {
+        let amid = session.is_amid();
+        let cut = std::mem::take(&mut session.cut);
+        session.discarding = cut && !session.between_requests() && setup.profile == Profile::Redis;
+        if amid && setup.profile == Profile::Redis {
+            self.discard_lost(setup, key, missing);
+        } else if amid {
             self.finish_session(setup, key, CloseReason::Upstream);
         }
         self.release_lane_if_done(key);

@@ -29,6 +29,13 @@ impl Traffic {
         }
     }
 
+    /// The link to which a request, or the transaction it is in, was passing is lost: what is still to come of the
+    /// request is skipped, `missing` of it at once, and EXEC will carry nothing out.
+    pub(crate) fn discard_lost(&mut self, setup: &Setup, key: SessionKey, missing: Option<u64>) {
+        self.doom_transaction(setup, key);
+        missing.into_iter().for_each(|bytes| self.order_bytes(End::Session(key), Order::Skip { bytes }));
+    }
+
     /// Skips what is here of a request that is not wanted, and orders the rest of what is arriving to be skipped.
     pub(crate) fn discard_more(
         &mut self,

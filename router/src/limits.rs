@@ -62,7 +62,7 @@ impl Default for Limits {
             request_max: 1 << 30,
             args_max: 1 << 20,
             multi_max: 1 << 20,
-            large_min: 64 << 10,
+            large_min: 128 << 10,
             retain_max: 1 << 20,
             retain_total: 256 << 20,
             bulk_lanes: 2,

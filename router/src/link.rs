@@ -13,6 +13,10 @@ use crate::pending::PendingKey;
 use crate::resp::ReplyScan;
 use crate::time::Time;
 
+/// The buffer of a reply that is not whole keeps at most this much memory that it does not need: to give it back
+/// and take it anew for every reply costs more than the reply does.
+const REPLY_KEEP: usize = 2 << 20;
+
 /// What a link to an instance is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
@@ -178,20 +182,21 @@ impl Link {
         (std::mem::take(&mut self.reply), std::mem::take(&mut self.read))
     }
 
-    /// Keeps the beginning of a reply, of which `read` bytes are done with; a large buffer is given back when it
-    /// is empty.
-    pub(crate) fn keep_reply(&mut self, mut reply: Vec<u8>, read: usize) {
+    /// Keeps the beginning of a reply, of which `read` bytes are done with. Gives back a buffer that is not needed.
+    pub(crate) fn keep_reply(&mut self, mut reply: Vec<u8>, read: usize) -> Vec<u8> {
         if read == reply.len() {
-            reply.clear();
-        } else if read > reply.len() / 2 {
+            return reply;
+        }
+        if read > reply.len() / 2 {
             // Not each time, so that a long reply that is read in small pieces is not moved for each of them.
             reply.drain(..read);
-            reply.shrink_to(2 * reply.len().max(32 << 10));
+            if reply.capacity() > REPLY_KEEP {
+                reply.shrink_to(REPLY_KEEP.max(2 * reply.len()));
+            }
         } else {
             self.read = read;
         }
-        if !reply.is_empty() || reply.capacity() <= 64 << 10 {
-            self.reply = reply;
-        }
+        self.reply = reply;
+        Vec::new()
     }
 }

@@ -96,7 +96,7 @@ impl Traffic {
         let Some(mut link) = self.links.remove(key) else { return };
         self.stats.links_lost += 1;
         // A session in the middle of a value towards it: see `lane_lost`.
-        self.drop_relays(End::Link(key));
+        let missing = self.drop_relays(End::Link(key)).first().map(|(_, bytes)| *bytes);
         if let Some(pending) = link.end_stream() {
             // A reply whose first byte has left is never restarted.
             self.close_stream(setup, pending);
@@ -109,7 +109,7 @@ impl Traffic {
             self.install(index, link.lane, next);
             self.tell_trouble(index, loss.text());
         } else if link.lane == Lane::Bulk {
-            self.lane_lost(setup, key, &link);
+            self.lane_lost(setup, key, &link, missing);
         }
         let (sent, unsent) = link.batch.salvage();
         let next = next.unwrap_or(self.upstreams[index].shared);

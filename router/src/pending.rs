@@ -130,7 +130,11 @@ impl Traffic {
                 self.answer(setup, key, |out| out.extend_from_slice(reply));
                 self.answer_new(setup, session, |out| out.extend_from_slice(reply));
             }
-            Answer::Awaited => self.answer(setup, key, |out| out.extend_from_slice(reply)),
+            Answer::Awaited => {
+                let session = self.sessions.get_mut(pending.session);
+                session.into_iter().for_each(|session| self.buffers.provide_long(&mut session.out, reply.len()));
+                self.answer(setup, key, |out| out.extend_from_slice(reply));
+            }
             Answer::Gathering(gather) => {
                 if gather.accept(part, reply) {
                     self.join_parts(setup, key);

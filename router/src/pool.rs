@@ -5,6 +5,9 @@ const KEEP_BYTES: usize = 16 << 10;
 /// Buffers of more memory than this are not kept together: after a burst it is given back. Replies
 /// of pipelined requests to several shards wait for each other, a buffer each, so they may be many.
 const KEEP_TOTAL: usize = 2 << 20;
+/// The same of buffers for what is longer: memory that is given back and taken anew costs more than its bytes do.
+const KEEP_LONG_BYTES: usize = 2 << 20;
+const KEEP_LONG_TOTAL: usize = 8 << 20;
 /// A buffer has room for at least this much from the start, so that few grow later.
 const LEAST: usize = 128;
 
@@ -14,6 +17,9 @@ pub(crate) struct Pool {
     free: Vec<Vec<u8>>,
     /// Memory of the free buffers.
     kept: usize,
+    /// Buffers of more than [`KEEP_BYTES`], and their memory.
+    long: Vec<Vec<u8>>,
+    long_kept: usize,
 }
 
 impl Pool {
@@ -31,10 +37,43 @@ impl Pool {
         }
     }
 
+    /// Gives `buffer` more memory than an ordinary one has, if it has none and is to hold `len` bytes.
+    pub(crate) fn provide_long(&mut self, buffer: &mut Vec<u8>, len: usize) {
+        if len > KEEP_BYTES && buffer.capacity() == 0 {
+            *buffer = self.take_long(len).unwrap_or_default();
+        }
+    }
+
+    /// A free buffer that holds at least `len` bytes.
+    fn take_long(&mut self, len: usize) -> Option<Vec<u8>> {
+        let at = self.long.iter().rposition(|buffer| buffer.capacity() >= len)?;
+        let buffer = self.long.swap_remove(at);
+        self.long_kept -= buffer.capacity();
+        Some(buffer)
+    }
+
+    /// Has `buffer` take `more` bytes, in a longer buffer if it has to grow to more than an ordinary one.
+    pub(crate) fn extend(&mut self, buffer: &mut Vec<u8>, more: &[u8]) {
+        let len = buffer.len() + more.len();
+        if len > KEEP_BYTES
+            && len > buffer.capacity()
+            && let Some(mut longer) = self.take_long(len)
+        {
+            longer.extend_from_slice(buffer);
+            self.give_back(std::mem::replace(buffer, longer));
+        }
+        self.provide(buffer);
+        buffer.extend_from_slice(more);
+    }
+
     /// Takes a buffer back, whatever is in it.
     pub(crate) fn give_back(&mut self, mut buffer: Vec<u8>) {
         let bytes = buffer.capacity();
-        if bytes > 0 && bytes <= KEEP_BYTES && self.kept + bytes <= KEEP_TOTAL {
+        if bytes > KEEP_BYTES && bytes <= KEEP_LONG_BYTES && self.long_kept + bytes <= KEEP_LONG_TOTAL {
+            buffer.clear();
+            self.long_kept += bytes;
+            self.long.push(buffer);
+        } else if bytes > 0 && bytes <= KEEP_BYTES && self.kept + bytes <= KEEP_TOTAL {
             buffer.clear();
             self.kept += bytes;
             self.free.push(buffer);
@@ -51,8 +90,21 @@ mod tests {
         let mut pool = Pool::default();
         (0..1000).for_each(|_| pool.give_back(Vec::with_capacity(KEEP_BYTES)));
         assert_eq!(pool.free.len(), KEEP_TOTAL / KEEP_BYTES);
-        pool.give_back(Vec::with_capacity(KEEP_BYTES + 1));
         while pool.take().capacity() > LEAST {}
         assert_eq!((pool.kept, pool.free.len()), (0, 0));
+        (0..1000).for_each(|_| pool.give_back(Vec::with_capacity(KEEP_BYTES + 1)));
+        assert!(pool.long_kept <= KEEP_LONG_TOTAL && pool.long_kept > KEEP_LONG_TOTAL / 2);
+        pool.give_back(Vec::with_capacity(KEEP_LONG_BYTES + 1));
+        assert_eq!(pool.kept, 0);
+    }
+
+    #[test]
+    fn what_outgrows_its_buffer_goes_on_in_a_longer_one() {
+        let mut pool = Pool::default();
+        pool.give_back(Vec::with_capacity(KEEP_LONG_BYTES));
+        let mut buffer = b"head".to_vec();
+        pool.extend(&mut buffer, &[b'x'; KEEP_BYTES]);
+        assert_eq!((buffer.len(), buffer.capacity()), (KEEP_BYTES + 4, KEEP_LONG_BYTES));
+        assert!(buffer.starts_with(b"headx") && pool.long.is_empty());
     }
 }

@@ -24,7 +24,7 @@ use crate::time::Time;
 use crate::transaction::Held;
 
 /// Partial requests larger than this give their memory back once they are whole.
-const PARTIAL_KEEP: usize = 64 << 10;
+const PARTIAL_KEEP: usize = 16 << 10;
 
 /// A client's connection and its protocol state.
 #[derive(Debug, Default)]
@@ -204,9 +204,9 @@ impl Traffic {
             });
         if partial.bytes.is_empty() {
             let used = self.read_requests(setup, key, &mut partial.scan, bytes);
-            partial.bytes.extend_from_slice(&bytes[used..]);
+            self.buffers.extend(&mut partial.bytes, &bytes[used..]);
         } else {
-            partial.bytes.extend_from_slice(bytes);
+            self.buffers.extend(&mut partial.bytes, bytes);
             self.read_partial(setup, key, &mut partial);
         }
         self.keep_partial(setup, key, partial);
@@ -248,7 +248,10 @@ impl Traffic {
         if let Some(session) = self.sessions.get_mut(key) {
             session.begun = Time::default();
         }
-        if partial.bytes.capacity() <= PARTIAL_KEEP && self.partials.len() < 64 {
+        if partial.bytes.capacity() > PARTIAL_KEEP {
+            self.buffers.give_back(std::mem::take(&mut partial.bytes));
+        }
+        if self.partials.len() < 64 {
             partial.scan.bound(setup.scan_limits());
             partial.bytes.clear();
             partial.scan.restart();

@@ -237,17 +237,18 @@ impl Traffic {
         let outcome = if kept.is_empty() {
             let outcome = self.read_replies(setup, key, &mut scan, bytes);
             outcome.map(|used| {
-                kept.extend_from_slice(&bytes[used..]);
+                self.buffers.extend(&mut kept, &bytes[used..]);
                 0
             })
         } else {
-            kept.extend_from_slice(bytes);
+            self.buffers.extend(&mut kept, bytes);
             self.read_replies(setup, key, &mut scan, &kept[read..]).map(|used| read + used)
         };
         match (outcome, self.links.get_mut(key)) {
             (Err(loss), _) => self.give_up(setup, key, loss),
             (Ok(read), Some(link)) => {
-                link.keep_reply(kept, read);
+                let done = link.keep_reply(kept, read);
+                self.buffers.give_back(done);
                 link.scan = scan;
             }
             (Ok(_), None) => {}

@@ -163,7 +163,7 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
     },
     OptionSpec {
         name: "limits.large_min",
-        kind: Kind::Bytes { default: 64 * KIB, range: (4 * KIB, GIB), field: |draft| &mut draft.limits.large_min },
+        kind: Kind::Bytes { default: 128 * KIB, range: (4 * KIB, GIB), field: |draft| &mut draft.limits.large_min },
         reload: Reload::Live,
         sentence: "A value of at least this size is large: it is never held, but passes through a link of its own while its tail is still on its way.",
     },

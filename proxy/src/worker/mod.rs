@@ -46,6 +46,8 @@ const EVENTS: usize = 1024;
 /// Bytes read from a socket at once. What a session sends beyond it waits for the next turn, so
 /// that nobody is held up by somebody else's flood.
 const READ: usize = 64 << 10;
+/// The same of a link, whose replies are for many: large enough that most are whole in one read.
+const READ_LINK: usize = 128 << 10;
 /// How long a listener rests after the process has run out of descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
@@ -122,7 +124,7 @@ impl Worker {
             unwritten: Vec::new(),
             rested: None,
             drain: None,
-            buffer: vec![0; READ].into_boxed_slice(),
+            buffer: vec![0; READ_LINK].into_boxed_slice(),
             pipes: Vec::new(),
             letters,
             names: orders.names,

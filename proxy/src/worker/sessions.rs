@@ -9,7 +9,7 @@ use pdw_router::{End, Input, SessionKey};
 use super::ends::Line;
 use super::socket::Socket;
 use super::token::Source;
-use super::{ACCEPT_REST, Ahead, Worker};
+use super::{ACCEPT_REST, Ahead, READ, Worker};
 
 /// Connections accepted in one turn.
 const ACCEPT_BURST: usize = 256;
@@ -67,13 +67,13 @@ impl Worker {
             session.unread = true;
             return;
         }
-        match session.socket.read(&mut self.buffer) {
+        match session.socket.read(&mut self.buffer[..READ]) {
             Ok(Some(0)) => self.router.handle(self.now, Input::SessionEnded(key)),
             Ok(Some(count)) => {
                 session.heard = true;
                 // A short read has emptied the socket: the kernel will tell of what comes next,
                 // but not again of an end that it has told already.
-                let more = count == self.buffer.len() || session.ending;
+                let more = count == READ || session.ending;
                 let skipped = session.skipped(count);
                 if more {
                     session.queued = true;

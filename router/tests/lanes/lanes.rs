@@ -40,7 +40,7 @@ fn a_lane_is_for_one_upstream() {
     let mut world = world();
     let session = world.open();
     world.send(session, &format!("MULTI\r\n{}", large_set(FIRST)));
-    world.relayed(End::Session(session), 100_002);
+    world.relayed(End::Session(session), 200_002);
     let lane = world.links.len() - 1;
     world.send(session, &format!("GET {SECOND}\r\nEXEC\r\n{}", large_set(SECOND)));
     assert_eq!(world.sent[lane].matches("SET").count(), 1, "{}", world.sent[lane]);
@@ -69,8 +69,8 @@ fn a_session_that_goes_silent_with_a_lane_loses_it_when_others_wait() {
 fn a_client_that_ends_in_the_middle_of_a_request_on_a_lane_is_closed() {
     let mut world = world();
     let session = world.open();
-    world.send(session, "*5\r\n$3\r\nSET\r\n$1\r\nb\r\n$100000\r\n");
-    world.relayed(End::Session(session), 100_002);
+    world.send(session, "*5\r\n$3\r\nSET\r\n$1\r\nb\r\n$200000\r\n");
+    world.relayed(End::Session(session), 200_002);
     world.send(session, "$2\r\nEX");
     world.router.handle(world.now, Input::SessionEnded(session));
     world.turn();
@@ -84,9 +84,9 @@ fn a_client_that_sends_nothing_more_is_closed_when_its_large_reply_is_through() 
     world.send(session, &format!("GET {FIRST}\r\n"));
     let link = (0..2).find(|link| world.sent[*link].contains("GET")).unwrap();
     world.router.handle(world.now, Input::SessionEnded(session));
-    world.reply(link, "$100000\r\n");
+    world.reply(link, "$200000\r\n");
     world.take(session);
-    world.relayed(End::Link(world.links[link].0), 100_002);
+    world.relayed(End::Link(world.links[link].0), 200_002);
     assert!(world.closed.contains(&End::Session(session)));
 }
 
@@ -95,7 +95,7 @@ fn an_instance_that_does_not_answer_a_large_value_is_given_up() {
     let mut world = world();
     let session = world.open();
     world.send(session, &large_set(FIRST));
-    world.relayed(End::Session(session), 100_002);
+    world.relayed(End::Session(session), 200_002);
     for _ in 0..13 {
         world.wait(Duration::from_secs(10));
     }
@@ -130,7 +130,7 @@ fn a_retired_link_does_not_make_its_upstream_unready() {
     let session = world.open();
     world.send(session, &format!("GET {FIRST}\r\n"));
     let link = (0..2).find(|link| world.sent[*link].contains("GET")).unwrap();
-    let bytes: &[u8] = b"$100000\r\n";
+    let bytes: &[u8] = b"$200000\r\n";
     world.router.handle(world.now, Input::LinkBytes(world.links[link].0, bytes));
     assert!(world.router.readiness().all(|ready| ready));
 }
@@ -145,7 +145,7 @@ fn profile_redis_refuses_a_large_value_for_an_upstream_that_is_away() {
     let session = world.open();
     world.router.handle(world.now, Input::SessionBytes(session, large_set(FIRST).as_bytes()));
     let outputs: Vec<Output> = std::iter::from_fn(|| world.router.poll_output()).collect();
-    assert!(outputs.contains(&Output::Order(End::Session(session), Order::Skip { bytes: 100_002 })), "{outputs:?}");
+    assert!(outputs.contains(&Output::Order(End::Session(session), Order::Skip { bytes: 200_002 })), "{outputs:?}");
     assert!(world.take(session).contains("not sent"));
 }
 

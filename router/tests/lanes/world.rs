@@ -119,16 +119,16 @@ impl World {
     /// Begins a transaction with a large value on a new lane; its link's number.
     pub(crate) fn go_live(&mut self, session: SessionKey) -> usize {
         self.send(session, &format!("MULTI\r\n{}", large_set(FIRST)));
-        self.relayed(End::Session(session), 100_002);
+        self.relayed(End::Session(session), 200_002);
         let lane = self.links.len() - 1;
         self.reply(lane, "+OK\r\n+QUEUED\r\n");
         lane
     }
 }
 
-/// The head of a SET of 100,000 bytes.
+/// The head of a SET of 200,000 bytes.
 pub(crate) fn large_set(key: &str) -> String {
-    format!("*3\r\n$3\r\nSET\r\n$1\r\n{key}\r\n$100000\r\n")
+    format!("*3\r\n$3\r\nSET\r\n$1\r\n{key}\r\n$200000\r\n")
 }
 
 pub(crate) fn world() -> World {

@@ -83,6 +83,8 @@ pub(crate) struct History {
     pub(crate) proxied: bool,
     /// A proxy has lost a link in the middle of a value, and with it a session.
     pub(crate) upstream_lost: bool,
+    /// A proxy has lost a link.
+    pub(crate) links_lost: bool,
     pub(crate) executions: BTreeMap<Tag, Execution>,
     /// Replies to transactions, by client and MULTI.
     pub(crate) transactions: BTreeMap<(usize, usize), Vec<u8>>,

@@ -240,7 +240,9 @@ impl Judge {
             // A client that waited for each reply learns only here that the instance was in trouble, or that a proxy
             // behind had refused a command that was queued here already.
             let troubled = history.in_trouble_since.is_some_and(|since| since <= now);
-            ensure(doomed || apart || troubled || history.proxied, || "nothing was wrong with it".into())?;
+            // Profile redis: a lane that is lost between two commands of a transaction is told at EXEC.
+            let lost = !history.holds && history.has_large_values() && history.links_lost;
+            ensure(doomed || apart || troubled || lost || history.proxied, || "nothing was wrong with it".into())?;
             ensure(recorded.is_none(), || "it was carried out".into())?;
             return Ok(Fate::Refused);
         }

@@ -79,7 +79,7 @@ fn limits(rng: &mut Rng) -> Limits {
         multi_max: pick([120, 500, 100_000]),
         memory_max: 1 << 30,
         large_min: pick([100, 300, 1 << 20]),
-        retain_max: pick([100, 300, 1 << 20]),
+        retain_max: pick([100, 100, 300]),
         retain_total: pick([1 << 20, 1 << 20, 1 << 30]),
         bulk_lanes: pick([1, 2, 2]),
         stall_max: millis(pick([100, 400, 2_000])),

@@ -104,6 +104,7 @@ impl World {
             Action::Turn(tier) => {
                 let turned = self.tiers[tier].turn(&mut self.net, &mut self.history);
                 let stats = self.tiers[tier].router.stats();
+                self.history.links_lost |= stats.links_lost > 0;
                 self.history.upstream_lost |= stats.links_lost > 0 && stats.closed_for("upstream") > 0;
                 turned
             }
@@ -188,7 +189,7 @@ impl World {
     fn break_something(&mut self) -> Result<(), Violation> {
         let (at, what, which) =
             (self.net.rng.usize(0..self.instances.len()), self.net.rng.u8(0..20), self.net.rng.usize(..));
-        let what = if self.gentle && what < 8 { 5 } else { what };
+        let what = if self.gentle && what < 12 { 5 } else { what };
         let until = Time::from_micros(self.net.now.micros() + self.net.rng.u64(0..4_000_000));
         let instance = &mut self.instances[at];
         match what {
