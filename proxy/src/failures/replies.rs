@@ -151,6 +151,7 @@ pub(super) const ADDRESSES: &[Fault] = &[
         tests: &[
             "operation::names::a_name_that_changes_is_followed_when_its_link_is_lost",
             "operation::reload::an_upstream_that_keeps_its_name_and_place_is_followed_to_its_new_address",
+            "lanes::lanes::a_lane_to_an_old_address_lasts_as_long_as_its_transaction",
         ],
     },
     Fault {
