@@ -51,8 +51,9 @@ deny:
 
 docs: # writes the reference pages anew from the tables in the code
 	@PDW_WRITE_DOCS=1 cargo test --quiet -p pdw-metrics reference
-	@cargo run --quiet -p pdw-proxy -- reference > target/configuration.md
-	@mv target/configuration.md docs/configuration.md
+	@cargo run --quiet -p pdw-proxy -- reference options > target/configuration.md
+	@cargo run --quiet -p pdw-proxy -- reference failures > target/failures.md
+	@mv target/configuration.md target/failures.md docs
 
 install: release # the binary, its manual page and completions, under PREFIX (/usr/local)
 	@install -D -m 755 $(PROXY) $(DESTDIR)$(PREFIX)/bin/pdw-proxy

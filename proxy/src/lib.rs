@@ -7,6 +7,7 @@ mod bind;
 pub mod cli;
 pub mod config;
 mod embedded;
+mod failures;
 pub mod log;
 pub mod serve;
 pub mod up;

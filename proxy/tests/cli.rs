@@ -176,6 +176,8 @@ fn completions_manual_and_reference_are_generated() {
     assert!(page.contains(".TH pdw-proxy-serve") && page.contains("\\-\\-upstream"), "{page}");
     assert!(printed(&["man"], b"").contains("pdw\\-proxy \\- "));
     assert_eq!(printed(&["reference"], b""), include_str!("../../docs/configuration.md"));
+    assert_eq!(printed(&["reference", "metrics"], b""), include_str!("../../docs/metrics.md"));
+    assert_eq!(printed(&["reference", "failures"], b""), include_str!("../../docs/failures.md"));
 }
 
 #[test]

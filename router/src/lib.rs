@@ -51,5 +51,6 @@ mod weave;
 pub use link::Lane;
 pub use order::{End, Input, LinkKey, LossReason, Notice, Order, Output, SessionKey, Wait};
 pub use refusal::{REFUSAL_KINDS, Refusal};
+pub use repeat::TROUBLES;
 pub use router::{Profile, Router, Setup};
 pub use time::Time;

@@ -50,11 +50,11 @@ impl Loss {
             Self::NotResp(error) => error.to_string(),
             Self::UnaskedReply => "it sent a reply to nothing".into(),
             Self::Unusable => "it refuses PING (loading, or a password is needed)".into(),
-            Self::Silent => "nothing arrived for limits.link_dead".into(),
+            Self::Silent => "nothing arrived for times.link_dead".into(),
             Self::Abandoned => "its session left in the middle of a request".into(),
             Self::Moved => "it is at another address now".into(),
             Self::Replaced => "it was silent while a fresh connection was answered".into(),
-            Self::TooLate => "it could not be connected and proven within limits.connect_timeout".into(),
+            Self::TooLate => "it could not be connected and proven within times.connect_timeout".into(),
         }
     }
 }

@@ -28,7 +28,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(20);
 const DOUBLINGS: u8 = 5;
 
 /// Errors that say "not now": nothing was carried out, and it may work later.
-const TROUBLES: [&[u8]; 9] =
+pub const TROUBLES: [&[u8]; 9] =
     [b"LOADING", b"BUSY", b"TRYAGAIN", b"MASTERDOWN", b"CLUSTERDOWN", b"READONLY", b"MISCONF", b"OOM", b"NOREPLICAS"];
 
 /// What a request waits for before it is sent again.

@@ -223,12 +223,12 @@ impl Traffic {
     /// A link has one reply less to wait for: a retired one may be closed, a lane be free.
     pub(crate) fn tidy_after_reply(&mut self, key: LinkKey) {
         let Some(link) = self.links.get(key).filter(|link| link.batch.in_flight() == 0) else { return };
-        if link.standing == Standing::Retired {
+        if link.standing == Standing::Retired && link.lane != Lane::Bulk {
             self.links.remove(key);
             self.outputs.push_back(Output::CloseLink(key));
         } else if let Some(owner) = link.owner {
             self.release_lane_if_done(owner);
-        } else if link.is_free_lane() && link.lane == Lane::Bulk {
+        } else if link.lane == Lane::Bulk && (link.is_free_lane() || link.standing == Standing::Retired) {
             self.freed_lanes.push(link.upstream);
         }
     }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
-use clap::{ArgGroup, Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::options;
 
@@ -38,8 +38,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Tell on which shard keys live
     Route(RouteArgs),
-    /// Print the reference page of all options, in Markdown
-    Reference,
+    /// Print a page of the reference, in Markdown: all options unless another is named
+    Reference(ReferenceArgs),
     /// Print the completions of a shell
     Completions(CompletionsArgs),
     /// Print a page of the manual, for man(1)
@@ -214,6 +214,25 @@ pub struct ManArgs {
     /// The command to describe; the whole program unless given
     #[arg(value_parser = PossibleValuesParser::new(["serve", "up", "check", "route", "reference", "completions", "man"]))]
     pub command: Option<String>,
+}
+
+/// `pdw-proxy reference`
+#[derive(Debug, Args)]
+pub struct ReferenceArgs {
+    /// Which page
+    #[arg(value_enum, default_value_t = Page::Options)]
+    pub page: Page,
+}
+
+/// A page of the reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Page {
+    /// Every option of the configuration
+    Options,
+    /// Every metric
+    Metrics,
+    /// What happens when something fails
+    Failures,
 }
 
 /// A flag's help: what it is, with the default of its option.

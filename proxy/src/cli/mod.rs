@@ -9,12 +9,13 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 
-pub use args::{CheckArgs, Cli, Command, CompletionsArgs, ManArgs, RouteArgs, ServeArgs, UpArgs};
+pub use args::{CheckArgs, Cli, Command, CompletionsArgs, ManArgs, Page, ReferenceArgs, RouteArgs, ServeArgs, UpArgs};
 pub use check::check;
 pub(crate) use print::say;
 pub use route::{RouteError, route};
 
 use crate::config::reference_page;
+use crate::failures::failures_page;
 
 /// Prints the completions of a shell.
 ///
@@ -40,12 +41,17 @@ pub fn man(args: &ManArgs) -> std::io::Result<()> {
     print::all(&page)
 }
 
-/// Prints the reference page of all options.
+/// Prints a page of the reference.
 ///
 /// # Errors
 /// When standard output cannot be written.
-pub fn reference() -> std::io::Result<()> {
-    print::all(reference_page().as_bytes())
+pub fn reference(args: &ReferenceArgs) -> std::io::Result<()> {
+    let page = match args.page {
+        Page::Options => reference_page(),
+        Page::Metrics => pdw_metrics::reference(),
+        Page::Failures => failures_page(),
+    };
+    print::all(page.as_bytes())
 }
 
 /// Turns a command's result into the exit status, and tells the error.

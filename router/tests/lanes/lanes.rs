@@ -36,6 +36,22 @@ fn reset_and_a_broken_exec_end_a_live_transaction_at_the_instance() {
 }
 
 #[test]
+fn a_lane_to_an_old_address_lasts_as_long_as_its_transaction() {
+    let mut world = world();
+    let session = world.open();
+    let lane = world.go_live(session);
+    let (link, upstream) = world.links[lane];
+    world.router.handle(world.now, Input::UpstreamMoved(upstream));
+    world.send(session, &format!("GET {FIRST}\r\n"));
+    world.reply(lane, "+QUEUED\r\n");
+    assert!(!world.closed.contains(&End::Link(link)));
+    world.send(session, "EXEC\r\n");
+    world.reply(lane, "*2\r\n+OK\r\n$1\r\n1\r\n");
+    assert!(world.take(session).ends_with("*2\r\n+OK\r\n$1\r\n1\r\n"));
+    assert!(world.closed.contains(&End::Link(link)), "it goes to the old address");
+}
+
+#[test]
 fn a_lane_is_for_one_upstream() {
     let mut world = world();
     let session = world.open();

@@ -3,7 +3,7 @@
 use fastrand::Rng;
 use pdw_router::mutant::Mutant;
 use pdw_router::stats::Holding;
-use pdw_router::{LinkKey, Time};
+use pdw_router::{Input, LinkKey, Time};
 
 use crate::client::Client;
 use crate::history::{History, Violation, ensure};
@@ -204,6 +204,7 @@ impl World {
                 self.history.in_trouble_since.get_or_insert(self.net.now);
                 instance.fall_into_trouble(which, until, &mut self.net);
             }
+            11 => self.move_upstream(which),
             _ => {
                 let tier = which % self.tiers.len();
                 self.net.trace.note(self.net.now, format_args!("tier {tier} is frozen until {}", until.micros()));
@@ -215,6 +216,15 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// A proxy hears of another address of one of its upstreams, which leads to where the old one does.
+    fn move_upstream(&mut self, which: usize) {
+        let count = self.tiers.len();
+        let tier = &mut self.tiers[which % count];
+        let upstream = which / count % tier.peers.len();
+        self.net.trace.note(self.net.now, format_args!("tier {} hears that upstream {upstream} has moved", tier.index));
+        tier.router.handle(self.net.now, Input::UpstreamMoved(upstream));
     }
 
     fn break_between_tiers(&mut self, which: usize) {

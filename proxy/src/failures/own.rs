@@ -1,0 +1,187 @@
+//! What happens to the proxy itself, and clients that stand in its way.
+
+use super::fault::{Fault, both, pdwfs, redis};
+
+const CLOSED: &str = "pdw_sessions_closed_total";
+
+pub(super) const PROXY: &[Fault] = &[
+    Fault {
+        name: "The proxy stands still and goes on within the patience",
+        note: "",
+        cases: &[both("all", "its reply, late", "carried out once")],
+        metrics: &["pdw_request_duration_seconds"],
+        log: &[],
+        tests: &[
+            "failure::freeze::a_proxy_that_stands_still_costs_time_and_nothing_else",
+            "lanes::long_replies::a_proxy_that_stood_still_itself_blames_nobody",
+        ],
+    },
+    Fault {
+        name: "The proxy stands still beyond the patience",
+        note: "Nothing is sent past its deadline, whatever the proxy was doing when it stood still: the clock is read \
+               before anything is written.",
+        cases: &[
+            both(
+                "sent before",
+                "its reply, if it is there when the proxy goes on; else **unknown**",
+                "carried out once",
+            ),
+            both("waiting, or come meanwhile", "**not sent**", "nothing"),
+            pdwfs("put aside because of an error", "the instance's error", "nothing"),
+            pdwfs("lost with its link", "**unknown**: it is not repeated", "carried out once or not"),
+        ],
+        metrics: &["pdw_refusals_total", "pdw_replies_discarded_total"],
+        log: &[],
+        tests: &[
+            "failure::freeze::a_proxy_that_stands_still_beyond_the_patience_costs_no_session",
+            "failure::deadlines::what_came_while_the_proxy_stood_still_counts_from_before",
+            "failure::deadlines::what_waits_in_a_proxy_that_stands_still_is_not_sent_late",
+            "failure::deadlines::what_was_lost_is_not_repeated_after_its_deadline",
+            "failure::deadlines::what_was_put_aside_is_not_tried_again_after_its_deadline",
+        ],
+    },
+    Fault {
+        name: "The wall clock jumps",
+        note: "All times are measured with a clock that does not.",
+        cases: &[both("all", "nothing of it", "carried out once")],
+        metrics: &[],
+        log: &[],
+        tests: &[],
+    },
+    Fault {
+        name: "The proxy is told to end (SIGTERM)",
+        note: "See [signals](configuration.md#signals).",
+        cases: &[
+            pdwfs(
+                "all",
+                "its reply; the session is served until its client leaves, or `times.drain` is over",
+                "carried out once",
+            ),
+            redis("all", "its reply; a session that was silent for a second is closed", "carried out once"),
+            both("what is left at the end of `times.drain`", "its connection is closed", "carried out once or not"),
+        ],
+        metrics: &["pdw_draining", "pdw_sessions_closed_total{reason=\"drain\"}"],
+        log: &[
+            "draining: sessions are served until they leave",
+            "times.drain is over: sessions that are left are closed",
+        ],
+        tests: &[
+            "drain::ends::under_pdwfs_an_idle_session_is_served_until_it_leaves",
+            "drain::ends::under_redis_a_silent_session_is_closed_and_one_that_asks_is_not",
+            "drain::ends::a_request_on_its_way_is_answered",
+            "drain::ends::the_deadline_or_a_second_signal_ends_what_is_left",
+            "drain::replaced::no_request_fails_when_a_proxy_is_replaced_on_its_port",
+            "drain::replaced::no_request_fails_when_a_proxy_is_replaced_on_its_unix_socket",
+        ],
+    },
+    Fault {
+        name: "The proxy is killed",
+        note: "It holds nothing that was acknowledged. Instances that it started itself end with it; no test shows yet \
+               what clients see.",
+        cases: &[
+            both("unanswered", "its connection is closed", "carried out once or not"),
+            both("large value, not all of it sent", "its connection is closed", "nothing"),
+            both("transaction before `EXEC`", "its connection is closed", "nothing"),
+        ],
+        metrics: &[],
+        log: &[],
+        tests: &["embedded::a_killed_proxy_leaves_nothing"],
+    },
+    Fault {
+        name: "The ceiling on memory is near, or reached",
+        note: "Near: three quarters of what `limits.memory_max` leaves for buffers. What is kept so that it can be sent \
+               again has a limit of its own, `limits.retain_total`.",
+        cases: &[
+            both("all, near it", "sessions are read less far ahead, new ones turned away", "carried out once"),
+            pdwfs("`limits.large_min` and more, near it", "is a large value", "as a large value"),
+            both(
+                "at it",
+                "the session of the newest unfinished request is closed; without one, that for which the most is held",
+                "nothing of the unfinished request",
+            ),
+            pdwfs("all, at `limits.retain_total`", "is not read until less is kept", "nothing yet"),
+        ],
+        metrics: &[
+            "pdw_sheds_total",
+            "pdw_sessions_closed_total{reason=\"memory\"}",
+            "pdw_sessions_turned_away_total",
+            "pdw_buffer_bytes{buffer=\"retained\"}",
+            "pdw_limit_used{limit=\"memory_max\"}",
+        ],
+        log: &[],
+        tests: &[
+            "bad_input::sizes::many_requests_without_reading_do_not_fill_memory",
+            "bad_input::sizes::announced_sizes_cost_no_memory_before_their_bytes_arrive",
+            "fuzz_corpus::every_session_input_passes",
+            "large::memory::readers_that_could_not_be_foreseen",
+            "large::memory::fifty_that_ask_for_stripes_and_never_read",
+        ],
+    },
+];
+
+pub(super) const CLIENTS: &[Fault] = &[
+    Fault {
+        name: "A client stops in the middle of a large value, or of a transaction with one",
+        note: "",
+        cases: &[
+            both(
+                "its own",
+                "its session is closed, if others wait for its link for `times.stall_max`",
+                "nothing of the value or transaction",
+            ),
+            both("others'", "wait so long at most", "carried out once"),
+        ],
+        metrics: &["pdw_stalls_total", "pdw_sessions_closed_total{reason=\"stalled\"}"],
+        log: &[],
+        tests: &[
+            "lanes::stalls::who_delivers_nothing_of_a_value_loses_its_lane_to_those_who_wait",
+            "lanes::stalls::nothing_gets_between_the_commands_of_a_transaction_whose_client_is_slow",
+            "lanes::lanes::a_session_that_goes_silent_with_a_lane_loses_it_when_others_wait",
+        ],
+    },
+    Fault {
+        name: "A client does not read its replies",
+        note: "",
+        cases: &[
+            both(
+                "its own",
+                "its session is not read while `limits.session_output_max` is exceeded",
+                "carried out once",
+            ),
+            both(
+                "its large reply",
+                "its session is closed, if others wait for the link for `times.stall_max`",
+                "it was read",
+            ),
+        ],
+        metrics: &["pdw_stalls_total", "pdw_limit_used{limit=\"session_output_max\"}"],
+        log: &[],
+        tests: &[
+            "lanes::long_replies::who_reads_nothing_of_a_long_reply_does_not_hold_up_those_behind_it",
+            "large::memory::fifty_that_ask_for_what_could_not_be_foreseen_and_never_read",
+        ],
+    },
+    Fault {
+        name: "A client is idle",
+        note: "",
+        cases: &[both("none", "nothing: no session is closed for being idle, but while the proxy drains", "nothing")],
+        metrics: &["pdw_sessions"],
+        log: &[],
+        tests: &["failure::silence::no_session_is_closed_for_being_idle"],
+    },
+    Fault {
+        name: "A client leaves before its reply",
+        note: "",
+        cases: &[
+            both("sent, or waiting", "it is gone", "carried out; the reply is discarded"),
+            both("transaction before `EXEC`, unfinished large value", "it is gone", "nothing"),
+        ],
+        metrics: &["pdw_replies_discarded_total", CLOSED],
+        log: &[],
+        tests: &[
+            "contract::a_client_that_ends_inside_a_transaction_leaves_nothing_behind",
+            "contract::a_lane_is_closed_when_its_client_is_lost_inside_a_transaction",
+            "lanes::lanes::a_client_that_dies_before_exec_leaves_no_lane_inside_its_transaction",
+        ],
+    },
+];
