@@ -224,7 +224,7 @@ pub(super) const FAULTS: &[Fault] = &[
             both(
                 "all",
                 "**unknown** if sent, else **not sent**, after `times.patience`; the late reply is discarded",
-                "what was sent is carried out when it wakes, unless the link was given up before",
+                "what was sent is carried out when it wakes; if the link was given up by then, perhaps not, but never after something newer",
             ),
             both(
                 "large value",

@@ -105,7 +105,7 @@ pub(super) const ERRORS_OF_INSTANCES: &[Fault] = &[
 pub(super) const RIGHTS: &[Fault] = &[
     Fault {
         name: "It forbids `CLIENT KILL` or `CLIENT INFO`, or it is a proxy",
-        note: "Such an upstream cannot be fenced. Links between proxies carry no ids and no deadlines yet, so what a \
+        note: "Such an upstream cannot be fenced (the metric counts refusals of `CLIENT KILL`). Links between proxies carry no ids and no deadlines yet, so what a \
                lost link between them took with it is repeated only if it is a read.",
         cases: &[
             pdwfs("read", "its reply", "it was read once or twice"),
