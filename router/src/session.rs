@@ -23,8 +23,8 @@ use crate::stats::CloseReason;
 use crate::time::Time;
 use crate::transaction::Held;
 
-/// Partial requests larger than this give their memory back once they are whole.
-const PARTIAL_KEEP: usize = 16 << 10;
+/// Scanners that are kept for the next requests that are not whole, or have to wait.
+const PARTIALS_KEPT: usize = 1024;
 
 /// A client's connection and its protocol state.
 #[derive(Debug, Default)]
@@ -248,12 +248,9 @@ impl Traffic {
         if let Some(session) = self.sessions.get_mut(key) {
             session.begun = Time::default();
         }
-        if partial.bytes.capacity() > PARTIAL_KEEP {
-            self.buffers.give_back(std::mem::take(&mut partial.bytes));
-        }
-        if self.partials.len() < 64 {
+        self.buffers.give_back(std::mem::take(&mut partial.bytes));
+        if self.partials.len() < PARTIALS_KEPT {
             partial.scan.bound(setup.scan_limits());
-            partial.bytes.clear();
             partial.scan.restart();
             self.partials.push(partial);
         }
