@@ -53,7 +53,11 @@ pub(super) const FAULTS: &[Fault] = &[
             pdwfs("large value, not all of it sent", "**closed**, perhaps after **unknown**", "nothing"),
             pdwfs("large value, all of it sent", "**unknown**", "carried out once or not"),
             redis("all", "**unknown**", "carried out once or not; a transaction whole or not"),
-            redis("large value, not all of it sent", "**closed**, after **unknown** where it can be told", "nothing"),
+            redis(
+                "large value, not all of it sent",
+                "**unknown**; the rest is skipped, and the session lives on; `EXEC`: `EXECABORT`",
+                "nothing",
+            ),
         ],
         metrics: &[
             LOST,
@@ -70,6 +74,7 @@ pub(super) const FAULTS: &[Fault] = &[
             "failure::repeats::two_sessions_with_requests_on_one_lost_link_both_get_their_own",
             "failure::large::a_value_that_is_retained_is_sent_again",
             "failure::large::under_pdwfs_a_value_that_is_not_retained_costs_its_session_which_is_counted",
+            "failure::large::under_redis_it_is_refused_and_its_session_lives_on",
             "failure::large::stripes_whose_links_are_cut_are_never_torn_and_broken_sessions_are_counted",
             "failure::connections::a_request_cut_at_any_byte_is_answered_once_and_carried_out_or_not",
             "failure::transactions::a_transaction_whose_link_is_reset_is_carried_out_whole_or_not_at_all",
