@@ -56,7 +56,17 @@ impl Batch {
     pub(crate) fn append(&mut self, id: u64, target: Target, deadline: Time, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.end();
         write(&mut self.bytes);
-        self.parts.push_back(Part { id, target, deadline, tries: 0, whole: true, tried: false, start, unit: start });
+        self.parts.push_back(Part {
+            id,
+            target,
+            deadline,
+            tries: 0,
+            spoilt: 0,
+            whole: true,
+            tried: false,
+            start,
+            unit: start,
+        });
         self.earliest = self.earliest.min(deadline);
         self.fresh += 1;
     }
@@ -117,7 +127,7 @@ impl Batch {
         for (part, bytes) in unit.parts {
             self.append(part.id, part.target, part.deadline, |out| out.extend_from_slice(&bytes));
             if let Some(newest) = self.parts.back_mut() {
-                (newest.tries, newest.tried) = (part.tries, part.tried);
+                (newest.tries, newest.spoilt, newest.tried) = (part.tries, part.spoilt, part.tried);
             }
         }
         self.unite(count);

@@ -19,6 +19,9 @@ use crate::resp::ReplyError;
 use crate::router::{Profile, Setup, Traffic};
 use crate::stats::CloseReason;
 
+/// After so many replies that are none a request is not sent again.
+const SPOILT_MAX: u8 = 3;
+
 /// Why a link is given up.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Loss {
@@ -111,7 +114,10 @@ impl Traffic {
         } else if link.lane == Lane::Bulk {
             self.lane_lost(setup, key, &link, missing);
         }
-        let (sent, unsent) = link.batch.salvage();
+        let (mut sent, unsent) = link.batch.salvage();
+        if matches!(loss, Loss::NotResp(_)) {
+            self.give_up_spoilt(setup, &mut sent);
+        }
         let next = next.unwrap_or(self.upstreams[index].shared);
         self.fence_off(setup, &link, !sent.is_empty(), next);
         self.repeat_lost(setup, index, sent);
@@ -120,6 +126,17 @@ impl Traffic {
             self.resumable.extend(self.upstreams[index].bulk_waiting.drain(..));
         }
         self.relieve(setup, next);
+    }
+
+    /// It is the first request whose reply was none. After too many such replies its client is told: sent again and
+    /// again it would cost everybody else the link each time.
+    fn give_up_spoilt(&mut self, setup: &Setup, sent: &mut Vec<Unit>) {
+        let Some(first) = sent.first_mut() else { return };
+        first.parts.iter_mut().for_each(|(part, _)| part.spoilt = part.spoilt.saturating_add(1));
+        if first.parts.iter().any(|(part, _)| part.spoilt >= SPOILT_MAX) {
+            let spoilt = sent.remove(0);
+            self.refuse_unit(setup, spoilt, &Refusal::OutcomeUnknown);
+        }
     }
 
     fn install(&mut self, index: usize, lane: Lane, next: LinkKey) {

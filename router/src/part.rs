@@ -26,6 +26,8 @@ pub(crate) struct Part {
     pub(crate) deadline: Time,
     /// How often an instance has answered it with a trouble that passes.
     pub(crate) tries: u8,
+    /// How often what came in the place of its reply was none.
+    pub(crate) spoilt: u8,
     /// It could be sent again: all its bytes went through the batch, and it belongs to nothing that did not.
     pub(crate) whole: bool,
     /// It was on a link that was lost: it may have been carried out, though it is not sent on this one.

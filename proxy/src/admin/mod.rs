@@ -19,7 +19,7 @@ use pdw_metrics::WorkerSet;
 use crate::config::Config;
 
 pub(crate) use listener::{AdminError, Listener};
-pub(crate) use process::ProcessReader;
+pub(crate) use process::{ProcessReader, resident_bytes};
 pub(crate) use server::{Bounds, serve};
 pub(crate) use workers::{Answer, Ask, Workers};
 

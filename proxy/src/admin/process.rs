@@ -71,8 +71,8 @@ fn cpu_seconds() -> Option<f64> {
     Some((user + system) / TICKS_PER_SECOND)
 }
 
-/// The line `VmRSS` of `status`, in KiB.
-fn resident_bytes() -> Option<f64> {
+/// Resident memory of this process, bytes: the line `VmRSS` of `status`, in KiB.
+pub(crate) fn resident_bytes() -> Option<f64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: f64 = line.split_ascii_whitespace().next()?.parse().ok()?;

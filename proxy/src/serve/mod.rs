@@ -8,6 +8,7 @@ mod reload;
 mod service;
 mod signals;
 mod state;
+mod trim;
 mod upstreams;
 
 use std::io;

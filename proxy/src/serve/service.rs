@@ -13,6 +13,7 @@ use super::drain;
 use super::names::Names;
 use super::signals::{Signals, Wish};
 use super::state;
+use super::trim;
 use super::upstreams;
 use crate::admin::{Standing, Workers};
 use crate::bind::Stance;
@@ -63,9 +64,11 @@ impl Service {
 
     /// Serves until a signal says end, and drains then.
     pub(super) async fn serve(mut self, args: &ServeArgs, signals: &mut Signals) -> Result<(), ServeError> {
+        let mut trimming = std::pin::pin!(trim::give_back_memory());
         loop {
             let wish = tokio::select! {
                 wish = signals.next() => wish,
+                never = &mut trimming => match never {},
                 why = self.workers.first() => return Err(ServeError::Worker(why)),
                 Some(_) = self.elders.join_next() => continue,
             };

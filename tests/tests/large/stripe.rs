@@ -46,6 +46,10 @@ impl Content {
         Content { number, version, size }
     }
 
+    pub(crate) fn size(self) -> usize {
+        self.size
+    }
+
     fn mark(self) -> [u8; MARK] {
         let text = format!("{:08}{:08}", self.number % 100_000_000, self.version % 100_000_000);
         let mut mark = [0; MARK];
@@ -69,8 +73,8 @@ impl Content {
         Ok(())
     }
 
-    /// Reads a value of this number and size, of any version, and compares every byte.
-    fn compare(self, input: &mut impl Read) -> io::Result<()> {
+    /// Reads a value of this number and size, of any version, and compares every byte; the version.
+    fn compare(self, input: &mut impl Read) -> io::Result<u32> {
         let mut mark = [0; MARK];
         input.read_exact(&mut mark)?;
         let text = String::from_utf8_lossy(&mark).into_owned();
@@ -89,7 +93,7 @@ impl Content {
             }
             at += taken;
         }
-        Ok(())
+        Ok(found.version)
     }
 }
 
@@ -113,6 +117,10 @@ impl Mover {
         Ok(Mover { stream })
     }
 
+    pub(crate) fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     pub(crate) fn stream(&mut self) -> &mut TcpStream {
         &mut self.stream
     }
@@ -133,12 +141,17 @@ impl Mover {
 
     /// Sends all of that but the end of the value and EXEC.
     pub(crate) fn send_stripe(&mut self, file: &str, content: Content) -> io::Result<()> {
+        self.send_stripe_until(file, content, content.size)
+    }
+
+    /// The same, up to `end` bytes of its value.
+    pub(crate) fn send_stripe_until(&mut self, file: &str, content: Content, end: usize) -> io::Result<()> {
         let head = stripe_head(file, content);
         let first = FIRST_WRITE.saturating_sub(head.len()).max(MARK);
         let mut buffer = [head.as_slice(), &content.mark()].concat();
         content.write_part(&mut buffer, MARK, first)?;
         self.stream.write_all(&buffer)?;
-        content.write_part(&mut self.stream, first, content.size)
+        content.write_part(&mut self.stream, first, end)
     }
 
     /// A plain SET, up to `end` bytes of its value; past the value also its end.
@@ -155,12 +168,23 @@ impl Mover {
         self.expect("+OK")
     }
 
-    /// Asks for a value and compares what comes.
-    pub(crate) fn read(&mut self, key: &str, content: Content) -> io::Result<()> {
+    /// Asks for a value and compares what comes; its version.
+    pub(crate) fn read_version(&mut self, key: &str, content: Content) -> io::Result<u32> {
         self.stream.write_all(&encode(&["GET", key]))?;
         self.expect(&format!("${}", content.size))?;
-        content.compare(&mut self.stream)?;
-        self.expect("")
+        let version = content.compare(&mut self.stream)?;
+        self.expect("").map(|()| version)
+    }
+
+    /// The same; any version will do.
+    pub(crate) fn read(&mut self, key: &str, content: Content) -> io::Result<()> {
+        self.read_version(key, content).map(drop)
+    }
+
+    /// A small command and the line it is answered with.
+    pub(crate) fn call(&mut self, words: &[&str]) -> io::Result<String> {
+        self.stream.write_all(&encode(words))?;
+        self.line()
     }
 
     /// The next line, which must be this one.

@@ -1,26 +1,45 @@
 //! A third client with small requests: how long it waits while others misbehave.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use pdw_tests::address::Address;
 use pdw_tests::connection::Connection;
+use pdw_tests::fault::{Cue, FaultProxy, Flow, Way};
+use pdw_tests::instance::Instance;
 
 /// A p99 below this is never held against the proxy: the tests' machine has other work too.
 const NOISE: Duration = Duration::from_millis(60);
+
+/// The same where its wait is compared with that of a direct client at the same time.
+const FLOOR: Duration = Duration::from_millis(10);
+/// How often a wait is measured that seems too long.
+const TRIES: usize = 4;
+/// Rest between two requests of a long run, so that the others have the machine too.
+const REST: Duration = Duration::from_micros(500);
+/// Requests of a long run, at least.
+const LEAST: usize = 200;
 
 /// A client of its own connection.
 #[derive(Debug)]
 pub(crate) struct Witness {
     connection: Connection,
+    keys: Vec<String>,
     undisturbed: Duration,
 }
 
 impl Witness {
     /// Connects, and notes its p99 while nobody disturbs it.
     pub(crate) fn start(address: &Address) -> io::Result<Witness> {
+        Witness::of(address, (0..100).map(|number| format!("witness:{number}:of")).collect())
+    }
+
+    /// The same with keys of one's own.
+    pub(crate) fn of(address: &Address, keys: Vec<String>) -> io::Result<Witness> {
         let connection = Connection::open(address)?;
-        let mut witness = Witness { connection, undisturbed: Duration::ZERO };
+        let mut witness = Witness { connection, keys, undisturbed: Duration::ZERO };
         witness.undisturbed = witness.median_p99()?;
         Ok(witness)
     }
@@ -33,6 +52,56 @@ impl Witness {
         Ok(())
     }
 
+    /// What `work` returns, done while this client asks without end: it waits at most three times as long as
+    /// undisturbed, or as `direct`, a client past the proxy, does at the same time. Whoever is harmed is harmed every
+    /// time; who waits for the machine is not: the best of a few counts.
+    pub(crate) fn unharmed_while<T>(
+        &mut self,
+        direct: &mut Witness,
+        what: &str,
+        work: impl Fn() -> io::Result<T>,
+    ) -> io::Result<T> {
+        let mut found = String::new();
+        for _ in 0..TRIES {
+            let (done, through, past) = self.watch(direct, &work)?;
+            found = format!("p99 {through:?}, undisturbed {:?}, direct {past:?}", self.undisturbed);
+            println!("{what}: {found}");
+            if through <= FLOOR.max(3 * self.undisturbed.max(past)) {
+                return Ok(done);
+            }
+        }
+        panic!("{what}: {found}")
+    }
+
+    /// The p99 of both while something is done.
+    fn watch<T>(
+        &mut self,
+        direct: &mut Witness,
+        work: impl Fn() -> io::Result<T>,
+    ) -> io::Result<(T, Duration, Duration)> {
+        let over = AtomicBool::new(false);
+        let (done, through, past) = thread::scope(|scope| {
+            let through = scope.spawn(|| self.p99_until(&over));
+            let past = scope.spawn(|| direct.p99_until(&over));
+            let done = {
+                let _end = Over(&over);
+                work()
+            };
+            (done, through.join(), past.join())
+        });
+        let ended = |_| io::Error::other("a witness failed");
+        Ok((done?, through.map_err(ended)??, past.map_err(ended)??))
+    }
+
+    fn p99_until(&mut self, over: &AtomicBool) -> io::Result<Duration> {
+        let mut waits = Vec::new();
+        while waits.len() < LEAST || !over.load(Ordering::Relaxed) {
+            waits.extend(self.write_and_read(waits.len() / 2)?);
+            thread::sleep(REST);
+        }
+        Ok(p99(waits))
+    }
+
     /// Median of the p99 of three runs.
     fn median_p99(&mut self) -> io::Result<Duration> {
         let mut runs = [self.p99()?, self.p99()?, self.p99()?];
@@ -43,12 +112,14 @@ impl Witness {
     fn p99(&mut self) -> io::Result<Duration> {
         let mut waits = Vec::with_capacity(200);
         for number in 0..100 {
-            let key = format!("witness:{number}:of");
-            waits.push(self.timed(&["SET", &key, &key])?);
-            waits.push(self.timed(&["GET", &key])?);
+            waits.extend(self.write_and_read(number)?);
         }
-        waits.sort();
-        Ok(waits[waits.len() * 99 / 100 - 1])
+        Ok(p99(waits))
+    }
+
+    fn write_and_read(&mut self, number: usize) -> io::Result<[Duration; 2]> {
+        let key = self.keys[number % self.keys.len()].clone();
+        Ok([self.timed(&["SET", &key, &key])?, self.timed(&["GET", &key])?])
     }
 
     fn timed(&mut self, command: &[&str]) -> io::Result<Duration> {
@@ -57,4 +128,30 @@ impl Witness {
         answered.map_err(|error| io::Error::new(error.kind(), format!("the witness's {command:?}: {error}")))?;
         Ok(start.elapsed())
     }
+}
+
+/// Says that it is over when dropped, a panic included.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn p99(mut waits: Vec<Duration>) -> Duration {
+    waits.sort();
+    waits[waits.len() * 99 / 100 - 1]
+}
+
+#[test]
+fn a_witness_notices_that_it_waits_longer_than_a_direct_client() {
+    let instance = Instance::start().unwrap();
+    let fault = FaultProxy::start(instance.address()).unwrap();
+    let mut direct = Witness::start(instance.address()).unwrap();
+    let mut witness = Witness::start(fault.address()).unwrap();
+    witness.unharmed_while(&mut direct, "nothing", || Ok(())).unwrap();
+    fault.give(Cue::Flow(Way::Back, Flow::Delayed(Duration::from_millis(20)))).unwrap();
+    let noticed = thread::spawn(move || witness.unharmed_while(&mut direct, "a delay", || Ok(()))).join();
+    assert!(noticed.is_err());
 }
