@@ -14,7 +14,7 @@ use crate::stripe::{Content, Mover, stripe_key};
 
 const FILE: &str = "/broken/file";
 
-/// Clients that misbehave in one way at once: half of them after good ones have written.
+/// Clients that misbehave in one way at once.
 const CLIENTS: u32 = 6;
 
 /// `limits.bulk_lanes`.
