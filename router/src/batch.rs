@@ -179,6 +179,13 @@ impl Batch {
         }
     }
 
+    /// Gives memory back that nothing is in.
+    pub(crate) fn trim(&mut self) {
+        if self.bytes.is_empty() {
+            self.bytes = Vec::new();
+        }
+    }
+
     /// Takes out the request that the first reply answers; `None` if no request was sent that lacks one.
     pub(crate) fn take_answered(&mut self) -> Option<Part> {
         let part = self.parts.front().copied().filter(|part| part.start < self.written)?;

@@ -16,6 +16,7 @@ use crate::link::Link;
 use crate::order::{LinkKey, SessionKey};
 use crate::part::Target;
 use crate::pending::Pending;
+use crate::pool::Pool;
 use crate::router::{Setup, Traffic};
 use crate::stats::{CloseReason, Peaks};
 use crate::time::Time;
@@ -84,6 +85,10 @@ impl Traffic {
     fn measure(&mut self, setup: &Setup) {
         let max = setup.limits.memory_max;
         let mut held = self.holding().bytes();
+        if held >= max / 4 * 3 {
+            self.trim();
+            held = self.holding().bytes();
+        }
         while held >= max && self.shed(setup) {
             held = self.holding().bytes();
         }
@@ -97,6 +102,12 @@ impl Traffic {
         self.budget.headroom = (max / 4 * 3).saturating_sub(held).max(max / 64).min(room) / 2;
         let tight = self.budget.pressure != Pressure::None || self.budget.retain_full;
         self.budget.again = tight.then(|| Time::from_micros(self.now.micros() + MEASURE_MICROS));
+    }
+
+    /// Gives memory back that is kept only because it may be needed again.
+    fn trim(&mut self) {
+        self.links.values_mut().for_each(|link| link.batch.trim());
+        self.buffers = Pool::default();
     }
 
     /// Counts what is kept of requests; how much more may be. Sessions that waited for it to become less are

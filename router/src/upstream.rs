@@ -280,6 +280,11 @@ impl Traffic {
             self.conclude(setup, key, reply);
             self.tidy_after_reply(key);
         }
+        let asked = |link: &Link| matches!(link.stage, Stage::Proving(_)) || link.batch.front().is_some();
+        if used < bytes.len() && self.links.get(key).is_some_and(|link| !asked(link)) {
+            // Not whole yet, but whatever it becomes, it would swallow the replies that follow.
+            return Err(Loss::UnaskedReply);
+        }
         if self.links.contains_key(key) {
             used += self.stream_reply(setup, key, scan, &bytes[used..])?;
         }

@@ -245,3 +245,11 @@ fn requests_without_keys_are_shared_out_however_sessions_are_numbered() {
     }
     assert!(links.iter().all(|link| !router.link_output(NOW, *link).is_empty()));
 }
+
+#[test]
+fn the_beginning_of_a_reply_to_nothing_loses_the_link_before_it_swallows_others() {
+    let mut router = router(Profile::Redis, Limits::default());
+    let links = connect(&mut router);
+    router.handle(NOW, Input::LinkBytes(links[0], b"$200\r\nx"));
+    assert!(drain(&mut router).0.contains(&Output::CloseLink(links[0])));
+}

@@ -309,6 +309,6 @@ impl World {
         let stats = self.router.stats();
         let sound = stats.links_lost + stats.sheds == 0;
         self.clients.iter().for_each(|client| client.check(self.limits(), settled, self.trusted, sound));
-        self.carried.check(self.limits(), &self.clients);
+        self.carried.check(self.limits(), &self.clients, self.router.stats());
     }
 }
