@@ -3,6 +3,7 @@
 use pdw_router::{End, Input};
 
 use super::client::Ending;
+use super::wire::Wire;
 use super::world::{CHUNK, World};
 
 /// A relay that is not through.
@@ -65,8 +66,9 @@ impl World {
     /// else waits for such a link the router does not: it cannot tell a standing instance from a standing client.
     pub(super) fn lose_wires_amid_values(&mut self) {
         let standing = |world: &Self| {
-            let is_amid = |key| world.has_pump(End::Link(key));
-            world.wires.iter().position(|wire| is_amid(wire.key) && !wire.has_replies())
+            // What was not asked may have begun a value that is never whole, and swallows all replies after it.
+            let is_amid = |wire: &Wire| world.has_pump(End::Link(wire.key)) || wire.babbled;
+            world.wires.iter().position(|wire| is_amid(wire) && !wire.has_replies())
         };
         while let Some(index) = standing(self) {
             self.lose_wire(index);

@@ -22,13 +22,26 @@ pub(super) struct Wire {
     skip: u64,
     requests: usize,
     connection: Connection,
+    /// The instance has said something on it that it was not asked.
+    pub(super) babbled: bool,
 }
 
 impl Wire {
     pub(super) fn new(key: LinkKey, upstream: usize, mood: &Mood) -> Self {
         let (written, replies) = (Vec::new(), Vec::new());
         let connection = mood.connection();
-        Self { key, upstream, writable: false, read: false, written, replies, skip: 0, requests: 0, connection }
+        Self {
+            key,
+            upstream,
+            writable: false,
+            read: false,
+            written,
+            replies,
+            skip: 0,
+            requests: 0,
+            connection,
+            babbled: false,
+        }
     }
 
     /// Takes written bytes to the instance, which answers at once; whether an answer was an odd one.
@@ -81,6 +94,7 @@ impl Wire {
 
     /// The instance says something that it was not asked.
     pub(super) fn babble(&mut self, bytes: &[u8]) {
+        self.babbled = true;
         self.replies.extend_from_slice(bytes);
     }
 }
