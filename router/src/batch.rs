@@ -179,9 +179,9 @@ impl Batch {
         }
     }
 
-    /// Gives memory back that nothing is in.
-    pub(crate) fn trim(&mut self) {
-        if self.bytes.is_empty() {
+    /// Gives memory back that nothing is in, if it is more than `keep` bytes.
+    pub(crate) fn trim(&mut self, keep: usize) {
+        if self.bytes.is_empty() && self.bytes.capacity() > keep {
             self.bytes = Vec::new();
         }
     }

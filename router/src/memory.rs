@@ -51,6 +51,8 @@ impl Budget {
     }
 }
 
+/// An idle link's batch keeps at most this much memory.
+const BATCH_IDLE: usize = 256 << 10;
 /// Under pressure the holding is measured at least this often.
 const MEASURE_MICROS: u64 = 20_000;
 /// What a link may hold of a reply that nobody waits for.
@@ -106,8 +108,14 @@ impl Traffic {
 
     /// Gives memory back that is kept only because it may be needed again.
     fn trim(&mut self) {
-        self.links.values_mut().for_each(|link| link.batch.trim());
+        self.links.values_mut().for_each(|link| link.batch.trim(0));
         self.buffers = Pool::default();
+    }
+
+    /// Gives memory back that long requests and replies have left, once there are none.
+    pub(crate) fn trim_idle(&mut self) {
+        self.links.values_mut().for_each(|link| link.batch.trim(BATCH_IDLE));
+        self.buffers.age();
     }
 
     /// Counts what is kept of requests; how much more may be. Sessions that waited for it to become less are

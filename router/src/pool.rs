@@ -20,6 +20,8 @@ pub(crate) struct Pool {
     /// Buffers of more than [`KEEP_BYTES`], and their memory.
     long: Vec<Vec<u8>>,
     long_kept: usize,
+    /// One of these was wanted since they were last looked at.
+    long_used: bool,
 }
 
 impl Pool {
@@ -46,10 +48,19 @@ impl Pool {
 
     /// A free buffer that holds at least `len` bytes.
     fn take_long(&mut self, len: usize) -> Option<Vec<u8>> {
+        self.long_used = true;
         let at = self.long.iter().rposition(|buffer| buffer.capacity() >= len)?;
         let buffer = self.long.swap_remove(at);
         self.long_kept -= buffer.capacity();
         Some(buffer)
+    }
+
+    /// Gives long buffers back to the allocator that nobody has wanted since the last time.
+    pub(crate) fn age(&mut self) {
+        if !std::mem::take(&mut self.long_used) {
+            self.long.clear();
+            self.long_kept = 0;
+        }
     }
 
     /// Has `buffer` take `more` bytes, in a longer buffer if it has to grow to more than an ordinary one.

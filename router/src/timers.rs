@@ -52,6 +52,7 @@ impl Traffic {
             self.tick_link(setup, key);
         }
         self.end_stalls(setup);
+        self.trim_idle();
         self.measure_if_due(setup);
         for index in 0..self.upstreams.len() {
             self.serve_lanes(setup, index);
