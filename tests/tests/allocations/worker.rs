@@ -15,7 +15,7 @@ use crate::{REQUESTS, SESSIONS};
 
 /// Batches are as large as the clock and the kernel make them, so how large buffers have to be
 /// shows only with time: one of so many windows has to be clean.
-const WINDOWS: usize = 5;
+const WINDOWS: usize = 15;
 
 /// Serves from this process; returns when a PING is answered.
 fn start(address: &Address, instances: &[Instance]) {
