@@ -148,7 +148,8 @@ fn an_instance_whose_bulk_length_is_smaller_than_the_value() -> io::Result<()> {
             let wanted = said(instance.address(), &request)?;
             let found = stage.unharmed_while("a narrow instance", |address| said(address, &request))?;
             // Its error is told, and the connection is closed as directly or stays usable: profile redis skips the rest.
-            assert!(found == wanted || found == (wanted.0.clone(), false), "{found:?}, directly {wanted:?}");
+            let lives_on = stage.profile == "redis" && found == (wanted.0.clone(), false);
+            assert!(found == wanted || lives_on, "{found:?}, directly {wanted:?}");
             Mover::connect(stage.proxy.address())?.call(&["SET", &key(), "small"])?;
         }
         Ok(())
