@@ -215,7 +215,9 @@ fn a_session_that_has_ended_is_closed_after_a_large_reply() {
     links.iter().for_each(|link| router.handle(NOW, Input::LinkBytes(*link, b"$100\r\nvvvv")));
     let sent = replies(&mut router, session);
     assert_eq!(sent, "$100\r\nvvvv");
-    links.iter().for_each(|link| router.handle(NOW, Input::Relayed(End::Link(*link), 98)));
+    links.iter().for_each(|link| router.handle(NOW, Input::Relayed(End::Link(*link), 96)));
+    links.iter().for_each(|link| router.handle(NOW, Input::LinkBytes(*link, b"\r\n")));
+    assert_eq!(replies(&mut router, session), "\r\n");
     assert!(drain(&mut router).0.contains(&Output::CloseSession(session)));
 }
 
