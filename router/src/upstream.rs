@@ -352,9 +352,8 @@ impl Traffic {
     pub(crate) fn expire(&mut self, setup: &Setup, key: LinkKey) {
         let now = self.now;
         let late = self.links.get_mut(key).map(|link| link.batch.expire(now)).unwrap_or_default();
-        for (target, sent) in late {
-            let why = if sent { Refusal::OutcomeUnknown } else { Refusal::NotSent };
-            self.deliver_refusal(setup, target, &why);
+        for (target, fate) in late {
+            self.deliver_fate(setup, target, &fate);
             self.relieve(setup, key);
         }
     }
