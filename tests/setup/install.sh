@@ -82,6 +82,7 @@ test)
     need redis-cli redis-tools
     need nutcracker nutcracker
     need haproxy haproxy
+    need spiped spiped
     need promtool prometheus
     need strace strace
     need ss iproute2

@@ -85,6 +85,7 @@ fn build(mut draft: Draft) -> Config {
         admin: draft.admin.map(|admin| admin.value),
         state_dir: Some(draft.state_dir).filter(|folder| !folder.is_empty()).map(PathBuf::from),
         log: draft.log,
+        handshakes_max: draft.handshakes_max,
         limits: draft.limits,
         times: draft.times,
         warnings,
@@ -93,7 +94,9 @@ fn build(mut draft: Draft) -> Config {
 }
 
 fn warnings(draft: &Draft) -> Vec<Warning> {
-    let open = draft.listen.iter().map(|listener| &listener.value.address).filter(|address| !address.is_loopback());
+    let open = draft.listen.iter().map(|listener| &listener.value);
+    let open = open.filter(|listener| !listener.seal.keeps_strangers_out()).map(|listener| &listener.address);
+    let open = open.filter(|address| !address.is_loopback());
     let mut warnings: Vec<Warning> = open.map(|address| Warning::OpenListener(address.clone())).collect();
     if draft.is_given("instances") && !draft.upstreams.is_empty() {
         warnings.push(Warning::UnusedInstances);

@@ -66,6 +66,7 @@ pub(crate) struct Draft {
     pub(crate) hash_tag: String,
     pub(crate) spread_children: bool,
     pub(crate) rules: Vec<Sited<Rule>>,
+    pub(crate) handshakes_max: usize,
     pub(crate) limits: Limits,
     pub(crate) times: Times,
     places: BTreeMap<&'static str, Place>,

@@ -2,14 +2,14 @@
 
 use super::address::Address;
 use super::mistakes::{Findings, Place, Problem, Sited};
-use super::seals::{self, SealConfig};
+use super::seals::{SealConfig, SealDraft, Side};
 use super::upstreams::unknown_entry;
 use super::value::{Entry, Value};
 
 /// Where clients connect when nothing is said.
 pub(super) const DEFAULT: &str = "127.0.0.1:6380";
 
-const ENTRIES: [&str; 2] = ["address", "seal"];
+const ENTRIES: [&str; 1] = ["address"];
 
 /// One configured listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,15 +51,17 @@ pub(super) fn read(option: &str, value: &Sited<Value>, findings: &mut Findings) 
 }
 
 fn read_table(option: &str, entries: &[Entry], place: Place, findings: &mut Findings) -> Option<ListenConfig> {
-    let (mut address, mut seal) = (None, SealConfig::default());
-    for Entry { key, value: Sited { value, place } } in entries {
+    let (mut address, mut seal) = (None, SealDraft::new(Side::Listener));
+    for entry in entries {
+        let Entry { key, value: Sited { value, place } } = entry;
         let option = format!("{option}.{}", key.value);
         match key.value.as_str() {
             "address" => address = Some(findings.take(*place, &option, value.as_address())),
-            "seal" => seal = findings.take(*place, &option, seals::read(value)).unwrap_or_default(),
-            other => findings.add(key.place, option, unknown_entry(other, &ENTRIES)),
+            _ if seal.take(&option, entry, findings) => {}
+            other => findings.add(key.place, option, unknown_entry(other, &seal.known(&ENTRIES))),
         }
     }
+    let seal = seal.finish(option, place, true, findings);
     let Some(address) = address else {
         findings.add(place, option, Problem::Missing("address"));
         return None;

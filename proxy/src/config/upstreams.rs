@@ -4,14 +4,14 @@ use pdw_router::place::Target;
 
 use super::address::Address;
 use super::mistakes::{Findings, Place, Problem, Sited};
-use super::seals::{self, SealConfig};
+use super::seals::{SealConfig, SealDraft, Side};
 use super::suggest::nearest;
 use super::value::{Entry, Value};
 
 /// Largest weight of an upstream: beyond it a single server's points would fill the continuum.
 const WEIGHT_RANGE: (u64, u64) = (1, 10_000);
 
-const ENTRIES: [&str; 4] = ["address", "name", "weight", "seal"];
+const ENTRIES: [&str; 3] = ["address", "name", "weight"];
 
 /// One configured upstream. Its position in the list is its shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,17 +55,21 @@ pub(crate) fn read(option: &str, value: &Sited<Value>, findings: &mut Findings) 
 }
 
 fn read_table(option: &str, entries: &[Entry], place: Place, findings: &mut Findings) -> Option<UpstreamConfig> {
-    let (mut address, mut name, mut weight, mut seal) = (None, None, 1, SealConfig::default());
-    for Entry { key, value: Sited { value, place } } in entries {
+    let (mut address, mut name, mut weight) = (None, None, 1);
+    let mut seal = SealDraft::new(Side::Upstream);
+    for entry in entries {
+        let Entry { key, value: Sited { value, place } } = entry;
         let option = format!("{option}.{}", key.value);
         match key.value.as_str() {
             "address" => address = Some(findings.take(*place, &option, dialled(value))),
             "name" => name = findings.take(*place, &option, server_name(value)),
             "weight" => weight = findings.take(*place, &option, value.as_count(WEIGHT_RANGE)).unwrap_or(1),
-            "seal" => seal = findings.take(*place, &option, seals::read(value)).unwrap_or_default(),
-            other => findings.add(key.place, option, unknown_entry(other, &ENTRIES)),
+            _ if seal.take(&option, entry, findings) => {}
+            other => findings.add(key.place, option, unknown_entry(other, &seal.known(&ENTRIES))),
         }
     }
+    let has_host = !matches!(address, Some(Some(Address::Unix(_))));
+    let seal = seal.finish(option, place, has_host, findings);
     let Some(address) = address else {
         findings.add(place, option, Problem::Missing("address"));
         return None;
