@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use pdw_auth::noise::{self, Cipher, Names, PEERS_MAX};
 use pdw_auth::spiped::{Pair, Pairs, Strength};
-use pdw_auth::{Ending, Keys, Role, SealError};
+use pdw_auth::{Ending, Keys, Role, SealError, join};
 
 use crate::ends::{
     Counted, End, Setup, State, connected, every_kind, fits, known, misfits, noise, secret, spiped, talk,
@@ -80,6 +80,8 @@ fn the_same_role_at_both_ends_comes_to_nothing() {
         assert!(opened.iter().all(|end| !matches!(end.state, State::Sealed(_))), "{name}");
         let accepted = talk(setup.begin(Role::Accepts, 11), setup.begin(Role::Accepts, 22), usize::MAX);
         assert!(accepted.iter().all(|end| matches!(end.state, State::Shaking(_))), "{name}");
+        let joined = join(setup.begin(Role::Accepts, 11), setup.begin(Role::Accepts, 22));
+        assert!(matches!(joined, Err(SealError::Late(_))), "{name}");
     }
 }
 
