@@ -181,6 +181,8 @@ fn an_interruption_is_told_with_what_it_may_come_from() {
             let State::Shaking(Some(handshake)) = &end.state else { panic!("{name}") };
             assert!(matches!(handshake.given_up(Ending::Closed, &[]), SealError::Closed(_)), "{name}");
             assert!(matches!(handshake.given_up(Ending::Late, &[]), SealError::Late(_)), "{name}");
+            let told = |wire: &[u8]| handshake.given_up(Ending::Late, wire).to_string();
+            assert_ne!(told(b""), told(b"x"), "{name}: whether anything came is not told");
         }
     }
 }
