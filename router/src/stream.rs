@@ -164,8 +164,7 @@ impl Traffic {
     /// Adds the beginning of a streamed reply to its session's output.
     pub(crate) fn hand_on(&mut self, session_key: SessionKey, bytes: &[u8]) {
         let Some(session) = self.sessions.get_mut(session_key) else { return };
-        self.buffers.provide_long(&mut session.out, bytes.len());
-        self.buffers.provide(&mut session.out);
+        self.buffers.provide_output(&mut session.out, bytes.len());
         session.out.extend_from_slice(bytes);
         if !std::mem::replace(&mut session.dirty, true) {
             self.outputs.push_back(Output::Order(End::Session(session_key), Order::Inject));

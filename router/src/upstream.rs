@@ -338,8 +338,9 @@ impl Traffic {
         match target {
             Target::Request(pending, part) => {
                 self.stats.refusals[why.kind()] += 1;
-                let mut text = self.buffers.take();
-                write::error(&mut text, &why.text());
+                let why = why.text();
+                let mut text = self.buffers.take(why.len());
+                write::error(&mut text, &why);
                 self.deliver(setup, pending, part, &text);
                 self.buffers.give_back(text);
             }

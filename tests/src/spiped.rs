@@ -1,7 +1,7 @@
-//! The real `spiped` daemon, in either role.
+//! The real `spiped`, either end.
 
 use std::io;
-use std::path::Path;
+use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
@@ -10,43 +10,55 @@ use tempfile::TempDir;
 use crate::address::Address;
 use crate::guard::Guard;
 use crate::instance::on_path;
-use crate::skipped;
 
-const START_LIMIT: Duration = Duration::from_secs(20);
+const START_LIMIT: Duration = Duration::from_secs(10);
 
-/// A running daemon. It is killed when dropped.
+/// Which end of a sealed connection a daemon is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// `-e`: takes plain connections, and opens sealed ones to its target.
+    Encrypts,
+    /// `-d`: takes sealed connections, and opens plain ones to its target.
+    Decrypts,
+}
+
+/// A running `spiped`.
 #[derive(Debug)]
-pub struct Daemon {
+pub struct Spiped {
     address: Address,
-    words: Vec<String>,
+    command: Command,
     guard: Guard,
     folder: TempDir,
 }
 
-/// Whether the daemon is installed; says so on standard error if it is not.
-pub fn is_installed() -> bool {
-    let found = on_path("spiped").is_some();
-    if !found {
-        skipped("spiped is not on PATH");
-    }
-    found
-}
-
-impl Daemon {
-    /// Starts the daemon: `role` is `-e` or `-d`, `flags` as `-f`.
+impl Spiped {
+    /// Starts it before `target` with the key file's content and further flags, as `-f`; `None` when it is not installed.
     ///
     /// # Errors
-    /// When it cannot be started.
-    pub fn start(role: &str, target: &Address, key: &Path, flags: &[&str]) -> io::Result<Daemon> {
-        let (address, folder) = (Address::free_loopback()?, tempfile::tempdir()?);
-        let key = key.display().to_string();
-        let (source, target) = (bracketed(&address), bracketed(target));
-        let words = [&[role, "-F", "-s", &source, "-t", &target, "-k", &key], flags].concat();
-        let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
-        let guard = launch(&words, &folder)?;
-        let mut daemon = Daemon { address, words, guard, folder };
-        daemon.wait()?;
-        Ok(daemon)
+    /// When it does not listen in time.
+    pub fn start(way: Way, target: &Address, key: &[u8], flags: &[&str]) -> io::Result<Option<Spiped>> {
+        let Some(program) = on_path("spiped") else { return Ok(None) };
+        let folder = tempfile::Builder::new().prefix("pdw-spiped-").tempdir()?;
+        let address = Address::free_loopback()?;
+        let file = folder.path().join("key");
+        std::fs::write(&file, key)?;
+        let mut command = Command::new(program);
+        command.arg(if way == Way::Encrypts { "-e" } else { "-d" }).args(["-F", "-s", &written(&address)]);
+        command.args(["-t", &written(target), "-k"]).arg(&file).args(flags).current_dir(folder.path());
+        let mut guard = Guard::start(&mut command, &folder.path().join("log"))?;
+        wait(&mut guard, &address)?;
+        Ok(Some(Spiped { address, command, guard, folder }))
+    }
+
+    /// Kills it and starts it again in the same place.
+    ///
+    /// # Errors
+    /// As [`Spiped::start`].
+    pub fn restart(&mut self) -> io::Result<()> {
+        self.guard.signal(rustix::process::Signal::KILL)?;
+        self.guard.wait_end(START_LIMIT)?;
+        self.guard = Guard::start(&mut self.command, &self.folder.path().join("log"))?;
+        wait(&mut self.guard, &self.address)
     }
 
     /// Where it listens.
@@ -58,30 +70,14 @@ impl Daemon {
     pub fn guard(&mut self) -> &mut Guard {
         &mut self.guard
     }
-
-    /// Kills it and starts it again in the same place.
-    ///
-    /// # Errors
-    /// When it cannot be started.
-    pub fn restart(&mut self) -> io::Result<()> {
-        self.guard.signal(rustix::process::Signal::KILL)?;
-        self.guard.wait_end(START_LIMIT)?;
-        self.guard = launch(&self.words, &self.folder)?;
-        self.wait()
-    }
-
-    fn wait(&mut self) -> io::Result<()> {
-        let address = self.address.to_string();
-        self.guard.wait_ready(START_LIMIT, || std::net::TcpStream::connect(&address).map(drop))
-    }
 }
 
-fn launch(words: &[String], folder: &TempDir) -> io::Result<Guard> {
-    Guard::start(Command::new("spiped").args(words), &folder.path().join("log"))
+fn wait(guard: &mut Guard, address: &Address) -> io::Result<()> {
+    guard.wait_ready(START_LIMIT, || TcpStream::connect(address.to_string()).map(drop))
 }
 
-/// As the daemon wants addresses.
-fn bracketed(address: &Address) -> String {
+/// As it takes addresses.
+fn written(address: &Address) -> String {
     match address {
         Address::Tcp(address) => format!("[{}]:{}", address.ip(), address.port()),
         Address::Unix(path) => path.display().to_string(),

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::aead::{Aead, TAG};
 use super::record::{Direction, Link};
 use super::resolver::Resolver;
-use super::{Cipher, Settings};
+use super::{Cipher, PEERS_MAX, Settings};
 use crate::{Advanced, Ending, Handshake, Progress, PublicKey, Role, SealError, Secret, Work, foreign};
 
 /// Bytes of either message of either pattern: a public key and a tag.
@@ -139,7 +139,8 @@ impl Noise {
     /// A: reads the first message, with every key and every peer that it may be of, and writes the second.
     fn answer(&self, message: &Message) -> Result<State, SealError> {
         let far = self.settings.peers.as_ref().map_or(&[][..], |peers| &peers.far);
-        let far: Vec<Option<&PublicKey>> = if far.is_empty() { vec![None] } else { far.iter().map(Some).collect() };
+        let far: Vec<Option<&PublicKey>> =
+            if far.is_empty() { vec![None] } else { far.iter().take(PEERS_MAX).map(Some).collect() };
         let secrets = self.settings.keys.accepted();
         let mut candidates = secrets.flat_map(|secret| far.iter().map(move |far| (secret, *far)));
         let noise = candidates.find_map(|(secret, far)| {
@@ -251,7 +252,7 @@ impl Handshake for Noise {
         Ok(Advanced { consumed, progress })
     }
 
-    fn given_up(&self, ending: Ending, _wire: &[u8]) -> SealError {
+    fn given_up(&self, ending: Ending, wire: &[u8]) -> SealError {
         match (ending, &self.state) {
             (Ending::Closed, State::Asked(_)) => SealError::Closed(
                 "it closed when it had this end's first message: its key is another, or its settings are (cipher, \
@@ -261,7 +262,13 @@ impl Handshake for Noise {
                 "it closed when it had this end's answer: its settings are other ones, or somebody repeated what another \
                  connection began with",
             ),
-            (Ending::Closed, _) => SealError::Closed("it sent nothing; perhaps both ends have the same role"),
+            (Ending::Closed, _) if wire.is_empty() => {
+                SealError::Closed("it sent nothing; perhaps both ends have the same role")
+            }
+            (Ending::Closed, _) => SealError::Closed("it sent too little to be a pdw-proxy with this seal"),
+            (Ending::Late, _) if wire.is_empty() => {
+                SealError::Late("the far end says nothing; perhaps both ends have the same role")
+            }
             (Ending::Late, _) => SealError::Late("the far end stopped half-way, or is no pdw-proxy with this seal"),
         }
     }

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pdw_auth::{Handshake, Identity, KeyError, Role, SealError, Secret, noise, spiped};
-use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::{Job, Keys, LoadError, files};
 use crate::config::{NoiseConfig, SpipedConfig};
@@ -117,8 +116,6 @@ fn key_error(file: &Path, error: &KeyError) -> LoadError {
 /// 32 bytes that nobody can foresee.
 fn random() -> Result<[u8; 32], SealError> {
     let mut bytes = [0; 32];
-    match getrandom(&mut bytes, GetRandomFlags::empty()) {
-        Ok(count) if count == bytes.len() => Ok(bytes),
-        _ => Err(SealError::Broken("the kernel gives no entropy")),
-    }
+    getrandom::fill(&mut bytes).map_err(|_| SealError::Broken("the kernel gives no entropy"))?;
+    Ok(bytes)
 }

@@ -8,8 +8,10 @@ use pdw_tests::address::Address;
 use pdw_tests::certificates::secret;
 use pdw_tests::connection::{Connection, encode, until};
 use pdw_tests::instance::Instance;
+use pdw_tests::instance::on_path;
 use pdw_tests::proxy::{Launch, Proxy};
-use pdw_tests::spiped::{Daemon, is_installed};
+use pdw_tests::skipped;
+use pdw_tests::spiped::{Spiped, Way};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -39,6 +41,18 @@ fn proxy(listens: &str, upstream: &str, profile: &'static str) -> (Proxy, Addres
     let mut proxy = launch.spawn().unwrap();
     until("the proxy", LIMIT, || proxy.connect().map(drop)).map_err(|error| (error, proxy.guard().output())).unwrap();
     (proxy, sealed)
+}
+
+fn is_installed() -> bool {
+    let found = on_path("spiped").is_some();
+    if !found {
+        skipped("spiped is not on PATH");
+    }
+    found
+}
+
+fn daemon(way: Way, target: &Address, key: &Path, flags: &[&str]) -> Spiped {
+    Spiped::start(way, target, &std::fs::read(key).unwrap(), flags).unwrap().unwrap()
 }
 
 fn table(address: &Address, entries: &str) -> String {
@@ -114,9 +128,9 @@ fn the_real_daemon_stands_before_the_proxy_and_behind_it_with_every_handshake() 
         [(&[][..], "strong"), (&["-f"], "strong"), (&["-g"], "strict"), (&[], "weak"), (&["-f"], "weak")]
     {
         let entries = seal("spiped", &keys.file(0), &format!(", handshake = \"{handshake}\""));
-        let behind = Daemon::start("-d", instance.address(), &keys.file(0), flags).unwrap();
+        let behind = daemon(Way::Decrypts, instance.address(), &keys.file(0), flags);
         let (proxy, sealed) = proxy(&entries, &table(behind.address(), &entries), "redis");
-        let before = Daemon::start("-e", &sealed, &keys.file(0), flags).unwrap();
+        let before = daemon(Way::Encrypts, &sealed, &keys.file(0), flags);
         let mut session = open(before.address());
         match flags.is_empty() && handshake == "strong" {
             true => exchange(&mut session),
@@ -136,10 +150,10 @@ fn a_weak_end_is_refused_where_the_other_is_strict() {
     }
     let (keys, instance) = (Keys::new(), Instance::start().unwrap());
     let strict = seal("spiped", &keys.file(0), ", handshake = \"strict\"");
-    let behind = Daemon::start("-d", instance.address(), &keys.file(0), &["-f"]).unwrap();
+    let behind = daemon(Way::Decrypts, instance.address(), &keys.file(0), &["-f"]);
     let (mut proxy, sealed) = proxy(&strict, &table(behind.address(), &strict), "redis");
     wait_log(&mut proxy, "peer=upstream");
-    let before = Daemon::start("-e", &sealed, &keys.file(0), &["-f"]).unwrap();
+    let before = daemon(Way::Encrypts, &sealed, &keys.file(0), &["-f"]);
     Connection::open(before.address()).unwrap().call(&["PING"]).unwrap_err();
     wait_log(&mut proxy, "peer=client 127.0.0.1");
 }
@@ -151,8 +165,8 @@ fn the_daemon_is_killed_and_restarted_under_load_and_nothing_acknowledged_is_los
     }
     let (keys, instance) = (Keys::new(), Instance::start().unwrap());
     let entries = seal("spiped", &keys.file(0), "");
-    let mut daemon = Daemon::start("-d", instance.address(), &keys.file(0), &[]).unwrap();
-    let (proxy, _) = proxy("", &table(daemon.address(), &entries), "pdwfs");
+    let mut behind = daemon(Way::Decrypts, instance.address(), &keys.file(0), &[]);
+    let (proxy, _) = proxy("", &table(behind.address(), &entries), "pdwfs");
     let address = proxy.address().clone();
     drop(open(&address));
     let ends = Instant::now() + Duration::from_secs(if std::env::var_os("PDW_FULL").is_some() { 60 } else { 6 });
@@ -172,7 +186,7 @@ fn the_daemon_is_killed_and_restarted_under_load_and_nothing_acknowledged_is_los
         .collect();
     while Instant::now() + Duration::from_secs(2) < ends {
         std::thread::sleep(Duration::from_secs(1));
-        daemon.restart().unwrap();
+        behind.restart().unwrap();
     }
     let mut direct = instance.connect().unwrap();
     for (writer, thread) in writers.into_iter().enumerate() {
