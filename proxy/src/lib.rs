@@ -9,8 +9,10 @@ pub mod config;
 mod embedded;
 mod failures;
 pub mod log;
+mod mutant;
 pub mod serve;
 pub mod up;
 mod worker;
 
 pub use embedded::run_helper;
+pub use failures::{MECHANISMS, Mechanism};

@@ -14,6 +14,7 @@
 
 use crate::link::{Lane, Link, Stage, Standing};
 use crate::loss::Loss;
+use crate::mutant::Mutant;
 use crate::order::{End, LinkKey, LossReason, Order, Output};
 use crate::router::{Profile, Setup, Traffic};
 use crate::time::Time;
@@ -24,6 +25,9 @@ const GRACE_PART: u32 = 8;
 impl Traffic {
     /// A link owes replies and has said nothing for too long.
     pub(crate) fn note_silence(&mut self, setup: &Setup, key: LinkKey) {
+        if setup.mutation.is(Mutant::SilenceIsLoss) {
+            return self.give_up(setup, key, Loss::Silent);
+        }
         let Some(link) = self.links.get_mut(key) else { return };
         link.stage = Stage::Silent;
         let index = link.upstream;
@@ -106,6 +110,7 @@ impl Link {
         let after = setup.limits.probe_after;
         // Without a badge it could not be fenced, and what it has might be carried out any time.
         let owes = self.lane == Lane::Shared && self.badge.is_some() && self.batch.front().is_some();
+        let owes = owes && !setup.mutation.is(Mutant::SilenceUnnoticed);
         match (self.stage, self.standing) {
             (Stage::Ready, Standing::Candidate) => Some(self.heard.after(after / GRACE_PART)),
             (Stage::Ready, Standing::Serving) if owes => Some(self.heard.after(after)),

@@ -13,6 +13,7 @@
 use std::collections::HashMap;
 
 use crate::link::Link;
+use crate::mutant::Mutant;
 use crate::order::{LinkKey, SessionKey};
 use crate::part::Target;
 use crate::pending::Pending;
@@ -85,7 +86,7 @@ impl Traffic {
 
     /// Counts what is held, and makes room if it is too much.
     fn measure(&mut self, setup: &Setup) {
-        let max = setup.limits.memory_max;
+        let max = if setup.mutation.is(Mutant::Unbounded) { usize::MAX } else { setup.limits.memory_max };
         let mut held = self.holding().bytes();
         if held >= max / 4 * 3 {
             self.trim();

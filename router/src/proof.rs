@@ -3,6 +3,7 @@
 use crate::fence::Badge;
 use crate::link::{Lane, Link, Stage, Standing};
 use crate::loss::Loss;
+use crate::mutant::Mutant;
 use crate::order::{End, LinkKey, Notice, Order, Output};
 use crate::refusal::Refusal;
 use crate::resp::{self, write};
@@ -20,8 +21,8 @@ impl Traffic {
                 self.outputs.push_back(Output::Notice(Notice::UpstreamIsSelf(index)))
             }
             0 => {}
-            1 => link.proof.multi = reply == b"+OK\r\n",
-            2 => link.proof.multi &= reply == b"*0\r\n",
+            1 => link.proof.multi = reply == b"+OK\r\n" || setup.mutation.is(Mutant::TrustsMulti),
+            2 => link.proof.multi &= reply == b"*0\r\n" || setup.mutation.is(Mutant::TrustsMulti),
             3 if resp::is_error(reply) => return Err(Loss::Unusable),
             3 => {}
             _ => {

@@ -23,6 +23,7 @@ pub mod proxy;
 pub mod reply;
 pub mod scrape;
 pub mod small_requests;
+pub mod switched_off;
 pub mod trouble;
 pub mod versions;
 

@@ -46,7 +46,7 @@ pub(super) const PROXY: &[Fault] = &[
         cases: &[both("all", "nothing of it", "carried out once")],
         metrics: &[],
         log: &[],
-        tests: &[],
+        tests: &["style::nothing_is_measured_with_a_clock_that_jumps"],
     },
     Fault {
         name: "The proxy is told to end (SIGTERM)",
@@ -137,6 +137,7 @@ pub(super) const CLIENTS: &[Fault] = &[
             "lanes::stalls::who_delivers_nothing_of_a_value_loses_its_lane_to_those_who_wait",
             "lanes::stalls::nothing_gets_between_the_commands_of_a_transaction_whose_client_is_slow",
             "lanes::lanes::a_session_that_goes_silent_with_a_lane_loses_it_when_others_wait",
+            "large::broken_clients::more_clients_than_lanes_stand_still_and_the_others_go_on_within_stall_max",
         ],
     },
     Fault {
@@ -159,6 +160,7 @@ pub(super) const CLIENTS: &[Fault] = &[
         tests: &[
             "lanes::long_replies::who_reads_nothing_of_a_long_reply_does_not_hold_up_those_behind_it",
             "large::memory::fifty_that_ask_for_what_could_not_be_foreseen_and_never_read",
+            "bad_input::sizes::many_requests_without_reading_do_not_fill_memory",
         ],
     },
     Fault {
@@ -182,6 +184,7 @@ pub(super) const CLIENTS: &[Fault] = &[
             "contract::a_client_that_ends_inside_a_transaction_leaves_nothing_behind",
             "contract::a_lane_is_closed_when_its_client_is_lost_inside_a_transaction",
             "lanes::lanes::a_client_that_dies_before_exec_leaves_no_lane_inside_its_transaction",
+            "large::broken_clients::clients_that_die_or_stand_still_before_exec",
         ],
     },
 ];

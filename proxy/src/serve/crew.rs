@@ -17,6 +17,7 @@ use super::listeners::Listeners;
 use crate::admin::Ask;
 use crate::bind::{SocketFile, Stance};
 use crate::config::{self, Address, Config};
+use crate::mutant;
 use crate::worker::{Dial, DialAddress, Letter, Liveness, Mailbox, Orders, Worker, names};
 
 /// Workers that have their listeners but have not begun.
@@ -203,7 +204,7 @@ fn chosen_mutant() -> Option<Mutant> {
     if !cfg!(feature = "mutants") {
         return None;
     }
-    std::env::var("PDW_MUTANT").ok()?.parse().ok()
+    mutant::chosen()?.parse().ok()
 }
 
 /// How this process's links name themselves at instances.
