@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::aead::{Aead, TAG};
 use super::record::{Direction, Link};
 use super::resolver::Resolver;
-use super::{Cipher, Settings};
+use super::{Cipher, PEERS_MAX, Settings};
 use crate::{Advanced, Ending, Handshake, Progress, PublicKey, Role, SealError, Secret, Work, foreign};
 
 /// Bytes of either message of either pattern: a public key and a tag.
@@ -139,7 +139,8 @@ impl Noise {
     /// A: reads the first message, with every key and every peer that it may be of, and writes the second.
     fn answer(&self, message: &Message) -> Result<State, SealError> {
         let far = self.settings.peers.as_ref().map_or(&[][..], |peers| &peers.far);
-        let far: Vec<Option<&PublicKey>> = if far.is_empty() { vec![None] } else { far.iter().map(Some).collect() };
+        let far: Vec<Option<&PublicKey>> =
+            if far.is_empty() { vec![None] } else { far.iter().take(PEERS_MAX).map(Some).collect() };
         let secrets = self.settings.keys.accepted();
         let mut candidates = secrets.flat_map(|secret| far.iter().map(move |far| (secret, *far)));
         let noise = candidates.find_map(|(secret, far)| {
