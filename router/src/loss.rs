@@ -44,7 +44,7 @@ impl From<LossReason> for Loss {
 }
 
 impl Loss {
-    fn text(self) -> String {
+    pub(crate) fn text(self) -> String {
         match self {
             Self::Outside(LossReason::Unreachable) => {
                 "no connection can be made; is it running at this address?".into()
@@ -175,7 +175,7 @@ impl Traffic {
     }
 
     /// Tells the operator why an upstream is down, unless that is known.
-    fn tell_trouble(&mut self, index: usize, text: String) {
+    pub(crate) fn tell_trouble(&mut self, index: usize, text: String) {
         let upstream = &mut self.upstreams[index];
         if upstream.trouble != text {
             upstream.trouble.clone_from(&text);

@@ -40,9 +40,13 @@ impl Traffic {
         if !multi {
             self.refuse_transactions(setup, key);
         }
+        let candidate = self.links.get(key).is_some_and(|link| link.standing == Standing::Candidate);
         let upstream = &mut self.upstreams[index];
         upstream.failures = 0;
-        upstream.trouble.clear();
+        if !candidate {
+            // That one tells of the end of the trouble when it takes the silent link's place.
+            upstream.trouble.clear();
+        }
         if upstream.multi && !multi {
             self.outputs.push_back(Output::Notice(Notice::TransactionsForbidden(index)));
         }
@@ -53,7 +57,7 @@ impl Traffic {
         link.stage = Stage::Ready;
         link.dirty = true;
         link.heard = self.now;
-        if link.lane == Lane::Shared && link.standing != Standing::Candidate {
+        if link.lane == Lane::Shared && !candidate {
             self.outputs.push_back(Output::Notice(Notice::UpstreamReady(index)));
         }
         if link.badge.is_none() {

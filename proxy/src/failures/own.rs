@@ -113,6 +113,7 @@ pub(super) const PROXY: &[Fault] = &[
             "bad_input::sizes::many_requests_without_reading_do_not_fill_memory",
             "bad_input::sizes::announced_sizes_cost_no_memory_before_their_bytes_arrive",
             "fuzz_corpus::every_session_input_passes",
+            "lanes::pressure::the_session_for_which_most_is_gathered_is_closed_at_the_ceiling_and_the_others_get_their_replies",
             "large::memory::readers_that_could_not_be_foreseen",
             "large::memory::fifty_that_ask_for_stripes_and_never_read",
         ],
@@ -182,6 +183,7 @@ pub(super) const CLIENTS: &[Fault] = &[
         log: &[],
         tests: &[
             "contract::a_client_that_ends_inside_a_transaction_leaves_nothing_behind",
+            "failure::silence::a_client_that_is_gone_is_forgotten_though_its_session_waits",
             "contract::a_lane_is_closed_when_its_client_is_lost_inside_a_transaction",
             "lanes::lanes::a_client_that_dies_before_exec_leaves_no_lane_inside_its_transaction",
             "large::broken_clients::clients_that_die_or_stand_still_before_exec",

@@ -20,6 +20,8 @@ pub(super) struct Line {
     pub(super) unread: bool,
     /// The peer has closed its direction; what it sent before may still be unread.
     pub(super) ending: bool,
+    /// The connection is broken: reset by its peer, or given up by the kernel.
+    pub(super) broken: bool,
     /// Something came since this was looked at last; sessions only.
     pub(super) heard: bool,
     /// The last write took less than all; an event will say when it takes more.
@@ -40,6 +42,7 @@ impl Line {
             queued: false,
             unread: false,
             ending: false,
+            broken: false,
             heard: false,
             blocked: false,
             pump: None,

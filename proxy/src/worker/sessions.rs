@@ -48,6 +48,7 @@ impl Worker {
     pub(super) fn note_session(&mut self, key: SessionKey, event: &Event) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.ending |= event.is_read_closed();
+        session.broken |= event.is_error();
         if event.is_writable() && (std::mem::take(&mut session.blocked) || session.feeder.is_some()) {
             self.unwritten.push(End::Session(key));
         }
@@ -65,6 +66,10 @@ impl Worker {
         }
         if !self.router.wants_bytes(key) {
             session.unread = true;
+            if session.broken {
+                // Nobody would find out before it is read or written again.
+                self.lose(End::Session(key));
+            }
             return;
         }
         match session.socket.read(&mut self.buffer[..READ]) {
