@@ -9,9 +9,11 @@ pub mod config;
 mod embedded;
 mod failures;
 pub mod log;
+mod mutant;
 mod seal;
 pub mod serve;
 pub mod up;
 mod worker;
 
 pub use embedded::run_helper;
+pub use failures::{MECHANISMS, Mechanism};

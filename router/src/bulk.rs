@@ -403,7 +403,7 @@ impl Traffic {
     pub(crate) fn abandon_lane(&mut self, setup: &Setup, lane: LinkKey, amid: bool) {
         let Some(link) = self.links.get_mut(lane) else { return };
         link.owner = None;
-        if !amid && link.batch.in_flight() == 0 && link.batch.unsent() == 0 {
+        if !amid && link.batch.in_flight() == 0 && link.batch.unsent() == 0 || setup.mutation.is(Mutant::LaneKeptOpen) {
             self.free_lane(lane);
         } else {
             self.close_lane(setup, lane);

@@ -14,7 +14,8 @@
 
 use crate::link::{Lane, Link, Stage, Standing};
 use crate::loss::Loss;
-use crate::order::{End, LinkKey, LossReason, Order, Output};
+use crate::mutant::Mutant;
+use crate::order::{End, LinkKey, LossReason, Notice, Order, Output};
 use crate::router::{Profile, Setup, Traffic};
 use crate::time::Time;
 
@@ -24,6 +25,9 @@ const GRACE_PART: u32 = 8;
 impl Traffic {
     /// A link owes replies and has said nothing for too long.
     pub(crate) fn note_silence(&mut self, setup: &Setup, key: LinkKey) {
+        if setup.mutation.is(Mutant::SilenceIsLoss) {
+            return self.give_up(setup, key, Loss::Silent);
+        }
         let Some(link) = self.links.get_mut(key) else { return };
         link.stage = Stage::Silent;
         let index = link.upstream;
@@ -38,6 +42,14 @@ impl Traffic {
         let index = link.upstream;
         self.order_write(key);
         self.drop_candidate(index);
+        self.tell_end_of_trouble(index);
+    }
+
+    /// Tells the operator that an upstream answers again, if it was said not to.
+    fn tell_end_of_trouble(&mut self, index: usize) {
+        if !std::mem::take(&mut self.upstreams[index].trouble).is_empty() {
+            self.outputs.push_back(Output::Notice(Notice::UpstreamReady(index)));
+        }
     }
 
     /// The fresh connection is not needed.
@@ -70,6 +82,8 @@ impl Traffic {
         if setup.profile == Profile::Redis && unreachable {
             return self.give_up(setup, shared, loss);
         }
+        // Silence alone may be a long command; but now the way there is lost, or the instance takes nobody.
+        self.tell_trouble(index, loss.text());
         // A dial that came to nothing has taken its time; a refusal came at once.
         let refused = matches!(loss, Loss::Outside(LossReason::Unreachable));
         let pause = if refused { setup.limits.reconnect_max / 2 } else { setup.limits.reconnect_min };
@@ -87,7 +101,7 @@ impl Traffic {
         let silent = self.upstreams[index].shared;
         self.outputs.push_back(Output::CloseLink(silent));
         self.replace(setup, silent, Some(key), Loss::Replaced);
-        self.upstreams[index].trouble.clear();
+        self.tell_end_of_trouble(index);
         self.order_write(key);
     }
 
@@ -106,6 +120,7 @@ impl Link {
         let after = setup.limits.probe_after;
         // Without a badge it could not be fenced, and what it has might be carried out any time.
         let owes = self.lane == Lane::Shared && self.badge.is_some() && self.batch.front().is_some();
+        let owes = owes && !setup.mutation.is(Mutant::SilenceUnnoticed);
         match (self.stage, self.standing) {
             (Stage::Ready, Standing::Candidate) => Some(self.heard.after(after / GRACE_PART)),
             (Stage::Ready, Standing::Serving) if owes => Some(self.heard.after(after)),

@@ -11,6 +11,7 @@
 use std::time::Duration;
 
 use crate::link::{Lane, Link, Standing};
+use crate::mutant::Mutant;
 use crate::order::{End, LinkKey, LossReason, Notice, Output};
 use crate::part::{Target, Unit};
 use crate::pending::PendingKey;
@@ -43,7 +44,7 @@ impl From<LossReason> for Loss {
 }
 
 impl Loss {
-    fn text(self) -> String {
+    pub(crate) fn text(self) -> String {
         match self {
             Self::Outside(LossReason::Unreachable) => {
                 "no connection can be made; is it running at this address?".into()
@@ -99,8 +100,15 @@ impl Traffic {
     pub(crate) fn replace(&mut self, setup: &Setup, key: LinkKey, next: Option<LinkKey>, loss: Loss) {
         let Some(mut link) = self.links.remove(key) else { return };
         self.stats.links_lost += 1;
+        if setup.mutation.is(Mutant::LossClosesSessions) {
+            let all: Vec<_> = self.sessions.keys().collect();
+            all.into_iter().for_each(|session| self.close_session_now(setup, session, CloseReason::Upstream));
+        }
         // A session in the middle of a value towards it: see `lane_lost`.
         let missing = self.drop_relays(End::Link(key)).first().map(|(_, bytes)| *bytes);
+        if setup.mutation.is(Mutant::BegunAgain) {
+            link.end_stream();
+        }
         if let Some(pending) = link.end_stream() {
             // A reply whose first byte has left is never restarted.
             self.close_stream(setup, pending);
@@ -168,7 +176,7 @@ impl Traffic {
     }
 
     /// Tells the operator why an upstream is down, unless that is known.
-    fn tell_trouble(&mut self, index: usize, text: String) {
+    pub(crate) fn tell_trouble(&mut self, index: usize, text: String) {
         let upstream = &mut self.upstreams[index];
         if upstream.trouble != text {
             upstream.trouble.clone_from(&text);
@@ -182,6 +190,9 @@ impl Traffic {
         let doublings = upstream.failures.min(16);
         upstream.failures += 1;
         upstream.reconnects += 1;
+        if setup.mutation.is(Mutant::EagerReconnect) {
+            return Duration::ZERO;
+        }
         let longest = setup.limits.reconnect_min.saturating_mul(1 << doublings).min(setup.limits.reconnect_max);
         let half = longest.as_micros() as u64 / 2;
         Duration::from_micros(half + self.random.below(half + 1))

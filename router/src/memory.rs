@@ -13,6 +13,7 @@
 use std::collections::HashMap;
 
 use crate::link::Link;
+use crate::mutant::Mutant;
 use crate::order::{LinkKey, SessionKey};
 use crate::part::Target;
 use crate::pending::Pending;
@@ -85,14 +86,14 @@ impl Traffic {
 
     /// Counts what is held, and makes room if it is too much.
     fn measure(&mut self, setup: &Setup) {
-        let max = setup.limits.memory_max;
-        let mut held = self.holding().bytes();
+        let max = if setup.mutation.is(Mutant::Unbounded) { usize::MAX } else { setup.limits.memory_max };
+        let mut held = self.staying();
         if held >= max / 4 * 3 {
             self.trim();
-            held = self.holding().bytes();
+            held = self.staying();
         }
         while held >= max && self.shed(setup) {
-            held = self.holding().bytes();
+            held = self.staying();
         }
         self.budget.pressure = match held {
             held if held >= max => Pressure::Full,
@@ -104,6 +105,18 @@ impl Traffic {
         self.budget.headroom = (max / 4 * 3).saturating_sub(held).max(max / 64).min(room) / 2;
         let tight = self.budget.pressure != Pressure::None || self.budget.retain_full;
         self.budget.again = tight.then(|| Time::from_micros(self.now.micros() + MEASURE_MICROS));
+    }
+
+    /// What is held and will be for longer than until this input is done with. What links have of replies to sessions
+    /// that were closed goes then, and nobody else has to.
+    fn staying(&self) -> usize {
+        let leaving: usize = self.links.values().filter(|link| self.is_unwanted(link)).map(Link::reply_bytes).sum();
+        self.holding().bytes().saturating_sub(leaving)
+    }
+
+    /// Whether a link holds much of a reply that nobody waits for.
+    fn is_unwanted(&self, link: &Link) -> bool {
+        link.reply_bytes() > LEAST && self.asker(link).is_none()
     }
 
     /// Gives memory back that is kept only because it may be needed again.
@@ -178,7 +191,7 @@ impl Traffic {
 
     /// Looks again at what links hold of replies that nobody waits for any more.
     fn drop_unwanted_replies(&mut self) {
-        let unwanted = |link: &Link| link.reply_bytes() > LEAST && !link.parked && self.asker(link).is_none();
+        let unwanted = |link: &Link| !link.parked && self.is_unwanted(link);
         let keys: Vec<LinkKey> = self.links.iter().filter(|(_, link)| unwanted(link)).map(|(key, _)| key).collect();
         for key in keys {
             if let Some(link) = self.links.get_mut(key) {

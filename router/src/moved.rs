@@ -2,12 +2,16 @@
 
 use crate::link::{Lane, Link, Stage, Standing};
 use crate::loss::Loss;
+use crate::mutant::Mutant;
 use crate::order::LinkKey;
 use crate::router::{Setup, Traffic};
 
 impl Traffic {
     /// New requests go to the new address. What was sent to the old one is answered from there, as far as it answers.
     pub(crate) fn upstream_moved(&mut self, setup: &Setup, index: usize) {
+        if setup.mutation.is(Mutant::MoveIgnored) {
+            return;
+        }
         let Some(upstream) = self.upstreams.get_mut(index) else { return };
         // Whatever was wrong, it was so at the old address: the new one is tried without a long pause.
         upstream.failures = 0;

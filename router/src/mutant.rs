@@ -48,6 +48,46 @@ pub enum Mutant {
     WovenOutOfTurn,
     /// A session is blamed for an upstream that stands still.
     WrongBlame,
+    /// Under profile `pdwfs` nothing is kept, and so nothing is sent again.
+    Unkept,
+    /// Every request's time is over after a moment.
+    Impatient,
+    /// A request's time is never over.
+    WithoutDeadline,
+    /// Under profile `redis` requests wait for an upstream that is away.
+    SlowToRefuse,
+    /// A reply that has begun is begun again when its link is lost.
+    BegunAgain,
+    /// A lost link is replaced at once, again and again.
+    EagerReconnect,
+    /// A lost link closes all sessions.
+    LossClosesSessions,
+    /// Nobody notices that a link is silent.
+    SilenceUnnoticed,
+    /// A link that is silent counts as lost.
+    SilenceIsLoss,
+    /// An idle link is not tried with PING.
+    Unpinged,
+    /// Every error is one that passes.
+    EveryErrorPasses,
+    /// What is no RESP is handed on as it is.
+    JunkHandedOn,
+    /// A reply to nothing is kept for the next request.
+    UnaskedKept,
+    /// A link carries requests before it has proven itself.
+    Unproven,
+    /// A link may run MULTI, whatever it says.
+    TrustsMulti,
+    /// An upstream that has moved is asked where it was.
+    MoveIgnored,
+    /// There is no ceiling on what is held, and no limit to what a session leaves unread.
+    Unbounded,
+    /// Nobody notices a session that stands in the way of others.
+    StallsUnnoticed,
+    /// A session that is silent for a second is closed.
+    IdleClosed,
+    /// The lane of a client that has left serves the next one as it is.
+    LaneKeptOpen,
     /// PDWFS.md section 5: every key is hashed on its own.
     HashEachKey,
     /// PDWFS.md section 5: a transaction goes to its last key's home, SMEMBERS asks one shard.
@@ -58,7 +98,7 @@ pub enum Mutant {
     EachQueuedHome,
 }
 
-const NAMES: [(&str, Mutant); 24] = [
+const NAMES: [(&str, Mutant); 44] = [
     ("lost-reply", Mutant::LostReply),
     ("swapped-replies", Mutant::SwappedReplies),
     ("reorder-over-paths", Mutant::ReorderOverPaths),
@@ -79,6 +119,26 @@ const NAMES: [(&str, Mutant); 24] = [
     ("leaked-lane", Mutant::LeakedLane),
     ("limit-not-released", Mutant::LimitNotReleased),
     ("woven-out-of-turn", Mutant::WovenOutOfTurn),
+    ("unkept", Mutant::Unkept),
+    ("impatient", Mutant::Impatient),
+    ("without-deadline", Mutant::WithoutDeadline),
+    ("slow-to-refuse", Mutant::SlowToRefuse),
+    ("begun-again", Mutant::BegunAgain),
+    ("eager-reconnect", Mutant::EagerReconnect),
+    ("loss-closes-sessions", Mutant::LossClosesSessions),
+    ("silence-unnoticed", Mutant::SilenceUnnoticed),
+    ("silence-is-loss", Mutant::SilenceIsLoss),
+    ("unpinged", Mutant::Unpinged),
+    ("every-error-passes", Mutant::EveryErrorPasses),
+    ("junk-handed-on", Mutant::JunkHandedOn),
+    ("unasked-kept", Mutant::UnaskedKept),
+    ("unproven", Mutant::Unproven),
+    ("trusts-multi", Mutant::TrustsMulti),
+    ("move-ignored", Mutant::MoveIgnored),
+    ("unbounded", Mutant::Unbounded),
+    ("stalls-unnoticed", Mutant::StallsUnnoticed),
+    ("idle-closed", Mutant::IdleClosed),
+    ("lane-kept-open", Mutant::LaneKeptOpen),
     ("hash-each-key", Mutant::HashEachKey),
     ("last-key-home", Mutant::LastKeyHome),
     ("whole-file", Mutant::WholeFile),

@@ -3,6 +3,7 @@
 use crate::fence::Badge;
 use crate::link::{Lane, Link, Stage, Standing};
 use crate::loss::Loss;
+use crate::mutant::Mutant;
 use crate::order::{End, LinkKey, Notice, Order, Output};
 use crate::refusal::Refusal;
 use crate::resp::{self, write};
@@ -20,8 +21,8 @@ impl Traffic {
                 self.outputs.push_back(Output::Notice(Notice::UpstreamIsSelf(index)))
             }
             0 => {}
-            1 => link.proof.multi = reply == b"+OK\r\n",
-            2 => link.proof.multi &= reply == b"*0\r\n",
+            1 => link.proof.multi = reply == b"+OK\r\n" || setup.mutation.is(Mutant::TrustsMulti),
+            2 => link.proof.multi &= reply == b"*0\r\n" || setup.mutation.is(Mutant::TrustsMulti),
             3 if resp::is_error(reply) => return Err(Loss::Unusable),
             3 => {}
             _ => {
@@ -39,9 +40,13 @@ impl Traffic {
         if !multi {
             self.refuse_transactions(setup, key);
         }
+        let candidate = self.links.get(key).is_some_and(|link| link.standing == Standing::Candidate);
         let upstream = &mut self.upstreams[index];
         upstream.failures = 0;
-        upstream.trouble.clear();
+        if !candidate {
+            // That one tells of the end of the trouble when it takes the silent link's place.
+            upstream.trouble.clear();
+        }
         if upstream.multi && !multi {
             self.outputs.push_back(Output::Notice(Notice::TransactionsForbidden(index)));
         }
@@ -52,7 +57,7 @@ impl Traffic {
         link.stage = Stage::Ready;
         link.dirty = true;
         link.heard = self.now;
-        if link.lane == Lane::Shared && link.standing != Standing::Candidate {
+        if link.lane == Lane::Shared && !candidate {
             self.outputs.push_back(Output::Notice(Notice::UpstreamReady(index)));
         }
         if link.badge.is_none() {

@@ -178,7 +178,8 @@ impl Traffic {
 
     /// Ends what moves nothing while others wait for it.
     pub(crate) fn end_stalls(&mut self, setup: &Setup) {
-        let late = self.hindrances(setup).filter(|(_, due)| *due <= self.now);
+        let noticed = !setup.mutation.is(Mutant::StallsUnnoticed);
+        let late = self.hindrances(setup).filter(|(_, due)| noticed && *due <= self.now);
         let stalled: Vec<SessionKey> = late.map(|(key, _)| key).collect();
         for key in stalled {
             self.stats.stalls += 1;

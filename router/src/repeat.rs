@@ -66,7 +66,7 @@ impl Postponed {
 impl Setup {
     /// Whether requests are kept and sent again rather than their clients told of a trouble.
     pub(crate) fn holds(&self) -> bool {
-        self.profile == crate::Profile::Pdwfs
+        self.profile == crate::Profile::Pdwfs && !self.mutation.is(Mutant::Unkept)
     }
 }
 
@@ -74,7 +74,8 @@ impl Traffic {
     /// Puts the first request of a link aside if the instance's error passes; whether it did.
     pub(crate) fn try_again_later(&mut self, setup: &Setup, key: LinkKey, reply: &[u8]) -> bool {
         let Some(link) = self.links.get_mut(key).filter(|_| setup.holds()) else { return false };
-        let Some(error) = trouble(link.batch.early(), reply) else { return false };
+        let any = Some(reply).filter(|reply| setup.mutation.is(Mutant::EveryErrorPasses) && reply.starts_with(b"-"));
+        let Some(error) = trouble(link.batch.early(), reply).or(any) else { return false };
         let Some(part) = link.batch.front().filter(|part| part.whole && part.deadline > self.now) else { return false };
         if !link.batch.is_unit_wanted() {
             return false;

@@ -170,8 +170,9 @@ impl Session {
 
     /// Whether its unanswered requests or unread replies reach one `part`-th of their limits.
     fn is_above(&self, setup: &Setup, part: usize) -> bool {
-        self.pending as usize >= setup.limits.session_pending_max.div_ceil(part)
-            || self.reply_bytes() >= setup.limits.session_output_max.div_ceil(part)
+        let above = self.pending as usize >= setup.limits.session_pending_max.div_ceil(part)
+            || self.reply_bytes() >= setup.limits.session_output_max.div_ceil(part);
+        above && !setup.mutation.is(Mutant::Unbounded)
     }
 }
 

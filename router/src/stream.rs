@@ -5,6 +5,7 @@
 
 use crate::link::{Lane, Link, Standing};
 use crate::loss::Loss;
+use crate::mutant::Mutant;
 use crate::order::{End, LinkKey, Order, Output, SessionKey};
 use crate::part::Target;
 use crate::pending::PendingKey;
@@ -84,7 +85,9 @@ impl Traffic {
     /// The reply that is arriving will not be held: its request, and the transaction it is in, cannot be sent again.
     fn commit_reply(&mut self, setup: &Setup, key: LinkKey, target: Target) -> Course {
         self.hand_out_early(setup, key);
-        self.links.get_mut(key).into_iter().for_each(|link| link.batch.commit_front());
+        if !setup.mutation.is(Mutant::BegunAgain) {
+            self.links.get_mut(key).into_iter().for_each(|link| link.batch.commit_front());
+        }
         self.course(target)
     }
 

@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use crate::link::{Stage, Standing};
 use crate::loss::Loss;
-use crate::order::LinkKey;
+use crate::mutant::Mutant;
+use crate::order::{LinkKey, SessionKey};
 use crate::part::Target;
 use crate::router::{Setup, Traffic};
+use crate::session::Session;
+use crate::stats::CloseReason;
 use crate::time::Time;
 
 fn heartbeat(setup: &Setup) -> Duration {
@@ -52,12 +55,23 @@ impl Traffic {
             self.tick_link(setup, key);
         }
         self.end_stalls(setup);
+        if setup.mutation.is(Mutant::IdleClosed) {
+            self.close_idle(setup);
+        }
         self.trim_idle();
         self.measure_if_due(setup);
         for index in 0..self.upstreams.len() {
             self.serve_lanes(setup, index);
             self.serve_postponed(setup, index);
         }
+    }
+
+    /// See [`Mutant::IdleClosed`].
+    fn close_idle(&mut self, setup: &Setup) {
+        let idle = |session: &Session| session.rests() && session.taken().after(HEARTBEAT) <= self.now;
+        let idle: Vec<SessionKey> =
+            self.sessions.iter().filter(|(_, session)| idle(session)).map(|(key, _)| key).collect();
+        idle.into_iter().for_each(|key| self.close_session_now(setup, key, CloseReason::Client));
     }
 
     fn tick_link(&mut self, setup: &Setup, key: LinkKey) {
@@ -78,7 +92,10 @@ impl Traffic {
             Stage::Ready if silent && link.standing == Standing::Candidate => self.promote_candidate(setup, key),
             Stage::Ready if silent => self.note_silence(setup, key),
             Stage::Ready
-                if !waits && link.owner.is_none() && self.now >= link.heard.after(setup.limits.ping_interval) =>
+                if !waits
+                    && link.owner.is_none()
+                    && !setup.mutation.is(Mutant::Unpinged)
+                    && self.now >= link.heard.after(setup.limits.ping_interval) =>
             {
                 self.send_own(setup, key, Target::Nobody, |out| out.extend_from_slice(b"*1\r\n$4\r\nPING\r\n"));
             }

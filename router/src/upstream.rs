@@ -19,6 +19,9 @@ use crate::time::Time;
 /// A dial has at least this long to be answered.
 const DIAL_MIN: Duration = Duration::from_millis(200);
 
+/// All the patience of [`Mutant::Impatient`].
+const MOMENT: Duration = Duration::from_millis(100);
+
 /// One configured target.
 #[derive(Debug)]
 pub(crate) struct Upstream {
@@ -50,6 +53,13 @@ pub(crate) struct Upstream {
     pub(crate) unfenceable: bool,
     /// Requests that will be sent again.
     pub(crate) postponed: Vec<Postponed>,
+}
+
+impl Setup {
+    /// Whether requests for an upstream that is away are refused at once.
+    fn fails_fast(&self) -> bool {
+        self.profile == Profile::Redis && !self.mutation.is(Mutant::SlowToRefuse)
+    }
 }
 
 impl Traffic {
@@ -109,11 +119,12 @@ impl Traffic {
     ) {
         self.last_id += 1;
         let Some(link) = self.links.get(key) else { return };
-        if setup.profile == Profile::Redis && self.is_failing(link) {
+        if setup.fails_fast() && self.is_failing(link) {
             return self.deliver_refusal(setup, target, &Refusal::NotSent);
         }
         let Some(link) = self.links.get_mut(key) else { return };
-        link.batch.append(self.last_id, target, since.after(setup.limits.patience), bytes);
+        let patience = if setup.mutation.is(Mutant::Impatient) { MOMENT } else { setup.limits.patience };
+        link.batch.append(self.last_id, target, since.after(patience), bytes);
         if link.is_ready() && !link.dirty {
             link.dirty = true;
             self.outputs.push_back(Output::Order(End::Link(key), Order::Inject));
@@ -127,7 +138,7 @@ impl Traffic {
     /// Whether a request for a shard is refused rather than kept until its upstream is there.
     pub(crate) fn fails_fast(&self, setup: &Setup, shard: Shard) -> bool {
         let link = self.links.get(self.upstreams[shard.index()].shared);
-        setup.profile == Profile::Redis && link.is_some_and(|link| self.is_failing(link))
+        setup.fails_fast() && link.is_some_and(|link| self.is_failing(link))
     }
 
     /// Ties the newest requests of a shard's batch together: all of them are sent, or none.
@@ -179,6 +190,10 @@ impl Traffic {
     pub(crate) fn link_connected(&mut self, setup: &Setup, key: LinkKey) {
         let Some(link) = self.links.get_mut(key) else { return };
         link.stage = Stage::Proving(self.now.after(setup.limits.connect_timeout));
+        if setup.mutation.is(Mutant::Unproven) {
+            link.stage = Stage::Ready;
+            link.dirty = true;
+        }
         self.outputs.push_back(Output::Order(End::Link(key), Order::Inject));
     }
 
@@ -260,7 +275,7 @@ impl Traffic {
         if self.links.get(key).is_none_or(|link| link.parked) {
             return Ok(0);
         }
-        while let Some(len) = scan.scan(&bytes[used..]).map_err(Loss::NotResp)? {
+        while let Some(len) = whole_reply(setup, scan, &bytes[used..])? {
             let reply = &bytes[used..used + len];
             used += len;
             let Some(link) = self.links.get_mut(key) else { break };
@@ -275,12 +290,17 @@ impl Traffic {
                 }
                 continue;
             }
+            if link.batch.front().is_none() && setup.mutation.is(Mutant::UnaskedKept) {
+                used -= len;
+                break;
+            }
             link.batch.front().ok_or(Loss::UnaskedReply)?;
             link.end_stream();
             self.conclude(setup, key, reply);
             self.tidy_after_reply(key);
         }
-        let asked = |link: &Link| matches!(link.stage, Stage::Proving(_)) || link.batch.front().is_some();
+        let proving = |link: &Link| matches!(link.stage, Stage::Proving(_)) || setup.mutation.is(Mutant::UnaskedKept);
+        let asked = |link: &Link| proving(link) || link.batch.front().is_some();
         if used < bytes.len() && self.links.get(key).is_some_and(|link| !asked(link)) {
             // Not whole yet, but whatever it becomes, it would swallow the replies that follow.
             return Err(Loss::UnaskedReply);
@@ -351,11 +371,25 @@ impl Traffic {
 
     /// Answers the requests of a link whose time is up.
     pub(crate) fn expire(&mut self, setup: &Setup, key: LinkKey) {
+        if setup.mutation.is(Mutant::WithoutDeadline) {
+            return;
+        }
         let now = self.now;
         let late = self.links.get_mut(key).map(|link| link.batch.expire(now)).unwrap_or_default();
         for (target, fate) in late {
             self.deliver_fate(setup, target, &fate);
             self.relieve(setup, key);
         }
+    }
+}
+
+/// How long the reply at the start of `bytes` is, once it is whole.
+fn whole_reply(setup: &Setup, scan: &mut ReplyScan, bytes: &[u8]) -> Result<Option<usize>, Loss> {
+    match scan.scan(bytes) {
+        Err(_) if setup.mutation.is(Mutant::JunkHandedOn) => {
+            *scan = ReplyScan::default();
+            Ok(Some(bytes.len()))
+        }
+        found => found.map_err(Loss::NotResp),
     }
 }

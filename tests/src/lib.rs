@@ -26,6 +26,7 @@ pub mod scrape;
 pub mod sealed;
 pub mod small_requests;
 pub mod spiped;
+pub mod switched_off;
 pub mod tls_client;
 pub mod trouble;
 pub mod versions;

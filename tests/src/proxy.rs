@@ -12,6 +12,7 @@ use crate::address::Address;
 use crate::connection::Connection;
 use crate::guard::Guard;
 use crate::scrape::Scrape;
+use crate::switched_off;
 
 /// How old the numbers of a scrape may be, and a little more.
 const STALE: Duration = Duration::from_millis(130);
@@ -164,7 +165,7 @@ impl Launch {
             command.args(["--workers", &self.workers.to_string()]);
         }
         command.args(&self.arguments).env_remove("PDW_MUTANT");
-        if let Some(mutant) = &self.mutant {
+        if let Some(mutant) = self.mutant.clone().map(OsString::from).or_else(switched_off::fault) {
             command.env("PDW_MUTANT", mutant);
         }
     }

@@ -187,8 +187,13 @@ pub(super) const FAULTS: &[Fault] = &[
             both("large value, in the middle", "**closed** after `times.link_dead`", "nothing"),
         ],
         metrics: &["pdw_link_silences_total", "pdw_links{state=\"silent\"}", UP],
-        log: &["it was silent while a fresh connection was answered", "nothing arrived for times.link_dead"],
+        log: &[
+            "it could not be connected and proven within times.connect_timeout",
+            "it was silent while a fresh connection was answered",
+            "nothing arrived for times.link_dead",
+        ],
         tests: &[
+            "failure::silence::a_black_hole_is_told_of_once_and_so_is_its_end",
             "failure::silence::after_a_black_hole_work_goes_on_within_a_second",
             "failure::silence::a_silent_link_is_replaced_when_a_fresh_one_answers",
             "failure::silence::swallowed_bytes_are_made_good",

@@ -5,9 +5,12 @@
 //! | `links` | instances that are away, links that break |
 //! | `replies` | what instances answer, what they permit, where they are |
 //! | `own` | the proxy itself, and clients in its way |
+//!
+//! `mechanisms` says what makes them so.
 
 mod fault;
 mod links;
+mod mechanisms;
 mod own;
 mod replies;
 #[cfg(test)]
@@ -19,6 +22,8 @@ use pdw_router::command::{CONDITIONS, MAY_DIFFER, READS, SAME};
 use pdw_router::{Refusal, TROUBLES};
 
 use fault::{Case, Fault};
+use mechanisms::WITHOUT;
+pub use mechanisms::{MECHANISMS, Mechanism};
 
 const HEAD: &str = include_str!("head.md");
 const KINDS: &str = include_str!("kinds.md");
@@ -71,6 +76,13 @@ fn section(page: &mut String, fault: &Fault) {
         if !words.is_empty() {
             line(page, format_args!("- {what}: {}.", quoted(words)));
         }
+    }
+    let mechanisms = MECHANISMS.iter().filter(|row| row.fault == fault.name);
+    for Mechanism { switched_off, test, .. } in mechanisms {
+        line(page, format_args!("- Fails without what `{switched_off}` switches off: `{test}`."));
+    }
+    for (_, why) in WITHOUT.iter().filter(|(name, _)| *name == fault.name) {
+        line(page, format_args!("- There is no mechanism to switch off: {why}."));
     }
     if fault.tests.is_empty() {
         line(page, format_args!("- No test shows it yet."));

@@ -46,7 +46,7 @@ pub(super) const PROXY: &[Fault] = &[
         cases: &[both("all", "nothing of it", "carried out once")],
         metrics: &[],
         log: &[],
-        tests: &[],
+        tests: &["style::nothing_is_measured_with_a_clock_that_jumps"],
     },
     Fault {
         name: "The proxy is told to end (SIGTERM)",
@@ -113,6 +113,7 @@ pub(super) const PROXY: &[Fault] = &[
             "bad_input::sizes::many_requests_without_reading_do_not_fill_memory",
             "bad_input::sizes::announced_sizes_cost_no_memory_before_their_bytes_arrive",
             "fuzz_corpus::every_session_input_passes",
+            "lanes::pressure::the_session_for_which_most_is_gathered_is_closed_at_the_ceiling_and_the_others_get_their_replies",
             "large::memory::readers_that_could_not_be_foreseen",
             "large::memory::fifty_that_ask_for_stripes_and_never_read",
         ],
@@ -137,6 +138,7 @@ pub(super) const CLIENTS: &[Fault] = &[
             "lanes::stalls::who_delivers_nothing_of_a_value_loses_its_lane_to_those_who_wait",
             "lanes::stalls::nothing_gets_between_the_commands_of_a_transaction_whose_client_is_slow",
             "lanes::lanes::a_session_that_goes_silent_with_a_lane_loses_it_when_others_wait",
+            "large::broken_clients::more_clients_than_lanes_stand_still_and_the_others_go_on_within_stall_max",
         ],
     },
     Fault {
@@ -159,6 +161,7 @@ pub(super) const CLIENTS: &[Fault] = &[
         tests: &[
             "lanes::long_replies::who_reads_nothing_of_a_long_reply_does_not_hold_up_those_behind_it",
             "large::memory::fifty_that_ask_for_what_could_not_be_foreseen_and_never_read",
+            "bad_input::sizes::many_requests_without_reading_do_not_fill_memory",
         ],
     },
     Fault {
@@ -210,8 +213,10 @@ pub(super) const CLIENTS: &[Fault] = &[
         log: &[],
         tests: &[
             "contract::a_client_that_ends_inside_a_transaction_leaves_nothing_behind",
+            "failure::silence::a_client_that_is_gone_is_forgotten_though_its_session_waits",
             "contract::a_lane_is_closed_when_its_client_is_lost_inside_a_transaction",
             "lanes::lanes::a_client_that_dies_before_exec_leaves_no_lane_inside_its_transaction",
+            "large::broken_clients::clients_that_die_or_stand_still_before_exec",
         ],
     },
 ];

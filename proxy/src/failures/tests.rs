@@ -70,12 +70,14 @@ fn every_option_exists() {
     assert!(named.len() > 20 && unknown.is_empty(), "{unknown:?}");
 }
 
-/// Where a test may be: `binary::module::name`, or `binary::name` where the binary is one file.
+/// Where a test may be: `binary::module::name`, or `binary::name` in the binary's one or main file.
 fn places(test: &str) -> Vec<PathBuf> {
     let path = test.rsplit_once("::").map_or("", |(path, _)| path).replace("::", "/");
-    ["tests/tests", "proxy/tests", "router/tests"]
-        .map(|folder| repository().join(folder).join(format!("{path}.rs")))
-        .to_vec()
+    let folders = ["tests/tests", "proxy/tests", "router/tests"].map(|folder| repository().join(folder));
+    folders
+        .iter()
+        .flat_map(|folder| [format!("{path}.rs"), format!("{path}/main.rs")].map(|file| folder.join(file)))
+        .collect()
 }
 
 fn is_test(test: &str) -> bool {
@@ -91,6 +93,16 @@ fn every_test_exists() {
     let unknown: Vec<_> = faults().flat_map(|fault| fault.tests).filter(|test| !is_test(test)).collect();
     assert!(unknown.is_empty(), "{unknown:?}");
     assert!(!is_test("failure::fence::late_write"), "it is no test");
+}
+
+#[test]
+fn every_fault_has_a_mechanism_that_can_be_switched_off_or_says_why_not() {
+    let named = |name: &str| MECHANISMS.iter().any(|row| row.fault == name);
+    let excused = |name: &str| WITHOUT.iter().any(|(fault, _)| *fault == name);
+    let open: Vec<_> = faults().map(|fault| fault.name).filter(|name| named(name) == excused(name)).collect();
+    assert!(open.is_empty(), "{open:?}");
+    let stray = |row: &&Mechanism| !faults().any(|fault| fault.name == row.fault && fault.tests.contains(&row.test));
+    assert_eq!(MECHANISMS.iter().filter(stray).map(|row| row.test).collect::<Vec<_>>(), Vec::<&str>::new());
 }
 
 fn sources(folder: &Path, text: &mut String) {

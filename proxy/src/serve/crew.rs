@@ -18,6 +18,7 @@ use super::seals::Seals;
 use crate::admin::Ask;
 use crate::bind::{SocketFile, Stance};
 use crate::config::{self, Address, Config};
+use crate::mutant;
 use crate::seal::{Complaints, Pool};
 use crate::worker::{Dial, DialAddress, Letter, Liveness, Mailbox, Orders, Worker, names};
 
@@ -209,7 +210,7 @@ fn chosen_mutant() -> Option<Mutant> {
     if !cfg!(feature = "mutants") {
         return None;
     }
-    std::env::var("PDW_MUTANT").ok()?.parse().ok()
+    mutant::chosen()?.parse().ok()
 }
 
 /// How this process's links name themselves at instances.

@@ -7,6 +7,7 @@ use super::upstreams;
 use crate::cli::ServeArgs;
 use crate::config::{Changes, Config, Mistakes, Upstreams};
 use crate::log;
+use crate::mutant::Mutant;
 
 /// Why a configuration that was read again is not taken; the old one stays in force.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +53,7 @@ impl Service {
             return Err(ReloadError::Embedded);
         }
         match &changes.upstreams {
-            Upstreams::Replaced if !forced => Err(ReloadError::Upstreams),
+            Upstreams::Replaced if !forced && !Mutant::AnyUpstreamsTaken.is_on() => Err(ReloadError::Upstreams),
             Upstreams::Moved(moved) if !forced || changes.restart.is_empty() => {
                 let seals = self.take_live(&new, moved).await?;
                 Ok(in_words(&changes, moved.len(), seals))

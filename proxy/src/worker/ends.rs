@@ -24,6 +24,8 @@ pub(super) struct Line {
     pub(super) ending: bool,
     /// Nothing was read of it yet.
     pub(super) fresh: bool,
+    /// The connection is broken: reset by its peer, or given up by the kernel.
+    pub(super) broken: bool,
     /// Something came since this was looked at last; sessions only.
     pub(super) heard: bool,
     /// The last write took less than all; an event will say when it takes more.
@@ -44,6 +46,7 @@ impl Line {
             unread: false,
             ending: false,
             fresh: !socket.is_sealed(),
+            broken: false,
             heard: false,
             blocked: false,
             pump: None,

@@ -66,6 +66,7 @@ impl Worker {
     pub(super) fn note_session(&mut self, key: SessionKey, event: &Event) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.ending |= event.is_read_closed();
+        session.broken |= event.is_error();
         if event.is_writable() {
             let waits = std::mem::take(&mut session.blocked) || session.feeder.is_some();
             if waits || session.socket.has_unsent() {
@@ -86,6 +87,10 @@ impl Worker {
         }
         if !self.router.wants_bytes(key) {
             session.unread = true;
+            if session.broken {
+                // Nobody would find out before it is read or written again.
+                self.lose(End::Session(key));
+            }
             return;
         }
         match session.socket.read(&mut self.buffer[..READ], &mut self.scratch) {

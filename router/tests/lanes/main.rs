@@ -6,6 +6,7 @@ mod excess;
 mod forbidden;
 mod lanes;
 mod long_replies;
+mod pressure;
 mod requests;
 mod stalls;
 mod world;

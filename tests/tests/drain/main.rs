@@ -33,3 +33,9 @@ fn replace(launch: &Launch, address: &Address) -> io::Result<Proxy> {
     })?;
     if log.0 { Err(io::Error::other(log.1)) } else { Ok(proxy) }
 }
+
+#[test]
+fn each_row_fails_with_its_mechanism_switched_off() -> std::io::Result<()> {
+    let rows = pdw_proxy::MECHANISMS.map(|row| (row.test, row.switched_off));
+    pdw_tests::switched_off::demand_failures("drain", rows)
+}

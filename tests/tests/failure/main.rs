@@ -21,3 +21,9 @@ mod transactions;
 fn full_or<T>(full: T, short: T) -> T {
     if std::env::var_os("PDW_FULL").is_some() { full } else { short }
 }
+
+#[test]
+fn each_row_fails_with_its_mechanism_switched_off() -> std::io::Result<()> {
+    let rows = pdw_proxy::MECHANISMS.map(|row| (row.test, row.switched_off));
+    pdw_tests::switched_off::demand_failures("failure", rows)
+}

@@ -1,14 +1,18 @@
 //! Upstreams that say nothing: requests for them wait, others do not, and work goes on within a second.
 
-use std::io;
+use std::io::{self, Write};
+use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pdw_tests::connection::encode;
+use pdw_tests::address::Address;
+use pdw_tests::connection::{encode, until};
+use pdw_tests::durable::Durable;
 use pdw_tests::fault::{Cue, Door, Flow, Way};
+use socket2::SockRef;
 
 use crate::full_or;
-use crate::scene::{Scene, assert_fine, at_once, heard};
+use crate::scene::{Scene, assert_fine, at_once, heard, launch};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -67,6 +71,52 @@ fn no_session_is_closed_for_being_idle() -> io::Result<()> {
     assert_fine(&idle.call(&["SET", "k", "w"])?);
     assert_eq!(queueing.demand(&["EXEC"])?.elements().len(), 1);
     Ok(())
+}
+
+#[test]
+fn a_black_hole_is_told_of_once_and_so_is_its_end() -> io::Result<()> {
+    let launch = launch("pdwfs", &[]).argument("--log").argument("info");
+    let mut scene = Scene::before(Durable::start_many(1)?, &launch)?;
+    let mut session = scene.session()?;
+    let ready = told(&mut scene, "is ready");
+    scene.faults[0].black_hole(Door::Unanswered)?;
+    session.send(&encode(&["SET", "k", "v"]))?;
+    let down = |scene: &mut Scene| Some(told(scene, "is down")).filter(|times| *times > 0);
+    until("the log", SECOND * 10, || down(&mut scene).ok_or(io::ErrorKind::NotFound.into()))?;
+    thread::sleep(SECOND * 2);
+    assert_eq!((told(&mut scene, "is down"), told(&mut scene, "is ready")), (1, ready));
+    scene.faults[0].heal()?;
+    assert_eq!(heard(&mut session)?, "+OK\r\n");
+    until("the end", SECOND * 5, || {
+        if told(&mut scene, "is ready") > ready { Ok(()) } else { Err(io::Error::other(scene.proxy.guard().output())) }
+    })
+}
+
+/// How often the log says so.
+fn told(scene: &mut Scene, words: &str) -> usize {
+    scene.proxy.guard().output().matches(words).count()
+}
+
+#[test]
+fn a_client_that_is_gone_is_forgotten_though_its_session_waits() -> io::Result<()> {
+    let scene = Scene::start("pdwfs", 1, &[])?;
+    let before = scene.proxy.scrape()?.value("pdw_sessions");
+    scene.faults[0].stall(Way::Back)?;
+    let Address::Tcp(address) = scene.proxy.address() else { return Err(io::ErrorKind::Unsupported.into()) };
+    let mut client = TcpStream::connect(address)?;
+    // The second waits for the first, and is not read until that is answered.
+    client.write_all(&[encode(&["SET", "k", "1"]), encode(&["SET", "k", "2"])].concat())?;
+    until("the session", SECOND, || sessions(&scene, before + 1.0))?;
+    // Killed, with something unread: a reset.
+    SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
+    drop(client);
+    until("its end", SECOND * 3, || sessions(&scene, before))?;
+    scene.faults[0].heal()
+}
+
+fn sessions(scene: &Scene, wanted: f64) -> io::Result<()> {
+    let found = scene.proxy.scrape()?.value("pdw_sessions");
+    if found == wanted { Ok(()) } else { Err(io::Error::other(format!("{found} sessions"))) }
 }
 
 #[test]

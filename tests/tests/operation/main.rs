@@ -42,3 +42,9 @@ fn metric(admin: &Address, line: &str) -> std::io::Result<()> {
     let found = response.lines().any(|found| found == line);
     if found { Ok(()) } else { Err(std::io::Error::other(response)) }
 }
+
+#[test]
+fn each_row_fails_with_its_mechanism_switched_off() -> std::io::Result<()> {
+    let rows = pdw_proxy::MECHANISMS.map(|row| (row.test, row.switched_off));
+    pdw_tests::switched_off::demand_failures("operation", rows)
+}

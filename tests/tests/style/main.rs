@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot read the repository has failed")]
 
+mod clocks;
 mod documents;
 mod functions;
 mod layout;
@@ -39,6 +40,18 @@ fn pure_crates_depend_on_nothing_impure() {
     let repository = Repository::load();
     let manifests = PURE_CRATES.iter().filter_map(|name| repository.text(&format!("{name}/Cargo.toml")));
     assert_none(manifests.flat_map(|manifest| purity::impure_dependencies(&manifest)).collect());
+}
+
+#[test]
+fn nothing_is_measured_with_a_clock_that_jumps() {
+    let repository = Repository::load();
+    let product =
+        |path: &str| ["proxy/src/", "router/src/", "metrics/src/", "auth/src/"].iter().any(|at| path.starts_with(at));
+    let sources = repository.sources().iter().filter(|source| product(&source.path));
+    assert_none(sources.flat_map(clocks::time_of_day).collect());
+    let needed = |path: &str| repository.text(path).is_some_and(|text| text.contains("SystemTime"));
+    let stale: Vec<_> = clocks::TELL_THE_TIME.iter().filter(|(path, _)| !needed(path)).collect();
+    assert!(stale.is_empty(), "{stale:?}");
 }
 
 #[test]

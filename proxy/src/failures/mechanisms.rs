@@ -1,0 +1,163 @@
+//! What makes the rows of the page true: each with the deliberate fault that switches it off, and a test that fails then.
+
+/// A fault's mechanism.
+#[derive(Clone, Copy, Debug)]
+pub struct Mechanism {
+    /// The fault of the page, by its name.
+    pub fault: &'static str,
+    /// The deliberate fault that switches it off, as `PDW_MUTANT` takes it.
+    pub switched_off: &'static str,
+    /// A test that fails then, as `binary::module::name`.
+    pub test: &'static str,
+}
+
+const fn row(fault: &'static str, switched_off: &'static str, test: &'static str) -> Mechanism {
+    Mechanism { fault, switched_off, test }
+}
+
+/// Faults that have no mechanism of their own that could be switched off, or none that a test can, and why.
+pub(super) const WITHOUT: [(&str, &str); 3] = [
+    ("The wall clock jumps", "a clock that jumps is asked for nothing but the time of day"),
+    ("Its name cannot be looked up", "what is done is nothing: the address stays"),
+    ("The proxy is killed", "what it held is gone with it; the watchdog behind its instances is another program"),
+];
+
+/// The mechanisms, in the order of the page.
+pub const MECHANISMS: [Mechanism; 32] = [
+    row(
+        "It is down when the proxy starts",
+        "unkept",
+        "failure::instances::an_instance_that_is_down_at_the_start_is_waited_for_under_pdwfs",
+    ),
+    row(
+        "Its link is lost before a request was sent",
+        "slow-to-refuse",
+        "failure::connections::while_the_port_is_closed_requests_are_refused_at_once_and_nothing_else",
+    ),
+    row(
+        "Its link is lost after a request was sent",
+        "unkept",
+        "failure::repeats::what_makes_the_same_state_is_repeated_and_counted",
+    ),
+    row(
+        "Its link is lost after a request was sent",
+        "repeated-anything",
+        "failure::repeats::what_would_make_another_state_is_not_repeated",
+    ),
+    row(
+        "Its link is lost after a request was sent",
+        "missing-fence",
+        "failure::fence::a_link_that_only_the_proxy_thinks_lost_is_closed_at_the_instance",
+    ),
+    row(
+        "Its link is lost within a reply",
+        "begun-again",
+        "failure::large::a_reply_of_which_something_has_left_is_never_begun_again",
+    ),
+    row(
+        "Its links are lost again and again",
+        "eager-reconnect",
+        "failure::bad_replies::a_link_that_is_lost_again_and_again_is_tried_again_with_pauses",
+    ),
+    row(
+        "It restarts with its data",
+        "unkept",
+        "failure::held_errors::a_load_on_an_instance_that_restarts_and_loads_sees_no_error",
+    ),
+    row(
+        "It restarts without its data",
+        "loss-closes-sessions",
+        "failure::instances::an_instance_that_restarts_empty_is_empty_and_no_session_is_lost",
+    ),
+    row(
+        "The network swallows packets (black hole)",
+        "silence-unnoticed",
+        "failure::silence::a_silent_link_is_replaced_when_a_fresh_one_answers",
+    ),
+    row(
+        "A link is half open: its other end is gone and did not say so",
+        "unpinged",
+        "failure::connections::an_idle_half_open_link_is_found_before_a_request_needs_it",
+    ),
+    row("It is slow", "silence-is-loss", "failure::silence::a_slow_instance_is_not_taken_for_a_lost_one"),
+    row(
+        "It stands still (SIGSTOP, swapping) and goes on within the patience",
+        "impatient",
+        "failure::freeze::an_instance_that_stands_still_costs_time_and_nothing_else",
+    ),
+    row(
+        "It stands still beyond the patience, and wakes",
+        "without-deadline",
+        "failure::instances::a_frozen_instance_is_answered_for_in_time_and_its_late_reply_is_nobodys",
+    ),
+    row("It says that it cannot just now", "unkept", "failure::held_errors::a_request_waits_until_the_trouble_is_over"),
+    row("Its disk is full", "unkept", "failure::held_errors::on_a_full_disk_requests_wait_for_room"),
+    row(
+        "It answers with another error",
+        "every-error-passes",
+        "failure::held_errors::every_other_error_is_handed_on_at_once",
+    ),
+    row(
+        "What it sends is not RESP",
+        "junk-handed-on",
+        "failure::bad_replies::nonsense_in_the_place_of_a_reply_loses_the_link_and_no_request",
+    ),
+    row("It sends a reply to nothing", "unasked-kept", "failure::connections::a_reply_to_nothing_shifts_no_other"),
+    row(
+        "It is no Redis, or wants a password",
+        "unproven",
+        "bad_input::upstreams::what_is_not_redis_fails_its_own_requests_only",
+    ),
+    row(
+        "It forbids `CLIENT KILL` or `CLIENT INFO`, or it is a proxy",
+        "missing-fence",
+        "failure::repeats::without_the_right_to_fence_only_reads_are_repeated_and_the_log_says_so",
+    ),
+    row(
+        "It forbids `MULTI`",
+        "trusts-multi",
+        "bad_input::upstreams::without_multi_a_transaction_is_refused_at_its_start",
+    ),
+    row(
+        "Its name, or the file that was read again, gives another address",
+        "move-ignored",
+        "operation::reload::an_upstream_that_keeps_its_name_and_place_is_followed_to_its_new_address",
+    ),
+    row(
+        "The upstreams that are configured have another order, other names or weights",
+        "any-upstreams-taken",
+        "operation::reload::another_list_of_upstreams_is_refused_unless_forced_and_then_sessions_keep_what_they_began_with",
+    ),
+    row(
+        "The proxy stands still and goes on within the patience",
+        "impatient",
+        "failure::freeze::a_proxy_that_stands_still_costs_time_and_nothing_else",
+    ),
+    row(
+        "The proxy stands still beyond the patience",
+        "repeat-after-deadline",
+        "failure::deadlines::what_was_put_aside_is_not_tried_again_after_its_deadline",
+    ),
+    row("The proxy is told to end (SIGTERM)", "drain-at-once", "drain::ends::a_request_on_its_way_is_answered"),
+    row(
+        "The ceiling on memory is near, or reached",
+        "unbounded",
+        "bad_input::sizes::many_requests_without_reading_do_not_fill_memory",
+    ),
+    row(
+        "A client stops in the middle of a large value, or of a transaction with one",
+        "stalls-unnoticed",
+        "large::broken_clients::more_clients_than_lanes_stand_still_and_the_others_go_on_within_stall_max",
+    ),
+    row(
+        "A client does not read its replies",
+        "unbounded",
+        "bad_input::sizes::many_requests_without_reading_do_not_fill_memory",
+    ),
+    row("A client is idle", "idle-closed", "failure::silence::no_session_is_closed_for_being_idle"),
+    row(
+        "A client leaves before its reply",
+        "lane-kept-open",
+        "large::broken_clients::clients_that_die_or_stand_still_before_exec",
+    ),
+];
