@@ -9,6 +9,7 @@
 mod error;
 mod handshake;
 mod sealed;
+pub mod users;
 
 pub use error::SealError;
 pub use handshake::{Advanced, Ending, HANDSHAKE_MAX, Handshake, Progress, Role, Work};

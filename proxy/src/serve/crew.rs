@@ -174,6 +174,8 @@ fn setup(config: &Config, name: &str, index: u64) -> Result<Setup, ServeError> {
         profile,
         name: name.to_owned(),
         seed: incarnation().wrapping_add(index),
+        gate: std::sync::Arc::new(pdw_router::Open::default()),
+        credentials: Vec::new(),
         mutation: Mutation::of(chosen_mutant()),
     })
 }

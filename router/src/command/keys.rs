@@ -66,7 +66,7 @@ fn by_specs(spec: &CommandSpec, request: &Request<'_>, out: &mut Vec<u32>) -> Re
     spec.keys.iter().filter(real).try_for_each(|keys| by_spec(keys, request, out))
 }
 
-fn by_spec(keys: &KeySpec, request: &Request<'_>, out: &mut Vec<u32>) -> Result<(), KeyError> {
+pub(super) fn by_spec(keys: &KeySpec, request: &Request<'_>, out: &mut Vec<u32>) -> Result<(), KeyError> {
     let first = match &keys.begin {
         BeginSearch::Index(index) => i64::from(*index),
         BeginSearch::Keyword { word, start_from } => match after_keyword(request, word, *start_from) {
@@ -187,7 +187,7 @@ fn georadius_keys(request: &Request<'_>, options: usize, out: &mut Vec<u32>) -> 
 }
 
 /// `MIGRATE`: one key, or none there and several after KEYS, as in `migrateGetKeys`.
-fn migrate_keys(request: &Request<'_>, out: &mut Vec<u32>) -> Result<(), KeyError> {
+pub(super) fn migrate_keys(request: &Request<'_>, out: &mut Vec<u32>) -> Result<(), KeyError> {
     let mut at = 6;
     while at < request.len() && !is_word(request.arg(at), "KEYS") {
         at += match request.arg(at).to_ascii_uppercase().as_slice() {

@@ -33,6 +33,8 @@ impl Bench {
             profile: Profile::Pdwfs,
             name: "pdw/allocations".to_owned(),
             seed: 1,
+            gate: std::sync::Arc::new(pdw_router::Open::default()),
+            credentials: Vec::new(),
             mutation: Mutation::default(),
         };
         let mut router = Router::new(setup, Time::default());
