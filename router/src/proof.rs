@@ -13,6 +13,13 @@ use crate::resp::{self, write};
 use crate::router::{Setup, Traffic};
 
 impl Traffic {
+    /// New links are asked something else from now on.
+    pub(crate) fn renew_probes(&mut self, setup: &Setup) {
+        for (index, upstream) in self.upstreams.iter_mut().enumerate() {
+            upstream.probe = Probe::of(setup, index);
+        }
+    }
+
     /// Takes a reply to the probe: CLIENT SETNAME, MULTI, EXEC, PING, CLIENT INFO.
     pub(crate) fn prove(&mut self, setup: &Setup, key: LinkKey, reply: &[u8]) -> Result<(), Loss> {
         let Some(link) = self.links.get_mut(key) else { return Ok(()) };

@@ -314,6 +314,12 @@ impl Router {
         self.handle(now, Input::Timeout);
     }
 
+    /// Has new links authenticate by these, one for each upstream; those that are there stay.
+    pub fn set_credentials(&mut self, credentials: Vec<Option<Credentials>>) {
+        self.setup.credentials = credentials;
+        self.traffic.renew_probes(&self.setup);
+    }
+
     /// What has been counted.
     pub fn stats(&self) -> &Stats {
         &self.traffic.stats

@@ -95,8 +95,12 @@ impl Service {
 
     /// Takes what running workers can take of a configuration.
     pub(super) fn adopt(&mut self, new: &Config) {
+        let users = self.config.has_other_users(new);
         self.config.adopt(new);
         self.workers.adopt(&self.config);
+        if users {
+            self.workers.let_in(&self.config);
+        }
         let shown = Standing::of(&self.config);
         self.standing.send_modify(|standing| standing.memory_limit = shown.memory_limit);
     }

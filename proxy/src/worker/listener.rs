@@ -1,7 +1,7 @@
 //! Listeners: one of its own per worker on TCP (`SO_REUSEPORT`), a shared one on a UNIX socket.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use mio::event::Source;
@@ -89,14 +89,14 @@ impl Listener {
         }
     }
 
-    /// Accepts one connection. `Ok(None)`: nobody waits.
-    pub(super) fn accept(&self) -> io::Result<Option<Socket>> {
+    /// Accepts one connection, and says from which address. `Ok(None)`: nobody waits.
+    pub(super) fn accept(&self) -> io::Result<Option<(Socket, Option<IpAddr>)>> {
         let accepted = match self {
-            Self::Tcp(listener) => listener.accept().map(|(stream, _)| Socket::from(stream)),
-            Self::Unix(listener) => listener.accept().map(|(stream, _)| Socket::from(stream)),
+            Self::Tcp(listener) => listener.accept().map(|(stream, from)| (Socket::from(stream), Some(from.ip()))),
+            Self::Unix(listener) => listener.accept().map(|(stream, _)| (Socket::from(stream), None)),
         };
         match accepted {
-            Ok(socket) => Ok(Some(socket)),
+            Ok(accepted) => Ok(Some(accepted)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error),
         }

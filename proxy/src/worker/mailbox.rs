@@ -7,6 +7,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use mio::{Registry, Waker};
 use pdw_metrics::WorkerSet;
 use pdw_router::limits::Limits;
+use pdw_router::{Credentials, Gate};
 
 use super::links::{Dial, DialAddress};
 use super::listener::Liveness;
@@ -22,6 +23,10 @@ pub(crate) enum Letter {
     Redirect(usize, Dial),
     /// Keep to other limits and times.
     Adopt(Box<Limits>, Liveness),
+    /// Let these users in, and close who may not stay.
+    Users(Arc<dyn Gate>),
+    /// New links authenticate by these, one for each upstream.
+    Credentials(Vec<Option<Credentials>>),
     /// Take no new sessions, and return when the last one is gone and its requests are done.
     Drain {
         /// Whether sessions are closed that have nothing outstanding and are silent.

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Instant;
 
 use mio::event::Event;
-use pdw_router::{End, Input, SessionKey};
+use pdw_router::{End, Entrance, Input, SessionKey};
 
 use super::ends::Line;
 use super::socket::Socket;
@@ -22,7 +22,10 @@ impl Worker {
                 return self.rest(&io::Error::other("as many connections as there are descriptors for"));
             }
             match self.listeners[index].accept() {
-                Ok(Some(socket)) => self.open_session(socket),
+                Ok(Some((socket, peer))) => {
+                    let listener = self.doors.get(index).copied().unwrap_or_default();
+                    self.open_session(socket, Entrance { listener, peer });
+                }
                 Ok(None) => return,
                 Err(error) => return self.rest(&error),
             }
@@ -35,8 +38,8 @@ impl Worker {
         self.rested = Some(Instant::now() + ACCEPT_REST);
     }
 
-    fn open_session(&mut self, mut socket: Socket) {
-        let key = self.router.open_session(self.now);
+    fn open_session(&mut self, mut socket: Socket, entrance: Entrance) {
+        let key = self.router.open_session_at(self.now, entrance);
         if let Err(error) = socket.register(self.poll.registry(), Source::Session(key).token()) {
             tracing::warn!(%error, "a connection could not be registered and was closed");
             return self.router.handle(self.now, Input::SessionLost(key));

@@ -15,7 +15,7 @@ mod glob;
 pub use commands::{CommandRule, Commands};
 pub use glob::Glob;
 
-use crate::command::{CommandId, CommandSpec, Flags, KeyAccess, KeyError, KeyFlags, first_access, key_accesses};
+use crate::command::{CommandId, CommandSpec, Flags, KeyAccess, KeyError, KeyFlags, Table, first_access, key_accesses};
 use crate::resp::Request;
 
 bitflags::bitflags! {
@@ -118,6 +118,13 @@ impl Permit {
     /// Whether nothing at all is forbidden, so that no request need be looked at.
     pub fn is_boundless(&self) -> bool {
         self.selectors.iter().any(|selector| selector.commands.is_all() && selector.all_keys && selector.all_channels)
+    }
+
+    /// Whether some selector allows this command, whatever keys it has.
+    pub fn allows_command(&self, table: &Table, name: &str) -> bool {
+        let Some(id) = table.find(name.as_bytes()) else { return false };
+        let bare = Request { bytes: b"", spans: &[], missing: 0 };
+        self.selectors.iter().any(|one| one.commands.allow(id, table.spec(id), &bare))
     }
 
     /// Whether a request is allowed.
