@@ -3,7 +3,7 @@
 //! Source: `getKeysFromCommandWithSpecs` of Redis 7.0, and the functions it falls back to where the flags of a
 //! published spec depend on the arguments (`setGetKeys`, `bitfieldGetKeys`, `sortGetKeys`).
 
-use super::keys::{by_spec, migrate_keys};
+use super::keys::{Reading, by_spec, migrate_keys};
 use super::spec::is_word;
 use super::{CommandSpec, Flags, KeyError, KeyFlags, KeySpec, first_key};
 use crate::resp::Request;
@@ -70,7 +70,7 @@ fn by_specs(
     let real = |keys: &&KeySpec| !keys.flags.contains(KeyFlags::NOT_KEY);
     spec.keys.iter().filter(real).try_for_each(|keys| {
         positions.clear();
-        by_spec(keys, request, positions)?;
+        by_spec(keys, request, Reading::Access, positions)?;
         push_all(positions, actual(spec, keys.flags, request), out);
         Ok(())
     })
