@@ -26,6 +26,24 @@ pub(super) const FAULTS: &[Fault] = &[
         ],
     },
     Fault {
+        name: "It refuses the proxy's password, or wants one",
+        note: "Links authenticate before anything else. A corrected password is taken by SIGHUP.",
+        cases: &[
+            pdwfs("all", "waits; **not sent** after `times.patience`", "nothing"),
+            redis("all", "**not sent**, at once when a first attempt has failed", "nothing"),
+        ],
+        metrics: &[UP, RECONNECTS],
+        log: &[
+            "it refuses this proxy's user and password; correct `user`, `password_file` or `password_env`",
+            "it wants a password; give this upstream `password_file` or `password_env`",
+            "it knows of no password; remove `password_file` or `password_env` of this upstream",
+        ],
+        tests: &[
+            "acl::upstreams::a_wrong_password_is_told_with_the_remedy_and_a_corrected_file_is_read_again",
+            "acl::upstreams::no_password_where_one_is_wanted_and_one_where_none_is_are_told",
+        ],
+    },
+    Fault {
         name: "Its link is lost before a request was sent",
         note: "Not sent: no byte of it was written to the link. A transaction is sent at its `EXEC`, in one piece.",
         cases: &[

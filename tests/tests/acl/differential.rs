@@ -69,6 +69,11 @@ fn ask(connection: &mut Connection, requests: &[Vec<String>]) -> Vec<String> {
     requests.iter().map(|_| said(connection.receive().map(|reply| reply.value))).collect()
 }
 
+/// Redis 7.0 finds no key in a `PFMERGE` without sources, so that everybody may make one.
+fn is_overlooked(words: &[String]) -> bool {
+    words.len() == 2 && words[0] == "pfmerge"
+}
+
 #[test]
 fn dry_runs_of_every_command_have_the_same_verdict_and_text() {
     let instance = Instance::start().unwrap();
@@ -85,7 +90,8 @@ fn dry_runs_of_every_command_have_the_same_verdict_and_text() {
         let (wanted, found) = (ask(&mut oracle, &requests), ask(&mut subject, &requests));
         let rules = oracle.call(&["ACL", "LIST"]).unwrap();
         let rules = rules.elements().iter().map(Value::text).find(|line| line.starts_with(&format!("user {name} ")));
-        for ((request, wanted), found) in requests.iter().zip(&wanted).zip(&found) {
+        let all = requests.iter().zip(&wanted).zip(&found);
+        for ((request, wanted), found) in all.filter(|((request, _), _)| !is_overlooked(&request[3..])) {
             assert_eq!(wanted, found, "{request:?}\n{rules:?}");
             denied += usize::from(wanted.starts_with("This user"));
         }

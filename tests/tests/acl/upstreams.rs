@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use pdw_tests::connection::until;
-use pdw_tests::instance::{Instance, Server};
+use pdw_tests::instance::Instance;
 use pdw_tests::proxy::{Launch, Proxy};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -12,8 +12,11 @@ use crate::{LIMIT, ready, said, users_file};
 const SECRET: &str = "correct-horse";
 
 fn instance() -> Instance {
-    Instance::start_with(&Server::redis(), &["--requirepass", SECRET, "--user", "pdw on >other-horse ~* &* +@all"])
-        .unwrap()
+    let instance = Instance::start().unwrap();
+    let mut control = instance.connect().unwrap();
+    control.demand(&["ACL", "SETUSER", "pdw", "on", ">other-horse", "~*", "&*", "+@all"]).unwrap();
+    control.demand(&["CONFIG", "SET", "requirepass", SECRET]).unwrap();
+    instance
 }
 
 fn secret(text: &str) -> tempfile::NamedTempFile {
@@ -70,7 +73,8 @@ fn a_wrong_password_is_told_with_the_remedy_and_a_corrected_file_is_read_again()
 
 #[test]
 fn no_password_where_one_is_wanted_and_one_where_none_is_are_told() {
-    let mut proxy = start(&config(&instance(), ""));
+    let instance = instance();
+    let mut proxy = start(&config(&instance, ""));
     wait_log(&mut proxy, "it wants a password; give this upstream `password_file`");
     let (open, file) = (Instance::start().unwrap(), secret("x"));
     let mut proxy = start(&config(&open, &format!(", password_file = \"{}\"", file.path().display())));
