@@ -50,8 +50,17 @@ pub(crate) struct Who {
 
 impl Who {
     /// Whether its requests have to be looked at.
-    pub(crate) fn is_bound(&self) -> bool {
+    fn is_bound(&self) -> bool {
         self.standing != Standing::Free
+    }
+
+    /// Whether a request is allowed, if that can be told by a short way.
+    pub(crate) fn waves_through(&self, id: CommandId, request: &Request<'_>) -> bool {
+        match &self.login {
+            _ if self.standing == Standing::Free => true,
+            Some(login) => login.permit.waves_through(id, request),
+            None => false,
+        }
     }
 
     /// Whether it has to say first who it is.

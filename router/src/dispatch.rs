@@ -26,8 +26,8 @@ impl Traffic {
             Err(why) => return self.unresolved(setup, session, &request, why),
         };
         let Some(asking) = self.sessions.get(session) else { return Flow::Next };
-        let (holds, bound) = (asking.held.is_some(), asking.who.is_bound());
-        let flow = if bound && !self.admits(setup, session, id, &request) {
+        let (holds, allowed) = (asking.held.is_some(), asking.who.waves_through(id, &request));
+        let flow = if !allowed && !self.admits(setup, session, id, &request) {
             Flow::Next
         } else if holds {
             self.queue(setup, session, id, &request)

@@ -22,6 +22,7 @@ mod selector;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use pdw_router::command::Table;
 use pdw_router::permit::Permit;
 use pdw_router::{Entrance, Gate, Login, Question};
 
@@ -43,8 +44,8 @@ struct Known {
 }
 
 impl Known {
-    fn new(name: &str, user: User) -> Self {
-        let (permit, rules): (_, Arc<str>) = (user.permit(), user.describe_rules().into());
+    fn new(table: &Table, name: &str, user: User) -> Self {
+        let (permit, rules): (_, Arc<str>) = (user.permit(table), user.describe_rules().into());
         let login = |password| {
             Arc::new(Login { user: name.into(), permit: permit.clone(), password, rules: Arc::clone(&rules) })
         };
@@ -88,9 +89,10 @@ impl Default for Users {
 impl Users {
     /// These users, by name, and `default`, who may do everything unless it is among them.
     pub fn new(users: Vec<(String, User)>) -> Self {
+        let table = Table::new();
         let everybody = std::iter::once((DEFAULT.to_owned(), User::everything()));
         let known = everybody.chain(users).map(|(name, user)| {
-            let known = Known::new(&name, user);
+            let known = Known::new(&table, &name, user);
             (name, known)
         });
         Self { known: known.collect(), doors: Vec::new() }

@@ -97,8 +97,9 @@ impl User {
     }
 
     /// What it may do.
-    pub fn permit(&self) -> Permit {
-        Permit { selectors: std::iter::once(&self.root).chain(&self.selectors).map(SelectorRules::compiled).collect() }
+    pub fn permit(&self, table: &Table) -> Permit {
+        let selectors = std::iter::once(&self.root).chain(&self.selectors).map(SelectorRules::compiled);
+        Permit::new(table, selectors.collect())
     }
 
     /// Applies rule `number`.

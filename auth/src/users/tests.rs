@@ -1,5 +1,3 @@
-use pdw_router::command::Table;
-
 use super::*;
 
 fn user(rules: &str) -> User {

@@ -181,7 +181,7 @@ pub(super) fn warnings(draft: &Draft) -> Vec<Warning> {
     }
     let table = Table::new();
     let scripting = users.iter().filter(|(_, user)| {
-        let permit = user.permit();
+        let permit = user.permit(&table);
         user.enabled && !permit.is_boundless() && SCRIPTS.iter().any(|name| permit.allows_command(&table, name))
     });
     let names: Vec<&str> = scripting.map(|(name, _)| name).collect();

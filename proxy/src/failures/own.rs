@@ -44,7 +44,11 @@ pub(super) const PROXY: &[Fault] = &[
         name: "Users are changed and read again",
         note: "See [users](configuration.md#users). A file with mistakes changes nothing.",
         cases: &[
-            both("of who still may", "nothing of it; the new rules hold for requests that come from then on", "carried out once"),
+            both(
+                "of who still may",
+                "nothing of it; the new rules hold for requests that come from then on",
+                "carried out once",
+            ),
             both("of who is gone, or whose password is", "its reply; then the session is closed", "carried out once"),
             both("transaction before `EXEC`, rules changed", "`EXECABORT`", "nothing"),
         ],

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `commands` | which commands, by number in the command table |
 //! | `glob` | patterns of keys and channels |
+//! | `quick` | the short way, by which most requests are allowed |
 //!
 //! The crate `pdw-auth` reads the rules. A check allocates nothing; it says what `ACLCheckAllUserCommandPerm` of
 //! Redis 7.0 says, whose structure this follows: a permit is a list of selectors, one of which has to allow the
@@ -11,9 +12,11 @@
 
 mod commands;
 mod glob;
+mod quick;
 
 pub use commands::{CommandRule, Commands};
 pub use glob::Glob;
+use quick::Shortcuts;
 
 use crate::command::{CommandId, CommandSpec, Flags, KeyAccess, KeyError, KeyFlags, Table, first_access, key_accesses};
 use crate::resp::Request;
@@ -89,7 +92,8 @@ impl Denied {
 #[derive(Clone, Debug, Default)]
 pub struct Permit {
     /// Each of them may allow a request; the first is the user's own, the others stand in parentheses.
-    pub selectors: Vec<Selector>,
+    selectors: Vec<Selector>,
+    shortcuts: Shortcuts,
 }
 
 /// Keys of the request that is being checked, found once for all selectors.
@@ -109,10 +113,17 @@ impl Found {
 }
 
 impl Permit {
+    /// A permit of these selectors, each of which may allow a request; the first is the user's own.
+    pub fn new(table: &Table, selectors: Vec<Selector>) -> Self {
+        let shortcuts = selectors.first().map(|own| Shortcuts::of(own, table)).unwrap_or_default();
+        Self { selectors, shortcuts }
+    }
+
     /// A permit for everything.
     pub fn boundless() -> Self {
         let commands = Commands::everything();
-        Self { selectors: vec![Selector { commands, all_keys: true, all_channels: true, ..Selector::default() }] }
+        let selector = Selector { commands, all_keys: true, all_channels: true, ..Selector::default() };
+        Self { selectors: vec![selector], shortcuts: Shortcuts::default() }
     }
 
     /// Whether nothing at all is forbidden, so that no request need be looked at.
@@ -125,6 +136,11 @@ impl Permit {
         let Some(id) = table.find(name.as_bytes()) else { return false };
         let bare = Request { bytes: b"", spans: &[], missing: 0 };
         self.selectors.iter().any(|one| one.commands.allow(id, table.spec(id), &bare))
+    }
+
+    /// Whether it can be told by a short way that a request is allowed. If not it may be all the same.
+    pub(crate) fn waves_through(&self, id: CommandId, request: &Request<'_>) -> bool {
+        self.selectors.first().is_some_and(|own| self.shortcuts.allow(id.index(), own, request))
     }
 
     /// Whether a request is allowed.
