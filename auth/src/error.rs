@@ -12,9 +12,9 @@ pub enum SealError {
         "the far end has another key, or speaks another protocol; compare the key files of both ends, and their seals"
     )]
     Key,
-    /// The far end sent plain RESP.
-    #[error("the far end speaks plain RESP; give it the same seal as this end, or send it to a plain address")]
-    Plain,
+    /// The far end speaks something else: RESP, TLS.
+    #[error("the far end speaks {0}; give it the same seal as this end has, or send it to an address without one")]
+    Foreign(&'static str),
     /// The far end closed during the handshake.
     #[error("the far end closed during the handshake: {0}")]
     Closed(&'static str),
@@ -45,7 +45,7 @@ impl SealError {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Key => "key",
-            Self::Plain => "plain",
+            Self::Foreign(_) => "foreign",
             Self::Closed(_) => "closed",
             Self::Late(_) => "late",
             Self::Forged => "forged",

@@ -7,10 +7,17 @@
 //! A connection begins as a [`Handshake`] and becomes [`Sealed`].
 
 mod error;
+mod foreign;
 mod handshake;
+mod identity;
+mod key;
+pub mod noise;
 mod sealed;
+pub mod spiped;
 pub mod users;
 
 pub use error::SealError;
 pub use handshake::{Advanced, Ending, HANDSHAKE_MAX, Handshake, Progress, Role, Work};
+pub use identity::{Identity, PublicKey};
+pub use key::{KEY_FILE_MAX, KEY_FILE_MIN, KeyError, Keys, Secret};
 pub use sealed::{Opened, Sealed};

@@ -69,7 +69,7 @@ impl Traffic {
     }
 
     /// So many bytes of an end have reached the other end of its relay.
-    pub(crate) fn relayed(&mut self, setup: &Setup, from: End, bytes: u64) {
+    pub(crate) fn relayed(&mut self, from: End, bytes: u64) {
         let Some(at) = self.relays.iter().position(|relay| relay.from == from) else { return };
         let relay = &mut self.relays[at];
         relay.remaining = relay.remaining.saturating_sub(bytes);
@@ -79,9 +79,9 @@ impl Traffic {
         self.count_relayed(from, bytes);
         if self.relays[at].remaining == 0 {
             self.relays.swap_remove(at);
-            match from {
-                End::Session(key) => self.argument_relayed(key),
-                End::Link(key) => self.bulk_relayed(setup, key),
+            // What follows on a link, the value's line end first, is read as ever.
+            if let End::Session(key) = from {
+                self.argument_relayed(key);
             }
         }
     }

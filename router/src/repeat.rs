@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::command::{Categories, Repeat, repeat_of};
 use crate::mutant::Mutant;
 use crate::order::LinkKey;
-use crate::part::{Target, Unit};
+use crate::part::{Fate, Target, Unit};
 use crate::refusal::Refusal;
 use crate::resp::{Request, RequestScan, Scanned};
 use crate::router::{Setup, Traffic};
@@ -46,8 +46,6 @@ pub(crate) struct Postponed {
     until: Until,
     deadline: Time,
     repeat: Repeat,
-    /// What the instance said, and what is handed on at the deadline; empty if it said nothing.
-    replies: Vec<Vec<u8>>,
     unit: Unit,
 }
 
@@ -86,12 +84,12 @@ impl Traffic {
             return false;
         }
         self.stats.count_retry(error);
-        let mut replies = link.batch.take_early();
-        replies.push(reply.to_vec());
-        let (index, unit) = (link.upstream, link.batch.take_unit());
+        let mut said = link.batch.take_early();
+        said.push(reply.to_vec());
+        let (index, unit) = (link.upstream, Unit { said, ..link.batch.take_unit() });
         let until = Until::Pause(self.now.after(self.pause_of_try(part.tries)));
         let deadline = part.deadline.min(self.now.after(setup.limits.patience));
-        self.postpone(index, Postponed { until, deadline, repeat: Repeat::Same, replies, unit });
+        self.postpone(index, Postponed { until, deadline, repeat: Repeat::Same, unit });
         true
     }
 
@@ -113,7 +111,7 @@ impl Traffic {
             let repeat = if setup.holds() { self.repeat_of_unit(setup, &unit) } else { Repeat::Never };
             let waits = !self.upstreams[index].unfenced.is_empty() && !setup.mutation.is(Mutant::MissingFence);
             let deadline = unit.deadline().min(self.now.after(setup.limits.patience));
-            let postponed = Postponed { until: Until::Fenced, deadline, repeat, replies: Vec::new(), unit };
+            let postponed = Postponed { until: Until::Fenced, deadline, repeat, unit };
             match repeat {
                 Repeat::Never => self.refuse_unit(setup, postponed.unit, &Refusal::OutcomeUnknown),
                 Repeat::Read => self.send_again(setup, index, postponed),
@@ -138,7 +136,7 @@ impl Traffic {
 
     fn send_again(&mut self, setup: &Setup, index: usize, mut postponed: Postponed) {
         postponed.unit.hurry(postponed.deadline);
-        if postponed.replies.is_empty() {
+        if postponed.unit.said.is_empty() {
             self.stats.count_repeat(postponed.repeat);
         }
         self.bring_back(setup, self.upstreams[index].shared, postponed.unit);
@@ -148,7 +146,8 @@ impl Traffic {
     pub(crate) fn bring_back(&mut self, setup: &Setup, key: LinkKey, unit: Unit) {
         let Some(link) = self.links.get_mut(key) else { return };
         if unit.parts.len() > 1 && link.is_ready() && !link.proof.multi {
-            return self.refuse_unit(setup, unit, &Refusal::TransactionsForbidden);
+            let why = if unit.was_tried() { Refusal::OutcomeUnknown } else { Refusal::TransactionsForbidden };
+            return self.refuse_unit(setup, unit, &why);
         }
         link.batch.adopt(unit);
         self.order_write(key);
@@ -189,18 +188,32 @@ impl Traffic {
                 // Whatever the instance says now, it may have carried it out before.
                 self.refuse_unit(setup, postponed.unit, &Refusal::OutcomeUnknown);
             } else {
-                self.hand_on_replies(setup, &postponed);
+                self.hand_on_said(setup, postponed.unit);
             }
         }
     }
 
     /// The patience is over: the client gets what the instance said.
-    fn hand_on_replies(&mut self, setup: &Setup, postponed: &Postponed) {
-        for (target, reply) in postponed.unit.targets().zip(&postponed.replies) {
-            self.stats.count_error(reply);
-            if let Target::Request(pending, part) = target {
-                self.deliver(setup, pending, part, reply);
-            }
+    fn hand_on_said(&mut self, setup: &Setup, unit: Unit) {
+        for (target, reply) in unit.targets().zip(&unit.said) {
+            self.deliver_said(setup, target, reply);
+        }
+    }
+
+    /// Answers with an error that was to pass.
+    fn deliver_said(&mut self, setup: &Setup, target: Target, reply: &[u8]) {
+        self.stats.count_error(reply);
+        if let Target::Request(pending, part) = target {
+            self.deliver(setup, pending, part, reply);
+        }
+    }
+
+    /// Tells whoever waits for a request whose time is up what is known of it.
+    pub(crate) fn deliver_fate(&mut self, setup: &Setup, target: Target, fate: &Fate) {
+        match fate {
+            Fate::NotSent => self.deliver_refusal(setup, target, &Refusal::NotSent),
+            Fate::Unknown => self.deliver_refusal(setup, target, &Refusal::OutcomeUnknown),
+            Fate::Said(reply) => self.deliver_said(setup, target, reply),
         }
     }
 

@@ -178,7 +178,7 @@ impl Router {
             Input::SessionEnded(key) => traffic.session_ended(setup, key),
             Input::SessionLost(key) => traffic.session_lost(setup, key),
             Input::SessionRetired(key) => traffic.session_retired(setup, key),
-            Input::Relayed(end, bytes) => traffic.relayed(setup, end, bytes),
+            Input::Relayed(end, bytes) => traffic.relayed(end, bytes),
             Input::RelayWaits(end, wait) => traffic.relay_waits(end, wait),
             Input::LinkConnected(key) => traffic.link_connected(setup, key),
             Input::LinkBytes(key, bytes) => traffic.link_bytes(setup, key, bytes),

@@ -18,6 +18,7 @@ mod relay;
 mod sessions;
 mod socket;
 mod token;
+mod wakes;
 
 use std::io;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ use ends::Line;
 use links::LinkSocket;
 use relay::Pipe;
 use token::Source;
+use wakes::Dozing;
 
 /// Events taken from the kernel at once. A turn with more of them is followed by another.
 const EVENTS: usize = 1024;
@@ -94,6 +96,7 @@ pub(crate) struct Worker {
     buffer: Box<[u8]>,
     /// Empty pipes for relays.
     pipes: Vec<Pipe>,
+    dozing: Dozing,
     letters: Receiver<Letter>,
     names: Arc<Names>,
     started: Instant,
@@ -130,6 +133,7 @@ impl Worker {
             drain: None,
             buffer: vec![0; READ_LINK].into_boxed_slice(),
             pipes: Vec::new(),
+            dozing: Dozing::default(),
             letters,
             names: orders.names,
             started: Instant::now(),
@@ -187,7 +191,8 @@ impl Worker {
         let rested = self.rested.map(|until| until.saturating_duration_since(Instant::now()));
         let drain = self.drain.as_ref().and_then(|drain| drain.due(!self.listeners.is_empty()));
         let drain = drain.map(|due| due.saturating_duration_since(Instant::now()));
-        due.into_iter().chain(rested).chain(drain).min()
+        let dozing = self.dozing.until().map(|until| until.saturating_duration_since(Instant::now()));
+        due.into_iter().chain(rested).chain(drain).chain(dozing).min()
     }
 
     fn clock(&self) -> Time {
@@ -235,7 +240,7 @@ impl Worker {
             (0..self.listeners.len()).for_each(|index| self.accept(index));
         }
         self.keep_draining();
-        due || rested
+        self.stir_relays() || due || rested
     }
 
     /// Does what the router says.

@@ -1,7 +1,7 @@
 //! Which socket an event is about, in one number.
 
 use mio::Token;
-use pdw_router::{LinkKey, SessionKey};
+use pdw_router::{End, LinkKey, SessionKey};
 use slotmap::{Key, KeyData};
 
 /// What an event's token names.
@@ -21,6 +21,15 @@ pub(super) enum Source {
 // the two highest bits of the index are free to say what kind of key it is.
 const KIND_SHIFT: u32 = 30;
 const INDEX_MASK: u64 = (1 << KIND_SHIFT) - 1;
+
+impl From<End> for Source {
+    fn from(end: End) -> Self {
+        match end {
+            End::Session(key) => Self::Session(key),
+            End::Link(key) => Self::Link(key),
+        }
+    }
+}
 
 impl Source {
     /// The token to register with.
