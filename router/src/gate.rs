@@ -106,7 +106,7 @@ impl Gate for Open {
         let text: &[u8] = match question {
             Question::List => b"*1\r\n$35\r\nuser default on nopass ~* &* +@all\r\n",
             Question::Names => b"*1\r\n$7\r\ndefault\r\n",
-            Question::User(_) => b"*-1\r\n",
+            Question::User(_) => b"$-1\r\n",
         };
         out.extend_from_slice(text);
     }

@@ -294,11 +294,7 @@ impl Traffic {
                     }
                     Cut::Taken | Cut::Unwanted => return bytes.len(),
                 },
-                // It has authenticated since.
-                Err(ProtocolError::StrangersCount | ProtocolError::StrangersSize) if !self.is_outside(key) => {
-                    scan.bound(setup.scan_limits());
-                    scan.restart();
-                }
+                Err(error) if error.is_for_strangers() && !self.is_outside(key) => scan.relax(setup.scan_limits()),
                 Err(error) => {
                     self.protocol_error(setup, key, error);
                     used = bytes.len();

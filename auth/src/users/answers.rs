@@ -40,7 +40,7 @@ pub(super) fn names(users: &Users, out: &mut Vec<u8>) {
 
 /// `ACL GETUSER`
 pub(super) fn user(user: Option<&User>, out: &mut Vec<u8>) {
-    let Some(user) = user else { return out.extend_from_slice(b"*-1\r\n") };
+    let Some(user) = user else { return write::nil(out) };
     write::array(out, 12);
     write::bulk(out, b"flags");
     bulks(out, user.flags().into_iter().map(str::to_owned));

@@ -233,7 +233,7 @@ fn defaults_lie_in_their_own_range_and_fit_each_other() {
     for option in options::OPTIONS {
         let default = option.kind.default_text();
         let text = match (option.name.split_once('.'), option.kind.type_name()) {
-            (_, "addresses or tables" | "tables" | "address") => continue,
+            (_, "addresses or tables" | "tables" | "address" | "path") => continue,
             (_, "choice") if default.contains(' ') => continue,
             (None, "number" | "boolean") => format!("{} = {default}", option.name),
             (None, _) => format!("{} = '{default}'", option.name),

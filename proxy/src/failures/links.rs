@@ -144,7 +144,7 @@ pub(super) const FAULTS: &[Fault] = &[
             redis("all", "**unknown**, **not sent** and `LOADING` until it is back", "as when the link is lost"),
         ],
         metrics: &[UP, LOST, "pdw_retries_total{kind=\"LOADING\"}"],
-        log: &[UNREACHABLE, "it refuses PING (loading, or a password is needed)"],
+        log: &[UNREACHABLE, "it refuses PING (it is loading, or its ACL does not allow PING to this user)"],
         tests: &[
             "failure::crash::under_pdwfs_no_client_sees_that_an_instance_was_killed",
             "failure::crash::under_redis_every_request_is_answered_once_and_in_time",

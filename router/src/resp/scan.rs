@@ -44,6 +44,13 @@ pub enum ProtocolError {
     Quotes,
 }
 
+impl ProtocolError {
+    /// Whether a client that has authenticated may send this.
+    pub fn is_for_strangers(self) -> bool {
+        matches!(self, Self::StrangersCount | Self::StrangersSize)
+    }
+}
+
 /// What the scanner found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scanned {
@@ -173,6 +180,12 @@ impl RequestScan {
     /// Keeps to other bounds from now on.
     pub fn bound(&mut self, limits: ScanLimits) {
         self.limits = limits;
+    }
+
+    /// Looks at the request anew within other bounds: the client has authenticated since it began.
+    pub fn relax(&mut self, limits: ScanLimits) {
+        self.bound(limits);
+        self.restart();
     }
 
     /// Forgets the request, keeping the memory.
