@@ -35,6 +35,12 @@ pub enum SealError {
     /// The far end does what is allowed, but not here.
     #[error("refused: {0}")]
     Refused(&'static str),
+    /// The far end's certificate is not what it should be, or it has none.
+    #[error("{0}")]
+    Certificate(String),
+    /// The two ends' TLS does not come together.
+    #[error("TLS: {0}")]
+    Tls(String),
     /// This end's cryptography failed.
     #[error("sealing failed ({0}); report this as a fault of pdw-proxy")]
     Broken(&'static str),
@@ -52,6 +58,8 @@ impl SealError {
             Self::Cut => "cut",
             Self::Protocol(_) => "protocol",
             Self::Refused(_) => "refused",
+            Self::Certificate(_) => "certificate",
+            Self::Tls(_) => "tls",
             Self::Broken(_) => "broken",
         }
     }

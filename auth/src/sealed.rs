@@ -31,6 +31,11 @@ pub trait Sealed: fmt::Debug + Send {
     /// # Errors
     /// Somebody may have cut the stream: what was received may not be all that was sent.
     fn ended(&self, left: &[u8]) -> Result<(), SealError>;
+
+    /// Who the far end has proved to be, where the protocol tells: the name in a client's certificate.
+    fn peer(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// What a call of [`Sealed::open`] came to.

@@ -18,5 +18,7 @@ pub use names::Names;
 pub use process::Process;
 pub use reference::reference;
 pub use set::WorkerSet;
-pub use table::{Buffer, Counter, Family, Gauge, Histogram, Lane, Limit, LinkState, ProcessNumber, Side};
+pub use table::{
+    Buffer, Counter, Family, Gauge, Handshake, Histogram, Lane, Limit, LinkState, ProcessNumber, Seal, Side,
+};
 pub use text::{CONTENT_TYPE, TextError, text};

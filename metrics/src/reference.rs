@@ -70,6 +70,8 @@ fn labels() -> Vec<(&'static str, String)> {
         (Label::Buffer, ""),
         (Label::Repeat, ""),
         (Label::Fence, ""),
+        (Label::Seal, ""),
+        (Label::Handshake, ""),
         (Label::Limit, ""),
         (Label::Version, "the program's version"),
     ];

@@ -180,6 +180,46 @@ values! {
 }
 
 values! {
+    /// How a connection is protected.
+    Seal {
+        /// TLS.
+        Tls = "tls",
+        /// As spiped does.
+        Spiped = "spiped",
+        /// Noise.
+        Noise = "noise",
+    }
+}
+
+values! {
+    /// What became of a handshake.
+    Handshake {
+        /// The connection is sealed.
+        Done = "done",
+        /// The far end has another key.
+        Key = "key",
+        /// It speaks something else.
+        Foreign = "foreign",
+        /// It closed.
+        Closed = "closed",
+        /// It took too long.
+        Late = "late",
+        /// What arrived was tampered with.
+        Forged = "forged",
+        /// It broke the protocol.
+        Protocol = "protocol",
+        /// It does what is not allowed here.
+        Refused = "refused",
+        /// Its certificate is not what it should be.
+        Certificate = "certificate",
+        /// TLS does not come together.
+        Tls = "tls",
+        /// Something else.
+        Broken = "broken",
+    }
+}
+
+values! {
     /// What is limited, by the names of the options; see the configuration reference for what happens at each.
     Limit {
         /// Bytes of an unfinished request that one session holds.
@@ -216,6 +256,10 @@ pub enum Label {
     Repeat,
     /// [`Fence`].
     Fence,
+    /// [`Seal`].
+    Seal,
+    /// [`Handshake`].
+    Handshake,
     /// [`Limit`].
     Limit,
     /// Commands: [`Names::commands`](crate::Names::commands).
@@ -242,6 +286,8 @@ impl Label {
             Label::Buffer => "buffer",
             Label::Repeat => "reply",
             Label::Fence => "outcome",
+            Label::Seal => "seal",
+            Label::Handshake => "result",
             Label::Limit => "limit",
             Label::Command => "command",
             Label::Upstream => "upstream",
@@ -260,6 +306,8 @@ impl Label {
             Label::Buffer => Some(Buffer::VALUES),
             Label::Repeat => Some(Repeat::VALUES),
             Label::Fence => Some(Fence::VALUES),
+            Label::Seal => Some(Seal::VALUES),
+            Label::Handshake => Some(Handshake::VALUES),
             Label::Limit => Some(Limit::VALUES),
             _ => None,
         }
@@ -346,6 +394,10 @@ metrics! {
             "Client requests read and not answered yet.";
         LinkRequestsInFlight: "pdw_link_requests_in_flight", Gauge, Number, [], Sum,
             "Requests sent to upstreams and not answered yet, the proxy's own included.";
+        HandshakesInProgress: "pdw_handshakes_in_progress", Gauge, Number, [], Sum,
+            "Connections that are not sealed yet: clients' and links'.";
+        SealBufferBytes: "pdw_seal_buffer_bytes", Gauge, Bytes, [], Sum,
+            "Bytes that sealed connections hold of records that are not whole, or that the kernel has not taken.";
     }
 }
 
@@ -376,6 +428,10 @@ metrics! {
             "Attempts to replace a lost link, by upstream.";
         UpstreamUp: "pdw_upstream_up", Gauge, Number, [Upstream], Max,
             "Whether a worker has a link that takes requests for this upstream: 1 or 0.";
+        SealedConnections: "pdw_sealed_connections", Gauge, Number, [Seal, Side], Sum,
+            "Sealed connections: of clients, and to upstreams.";
+        Handshakes: "pdw_handshakes_total", Counter, Number, [Seal, Handshake], Sum,
+            "Handshakes of sealed connections that have come to an end, by what became of them.";
         BufferBytes: "pdw_buffer_bytes", Gauge, Bytes, [Buffer], Sum,
             "Bytes held in buffers, by what they wait for.";
         BufferLimitBytes: "pdw_buffer_limit_bytes", Gauge, Bytes, [Buffer], Sum,
@@ -394,6 +450,8 @@ metrics! {
             "Time from the read that completed a request to the reply's being handed to the client's socket.";
         LinkWriteRequests: "pdw_link_write_requests", Histogram, Number, [], Sum,
             "Requests that one write to a link carries.";
+        HandshakeDuration: "pdw_handshake_duration_seconds", Histogram, Seconds, [], Sum,
+            "Time from a connection to its seal.";
     }
 }
 
@@ -428,7 +486,7 @@ impl Histogram {
     pub const fn shown(self) -> RangeInclusive<usize> {
         match self {
             // 32 us to 67 s: from below a round trip on one machine to past the longest patience by default.
-            Histogram::RequestDuration => 9..=51,
+            Histogram::RequestDuration | Histogram::HandshakeDuration => 9..=51,
             // 1 to 4095 requests.
             Histogram::LinkWriteRequests => 1..=23,
         }
@@ -443,6 +501,13 @@ impl Histogram {
             Unit::Seconds => BOUNDS[index] as f64 / 1e6,
             Unit::Number | Unit::Bytes => (BOUNDS[index] - 1) as f64,
         }
+    }
+}
+
+impl Seal {
+    /// Index of the cell of [`Family::SealedConnections`] for connections on this side.
+    pub const fn cell(seal: usize, side: Side) -> usize {
+        seal * Side::VALUES.len() + side as usize
     }
 }
 

@@ -9,6 +9,7 @@ pub mod config;
 mod embedded;
 mod failures;
 pub mod log;
+mod seal;
 pub mod serve;
 pub mod up;
 mod worker;

@@ -53,6 +53,7 @@ impl Loss {
             }
             Self::Outside(LossReason::Closed) => "it closed the connection".into(),
             Self::Outside(LossReason::Failed) => "reading or writing failed".into(),
+            Self::Outside(LossReason::Unsealed) => "its handshake failed; the log says why, once a minute".into(),
             Self::NotResp(error) => error.to_string(),
             Self::UnaskedReply => "it sent a reply to nothing".into(),
             Self::Unusable => "it refuses PING (it is loading, or its ACL does not allow PING to this user)".into(),

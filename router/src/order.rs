@@ -51,6 +51,8 @@ pub enum LossReason {
     Closed,
     /// Reading or writing failed.
     Failed,
+    /// The connection is there, but it could not be sealed.
+    Unsealed,
 }
 
 /// One end of a relay.

@@ -82,8 +82,8 @@ test)
     need redis-cli redis-tools
     need nutcracker nutcracker
     need haproxy haproxy
-    need promtool prometheus
     need spiped spiped
+    need promtool prometheus
     need strace strace
     need ss iproute2
     need python3 python3

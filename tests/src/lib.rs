@@ -7,6 +7,7 @@
 use std::io::Write;
 
 pub mod address;
+pub mod certificates;
 pub mod clients;
 pub mod connection;
 pub mod contents;
@@ -26,6 +27,7 @@ pub mod scrape;
 pub mod sealed;
 pub mod small_requests;
 pub mod spiped;
+pub mod tls_client;
 pub mod trouble;
 pub mod versions;
 

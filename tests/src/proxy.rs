@@ -25,6 +25,8 @@ pub struct Launch {
     placement: Option<&'static str>,
     mutant: Option<String>,
     config: Option<String>,
+    /// The file says where it listens.
+    listens_by_file: bool,
     listen: Option<Address>,
     upstreams: Vec<Address>,
     workers: usize,
@@ -81,6 +83,13 @@ impl Launch {
         self
     }
 
+    /// Listens where the file says; `address` is one of these, plain.
+    #[must_use]
+    pub fn listens_by_file(mut self, address: &Address) -> Launch {
+        self.listens_by_file = true;
+        self.listen(address)
+    }
+
     /// Serves its numbers too, for [`Proxy::scrape`].
     #[must_use]
     pub fn with_admin(mut self) -> Launch {
@@ -124,7 +133,10 @@ impl Launch {
         let mut words: Vec<OsString> = self.tracer.iter().map(OsString::from).collect();
         words.push(program()?.into());
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).args(["serve", "--listen", &address.to_string()]);
+        command.args(&words[1..]).arg("serve");
+        if !self.listens_by_file {
+            command.args(["--listen", &address.to_string()]);
+        }
         for upstream in &self.upstreams {
             command.args(["--upstream", &upstream.to_string()]);
         }

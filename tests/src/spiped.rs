@@ -26,8 +26,9 @@ pub enum Way {
 #[derive(Debug)]
 pub struct Spiped {
     address: Address,
+    command: Command,
     guard: Guard,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Spiped {
@@ -45,9 +46,19 @@ impl Spiped {
         command.arg(if way == Way::Encrypts { "-e" } else { "-d" }).args(["-F", "-s", &written(&address)]);
         command.args(["-t", &written(target), "-k"]).arg(&file).args(flags).current_dir(folder.path());
         let mut guard = Guard::start(&mut command, &folder.path().join("log"))?;
-        let Address::Tcp(socket) = &address else { return Err(io::Error::other("no TCP address")) };
-        guard.wait_ready(START_LIMIT, || TcpStream::connect(socket).map(drop))?;
-        Ok(Some(Spiped { address, guard, _folder: folder }))
+        wait(&mut guard, &address)?;
+        Ok(Some(Spiped { address, command, guard, folder }))
+    }
+
+    /// Kills it and starts it again in the same place.
+    ///
+    /// # Errors
+    /// As [`Spiped::start`].
+    pub fn restart(&mut self) -> io::Result<()> {
+        self.guard.signal(rustix::process::Signal::KILL)?;
+        self.guard.wait_end(START_LIMIT)?;
+        self.guard = Guard::start(&mut self.command, &self.folder.path().join("log"))?;
+        wait(&mut self.guard, &self.address)
     }
 
     /// Where it listens.
@@ -59,6 +70,10 @@ impl Spiped {
     pub fn guard(&mut self) -> &mut Guard {
         &mut self.guard
     }
+}
+
+fn wait(guard: &mut Guard, address: &Address) -> io::Result<()> {
+    guard.wait_ready(START_LIMIT, || TcpStream::connect(address.to_string()).map(drop))
 }
 
 /// As it takes addresses.

@@ -65,7 +65,7 @@ impl Known {
 }
 
 /// Who those are that come in by one of the listeners, before they have authenticated.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Door {
     /// The user; else the user `default`, if it needs no password.
     pub user: Option<String>,

@@ -1,7 +1,7 @@
 //! Two configurations compared: what a running proxy can take of the second.
 
 use super::options::{OPTIONS, OptionSpec, Reload};
-use super::{Config, UpstreamConfig};
+use super::{Config, ListenConfig, UpstreamConfig};
 
 /// What has become of the upstreams.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,7 @@ impl Changes {
         let changed = |option: &&OptionSpec| old.values.get(option.name) != new.values.get(option.name);
         let names = |reload: Reload| {
             let changed = OPTIONS.iter().filter(changed).filter(|option| option.name != "upstreams");
+            let changed = changed.filter(|option| option.name != "listen" || !same_places(&old.listen, &new.listen));
             changed.filter(|option| option.reload == reload).map(|option| option.name).collect()
         };
         let upstreams = compare(&old.upstreams, &new.upstreams);
@@ -41,8 +42,16 @@ fn compare(old: &[UpstreamConfig], new: &[UpstreamConfig]) -> Upstreams {
     if old.len() != new.len() || !old.iter().zip(new).all(stays) {
         return Upstreams::Replaced;
     }
-    let moved = (0..old.len()).filter(|index| old[*index].address != new[*index].address);
-    Upstreams::Moved(moved.collect())
+    let differs =
+        |old: &UpstreamConfig, new: &UpstreamConfig| old.address != new.address || old.seal.kind() != new.seal.kind();
+    Upstreams::Moved((0..old.len()).filter(|index| differs(&old[*index], &new[*index])).collect())
+}
+
+/// Whether the addresses, and the kinds of seals on them, are the same. Their keys and certificates may change.
+fn same_places(old: &[ListenConfig], new: &[ListenConfig]) -> bool {
+    let same =
+        |(old, new): (&ListenConfig, &ListenConfig)| old.address == new.address && old.seal.kind() == new.seal.kind();
+    old.len() == new.len() && old.iter().zip(new).all(same)
 }
 
 impl Config {
@@ -64,7 +73,16 @@ impl Config {
         self.times = new.times.clone();
         self.upstreams.clone_from(&new.upstreams);
         self.users.clone_from(&new.users);
-        for option in OPTIONS.iter().filter(|option| option.reload == Reload::Live || option.name == "upstreams") {
+        let resealed = same_places(&self.listen, &new.listen);
+        if resealed {
+            self.listen.clone_from(&new.listen);
+        }
+        let taken = |option: &&OptionSpec| match option.name {
+            "upstreams" => true,
+            "listen" => resealed,
+            _ => option.reload == Reload::Live,
+        };
+        for option in OPTIONS.iter().filter(taken) {
             if let Some(value) = new.values.get(option.name) {
                 self.values.insert(option.name, value.clone());
             }

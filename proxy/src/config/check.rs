@@ -87,6 +87,7 @@ fn build(mut draft: Draft) -> Config {
         admin: draft.admin.map(|admin| admin.value),
         state_dir: Some(draft.state_dir).filter(|folder| !folder.is_empty()).map(PathBuf::from),
         log: draft.log,
+        handshakes_max: draft.handshakes_max,
         limits: draft.limits,
         times: draft.times,
         users,

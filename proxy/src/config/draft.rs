@@ -67,6 +67,7 @@ pub(crate) struct Draft {
     pub(crate) hash_tag: String,
     pub(crate) spread_children: bool,
     pub(crate) rules: Vec<Sited<Rule>>,
+    pub(crate) handshakes_max: usize,
     pub(crate) limits: Limits,
     pub(crate) times: Times,
     pub(crate) users: Vec<Sited<UserConfig>>,

@@ -4,14 +4,14 @@ use pdw_auth::users::Network;
 
 use super::address::Address;
 use super::mistakes::{Findings, Place, Problem, Sited};
-use super::seals::{self, SealConfig};
+use super::seals::{SealConfig, SealDraft, Side};
 use super::upstreams::unknown_entry;
 use super::value::{Entry, Value};
 
 /// Where clients connect when nothing is said.
 pub(super) const DEFAULT: &str = "127.0.0.1:6380";
 
-const ENTRIES: [&str; 5] = ["address", "seal", "user", "from", "mode"];
+const ENTRIES: [&str; 4] = ["address", "user", "from", "mode"];
 
 /// One configured listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,17 +59,19 @@ pub(super) fn read(option: &str, value: &Sited<Value>, findings: &mut Findings) 
 }
 
 fn read_table(option: &str, entries: &[Entry], place: Place, findings: &mut Findings) -> Option<ListenConfig> {
-    let (mut address, mut seal) = (None, SealConfig::default());
+    let (mut address, mut seal) = (None, SealDraft::new(Side::Listener));
     let mut guests = Guests::default();
-    for Entry { key, value: Sited { value, place } } in entries {
+    for entry in entries {
+        let Entry { key, value: Sited { value, place } } = entry;
         let option = format!("{option}.{}", key.value);
         match key.value.as_str() {
             "address" => address = Some(findings.take(*place, &option, value.as_address())),
-            "seal" => seal = findings.take(*place, &option, seals::read(value)).unwrap_or_default(),
-            _ if guests.take(&option, key, &Sited { value: value.clone(), place: *place }, findings) => {}
-            other => findings.add(key.place, option, unknown_entry(other, &ENTRIES)),
+            _ if seal.take(&option, entry, findings) => {}
+            _ if guests.take(&option, entry, findings) => {}
+            other => findings.add(key.place, option, unknown_entry(other, &seal.known(&ENTRIES))),
         }
     }
+    let seal = seal.finish(option, place, true, findings);
     let Some(address) = address else {
         findings.add(place, option, Problem::Missing("address"));
         return None;
@@ -88,7 +90,7 @@ struct Guests {
 
 impl Guests {
     /// Takes an entry, if it is about that.
-    fn take(&mut self, option: &str, key: &Sited<String>, value: &Sited<Value>, findings: &mut Findings) -> bool {
+    fn take(&mut self, option: &str, Entry { key, value }: &Entry, findings: &mut Findings) -> bool {
         match key.value.as_str() {
             "user" => {
                 let name = findings.take(value.place, option, value.value.as_text("a user's name"));

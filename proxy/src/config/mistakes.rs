@@ -131,6 +131,20 @@ pub enum Problem {
         /// Which placements do.
         instead: &'static str,
     },
+    /// An entry that the chosen seal does not have.
+    #[error("seal `{seal}` takes no such entry; remove it, or choose seal `{instead}`")]
+    NotOfSeal {
+        /// The seal in force.
+        seal: &'static str,
+        /// Which seals take it.
+        instead: String,
+    },
+    /// More of something than there may be.
+    #[error("more than {0}; remove the others")]
+    TooMany(usize),
+    /// What should be a public key is none.
+    #[error(transparent)]
+    Key(#[from] pdw_auth::KeyError),
     /// A list of shards that the placement refuses.
     #[error(transparent)]
     Placement(#[from] PlacementError),

@@ -42,7 +42,7 @@ pub use limits::Times;
 pub use listeners::ListenConfig;
 pub use mistakes::{Mistake, Mistakes, Place, Problem};
 pub use reference::reference_page;
-pub use seals::SealConfig;
+pub use seals::{NoiseConfig, SealConfig, SpipedConfig, TlsConfig};
 pub use upstreams::UpstreamConfig;
 
 use crate::cli::ServeArgs;
@@ -74,6 +74,8 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// Filter of log lines, in the syntax of `tracing_subscriber::EnvFilter`.
     pub log: String,
+    /// At most so many clients' handshakes may have begun at a worker.
+    pub handshakes_max: usize,
     /// Bounds of a worker's core.
     pub limits: Limits,
     /// Times of sockets and drain.

@@ -245,6 +245,14 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
         sentence: "Sessions of one worker past which new ones are refused.",
     },
     OptionSpec {
+        name: "limits.handshakes_max",
+        kind: Kind::Count { default: 1024, range: (1, 1_000_000), field: |draft| &mut draft.handshakes_max },
+        reload: Reload::Restart,
+        sentence: "Handshakes of clients on sealed listeners that may be under way at one worker. Whoever comes then \
+                   waits, unread, until one of them is done or closed for taking longer than 5 s. A client that has \
+                   said nothing yet does not count.",
+    },
+    OptionSpec {
         name: "times.patience",
         kind: Kind::Time { default: 60 * SECOND, range: (100, 24 * HOUR), field: |draft| &mut draft.limits.patience },
         reload: Reload::Live,

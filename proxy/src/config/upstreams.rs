@@ -5,7 +5,7 @@ use pdw_router::place::Target;
 
 use super::address::Address;
 use super::mistakes::{Findings, Place, Problem, Sited};
-use super::seals::{self, SealConfig};
+use super::seals::{SealConfig, SealDraft, Side};
 use super::secrets::CredentialsDraft;
 use super::suggest::nearest;
 use super::value::{Entry, Value};
@@ -13,7 +13,7 @@ use super::value::{Entry, Value};
 /// Largest weight of an upstream: beyond it a single server's points would fill the continuum.
 const WEIGHT_RANGE: (u64, u64) = (1, 10_000);
 
-const ENTRIES: [&str; 7] = ["address", "name", "weight", "seal", "user", "password_file", "password_env"];
+const ENTRIES: [&str; 6] = ["address", "name", "weight", "user", "password_file", "password_env"];
 
 /// One configured upstream. Its position in the list is its shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +59,8 @@ pub(crate) fn read(option: &str, value: &Sited<Value>, findings: &mut Findings) 
 }
 
 fn read_table(option: &str, entries: &[Entry], place: Place, findings: &mut Findings) -> Option<UpstreamConfig> {
-    let (mut address, mut name, mut weight, mut seal) = (None, None, 1, SealConfig::default());
+    let (mut address, mut name, mut weight) = (None, None, 1);
+    let mut seal = SealDraft::new(Side::Upstream);
     let mut credentials = CredentialsDraft::default();
     for entry in entries {
         let Entry { key, value: Sited { value, place } } = entry;
@@ -68,11 +69,13 @@ fn read_table(option: &str, entries: &[Entry], place: Place, findings: &mut Find
             "address" => address = Some(findings.take(*place, &option, dialled(value))),
             "name" => name = findings.take(*place, &option, server_name(value)),
             "weight" => weight = findings.take(*place, &option, value.as_count(WEIGHT_RANGE)).unwrap_or(1),
-            "seal" => seal = findings.take(*place, &option, seals::read(value)).unwrap_or_default(),
             _ if credentials.take(&option, entry, findings) => {}
-            other => findings.add(key.place, option, unknown_entry(other, &ENTRIES)),
+            _ if seal.take(&option, entry, findings) => {}
+            other => findings.add(key.place, option, unknown_entry(other, &seal.known(&ENTRIES))),
         }
     }
+    let has_host = !matches!(address, Some(Some(Address::Unix(_))));
+    let seal = seal.finish(option, place, has_host, findings);
     let credentials = credentials.finish(option, place, findings);
     let Some(address) = address else {
         findings.add(place, option, Problem::Missing("address"));

@@ -155,9 +155,9 @@ fn doors(listen: &[ListenConfig]) -> Vec<Door> {
 }
 
 impl Config {
-    /// Whether the users of another configuration are others.
-    pub(crate) fn has_other_users(&self, new: &Self) -> bool {
-        self.users != new.users
+    /// Who may speak, to be compared.
+    pub(crate) fn admission(&self) -> (Vec<(String, User)>, Vec<Door>) {
+        (self.users.clone(), doors(&self.listen))
     }
 
     /// The users, and who those are that have not authenticated.
@@ -172,7 +172,8 @@ pub(super) fn warnings(draft: &Draft) -> Vec<Warning> {
     let users = Users::new(named(draft)).with_doors(doors(&listen));
     let open = (0..).zip(&listen).filter(|(index, listener)| {
         let everybody = users.enter(&Entrance { listener: *index, peer: None });
-        !listener.address.is_loopback() && everybody.is_some_and(|login| login.permit.is_boundless())
+        let strangers = !listener.address.is_loopback() && !listener.seal.keeps_strangers_out();
+        strangers && everybody.is_some_and(|login| login.permit.is_boundless())
     });
     let mut warnings: Vec<Warning> =
         open.map(|(_, listener)| Warning::OpenListener(listener.address.clone())).collect();

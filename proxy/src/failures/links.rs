@@ -44,6 +44,24 @@ pub(super) const FAULTS: &[Fault] = &[
         ],
     },
     Fault {
+        name: "A link to it cannot be sealed",
+        note: "Another key, a certificate that has expired or is for another name, no answer to the handshake within \
+               `times.connect_timeout`, or no seal at all at the far end. Why is logged once a minute. Nothing is sent \
+               before the handshake is done.",
+        cases: &[
+            pdwfs("all", "waits; **not sent** after `times.patience`", "nothing"),
+            redis("all", "**not sent**", "nothing"),
+        ],
+        metrics: &["pdw_handshakes_total", UP],
+        log: &["its handshake failed; the log says why, once a minute", "not sealed: "],
+        tests: &[
+            "seals::tls_upstream::an_instance_whose_certificate_is_not_what_it_should_be_gets_nothing_and_the_log_says_why",
+            "seals::tls_upstream::an_instance_without_tls_is_told_from_one_with_it",
+            "seals::shared_keys::another_key_is_refused_and_two_are_taken_while_one_replaces_the_other",
+            "seals::shared_keys::a_weak_end_is_refused_where_the_other_is_strict",
+        ],
+    },
+    Fault {
         name: "Its link is lost before a request was sent",
         note: "Not sent: no byte of it was written to the link. A transaction is sent at its `EXEC`, in one piece.",
         cases: &[

@@ -195,6 +195,36 @@ pub(super) const CLIENTS: &[Fault] = &[
         ],
     },
     Fault {
+        name: "A client's handshake fails, or does not end",
+        note: "It is no session yet: the core does not know it. Of those that have begun, \
+               `limits.handshakes_max` may be under way at a worker; others wait, unread.",
+        cases: &[
+            both("its own", "its connection is closed, after 5 s at most", "nothing"),
+            both("others'", "nothing of it", "carried out once"),
+        ],
+        metrics: &["pdw_handshakes_total", "pdw_handshakes_in_progress"],
+        log: &["not sealed: "],
+        tests: &[
+            "seals::hostile::a_handshake_that_stops_anywhere_is_closed_after_five_seconds_and_told_once",
+            "seals::hostile::plain_resp_on_a_sealed_listener_and_the_reverse_are_closed_and_told_once",
+            "seals::hostile::ten_thousand_clients_that_never_finish_stay_cheap_are_closed_and_hold_up_nobody",
+            "seals::shared_keys::a_peer_that_stops_or_talks_nonsense_is_closed_and_told_once",
+        ],
+    },
+    Fault {
+        name: "What arrives on a sealed connection was tampered with",
+        note: "Altered, repeated, left out, cut. What was opened before is good and is taken.",
+        cases: &[
+            both("a client's", "its connection is closed", "what was whole before is carried out"),
+            both("a link's", "as when a link is lost", "as when a link is lost"),
+        ],
+        metrics: &["pdw_links_lost_total", CLOSED],
+        log: &["not sealed: "],
+        tests: &[
+            "seals::hostile::garbage_in_a_handshake_and_forged_repeated_or_cut_records_cost_their_sender_its_connection_alone",
+        ],
+    },
+    Fault {
         name: "A client is idle",
         note: "",
         cases: &[both("none", "nothing: no session is closed for being idle, but while the proxy drains", "nothing")],

@@ -14,9 +14,11 @@ use tokio::sync::mpsc;
 
 use super::ServeError;
 use super::listeners::Listeners;
+use super::seals::Seals;
 use crate::admin::Ask;
 use crate::bind::{SocketFile, Stance};
 use crate::config::{self, Address, Config};
+use crate::seal::{Complaints, Pool};
 use crate::worker::{Dial, DialAddress, Letter, Liveness, Mailbox, Orders, Worker, names};
 
 /// Workers that have their listeners but have not begun.
@@ -38,12 +40,13 @@ pub(super) struct Running {
 
 impl Crew {
     /// Makes all workers and opens all listeners.
-    pub(super) fn muster(config: &Config, dials: Vec<Dial>, stance: Stance) -> Result<Self, ServeError> {
+    pub(super) fn muster(config: &Config, dials: Vec<Dial>, seals: &Seals, stance: Stance) -> Result<Self, ServeError> {
         let name = link_name();
         let liveness = liveness(config);
         let table = Table::new();
         let names = Arc::new(names(&table, dials.iter().map(|dial| dial.name.clone())));
-        let claimed = Listeners::claim(config, stance)?;
+        let claimed = Listeners::claim(config, &seals.listeners, stance)?;
+        let (pool, complaints) = (Pool::default(), Complaints::default());
         let gate: Arc<dyn Gate> = Arc::new(config.gate());
         let mut workers = Vec::new();
         for index in 0..config.workers {
@@ -61,6 +64,9 @@ impl Crew {
                 listeners,
                 doors: claimed.doors(),
                 liveness,
+                handshakes: config.handshakes_max,
+                pool: pool.clone(),
+                complaints: complaints.clone(),
                 names: Arc::clone(&names),
             })?);
         }

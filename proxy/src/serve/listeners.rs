@@ -6,12 +6,13 @@ use std::os::unix::net::UnixListener;
 use super::ServeError;
 use crate::bind::{self, SocketFile, Stance};
 use crate::config::{Address, Config, ListenConfig};
+use crate::seal::Seal;
 use crate::worker::{Listener, Liveness};
 
 /// What is listened on: a socket for each worker on TCP, a shared one on a UNIX socket.
 pub(super) struct Listeners {
     tcp: Vec<Port>,
-    unix: Vec<UnixListener>,
+    unix: Vec<(UnixListener, Option<Seal>)>,
     unix_doors: Vec<u16>,
     files: Vec<SocketFile>,
     stance: Stance,
@@ -26,18 +27,19 @@ struct Port {
     socket: SocketAddr,
     /// How many listened there before.
     elder: usize,
+    seal: Option<Seal>,
 }
 
 impl Listeners {
-    /// Takes the addresses.
-    pub(super) fn claim(config: &Config, stance: Stance) -> Result<Self, ServeError> {
+    /// Takes the addresses. `seals`: those of the listeners, in their order.
+    pub(super) fn claim(config: &Config, seals: &[Option<Seal>], stance: Stance) -> Result<Self, ServeError> {
         let mut listeners =
             Self { tcp: Vec::new(), unix: Vec::new(), unix_doors: Vec::new(), files: Vec::new(), stance };
-        for (door, ListenConfig { address, mode, .. }) in (0..).zip(&config.listen) {
+        for (door, (ListenConfig { address, mode, .. }, seal)) in (0..).zip(config.listen.iter().zip(seals)) {
             let claimed = match address {
-                Address::Tcp { host, port } => listeners.claim_port(door, address, (host, *port)),
+                Address::Tcp { host, port } => listeners.claim_port(door, address, (host, *port), seal),
                 Address::Unix(path) => bind::listen_at(path, *mode, stance).map(|(listener, file)| {
-                    listeners.unix.push(listener);
+                    listeners.unix.push((listener, seal.clone()));
                     listeners.files.push(file);
                     listeners.unix_doors.push(door);
                 }),
@@ -47,12 +49,18 @@ impl Listeners {
         Ok(listeners)
     }
 
-    fn claim_port(&mut self, door: u16, address: &Address, port: (&str, u16)) -> std::io::Result<()> {
+    fn claim_port(
+        &mut self,
+        door: u16,
+        address: &Address,
+        port: (&str, u16),
+        seal: &Option<Seal>,
+    ) -> std::io::Result<()> {
         for resolved in port.to_socket_addrs()? {
             let socket = bind::claim(resolved, self.stance)?;
             // Without /proc newcomers are not steered; see `steer`.
             let elder = bind::listening(socket).unwrap_or(usize::MAX);
-            self.tcp.push(Port { door, address: address.clone(), socket, elder });
+            self.tcp.push(Port { door, address: address.clone(), socket, elder, seal: seal.clone() });
         }
         Ok(())
     }
@@ -62,11 +70,12 @@ impl Listeners {
         let failed = |source| ServeError::Kernel { what: "share a listener", source };
         let tcp = self.tcp.iter().map(|port| {
             Listener::tcp(port.socket, liveness)
+                .map(|listener| listener.sealed(port.seal.clone()))
                 .map_err(|source| ServeError::Listen { address: port.address.clone(), source })
         });
-        let unix = self.unix.iter().map(|listener| {
+        let unix = self.unix.iter().map(|(listener, seal)| {
             let listener = listener.try_clone().map_err(failed)?;
-            Ok(Listener::Unix(mio::net::UnixListener::from_std(listener)))
+            Ok(Listener::unix(mio::net::UnixListener::from_std(listener)).sealed(seal.clone()))
         });
         tcp.chain(unix).collect()
     }

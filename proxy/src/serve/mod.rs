@@ -5,6 +5,7 @@ mod drain;
 mod listeners;
 mod names;
 mod reload;
+mod seals;
 mod service;
 mod signals;
 mod state;
@@ -20,8 +21,9 @@ use tokio::sync::watch;
 use crate::admin::{self, AdminError, Bounds, ProcessReader, Standing, Workers};
 use crate::bind::Stance;
 use crate::cli::ServeArgs;
-use crate::config::{Address, Config};
+use crate::config::{Address, Config, ListenConfig, UpstreamConfig};
 use crate::embedded::{self, Embedded, EmbeddedError};
+use crate::seal::LoadError;
 use service::Service;
 use signals::Signals;
 use state::StateError;
@@ -53,6 +55,14 @@ pub enum ServeError {
         /// Why it failed.
         source: io::Error,
     },
+    /// Keys or certificates cannot be had.
+    #[error("{what}: {why}")]
+    Seal {
+        /// Whose they are.
+        what: String,
+        /// What is wrong, and what to do.
+        why: String,
+    },
     /// The placement or its rules are impossible.
     #[error("{0}")]
     Placement(String),
@@ -78,6 +88,16 @@ pub struct EmbeddedErrorBox(String);
 impl From<EmbeddedError> for ServeError {
     fn from(error: EmbeddedError) -> Self {
         Self::Embedded(EmbeddedErrorBox(error.to_string()))
+    }
+}
+
+impl ServeError {
+    fn upstream_seal(upstream: &UpstreamConfig, error: &LoadError) -> Self {
+        Self::Seal { what: format!("upstream {}", upstream.name), why: error.to_string() }
+    }
+
+    fn listener_seal(listener: &ListenConfig, error: &LoadError) -> Self {
+        Self::Seal { what: format!("listener {}", listener.address), why: error.to_string() }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The configuration is read again while the proxy serves.
 
 use super::ServeError;
+use super::seals::Seals;
 use super::service::Service;
 use super::upstreams;
 use crate::cli::ServeArgs;
@@ -53,8 +54,8 @@ impl Service {
         match &changes.upstreams {
             Upstreams::Replaced if !forced => Err(ReloadError::Upstreams),
             Upstreams::Moved(moved) if !forced || changes.restart.is_empty() => {
-                self.take_live(&new, moved).await?;
-                Ok(in_words(&changes, moved.len()))
+                let seals = self.take_live(&new, moved).await?;
+                Ok(in_words(&changes, moved.len(), seals))
             }
             _ => {
                 self.renew(new).await?;
@@ -63,28 +64,33 @@ impl Service {
         }
     }
 
-    /// Takes everything that needs no new workers.
-    async fn take_live(&mut self, new: &Config, moved: &[usize]) -> Result<(), ServeError> {
+    /// Takes everything that needs no new workers; how many seals were read anew.
+    async fn take_live(&mut self, new: &Config, moved: &[usize]) -> Result<usize, ServeError> {
+        let seals = Seals::load(new)?;
         let mut dials = Vec::new();
         for index in moved {
-            dials.push((*index, upstreams::dial(&new.upstreams[*index]).await?));
+            dials.push((*index, upstreams::dial(&new.upstreams[*index], seals.upstreams[*index].clone()).await?));
         }
+        self.renew_seals(&seals);
         for (index, dial) in dials {
             self.redirect(index, &new.upstreams[index], &dial);
         }
         log::filter(&new.log);
         self.adopt(new);
-        Ok(())
+        Ok(seals.count())
     }
 }
 
-fn in_words(changes: &Changes, moved: usize) -> String {
+fn in_words(changes: &Changes, moved: usize, seals: usize) -> String {
     let mut told = match (changes.live.as_slice(), moved) {
         ([], 0) => "nothing changed that a running proxy takes".to_owned(),
         ([], moved) => format!("{moved} upstreams have another address"),
         (live, 0) => format!("in force now: {}", live.join(", ")),
         (live, moved) => format!("in force now: {}; {moved} upstreams have another address", live.join(", ")),
     };
+    if seals > 0 {
+        told += &format!("; keys and certificates of {seals} seals are those of their files now");
+    }
     if !changes.restart.is_empty() {
         told += &format!("; at the next start, or now with SIGUSR2: {}", changes.restart.join(", "));
     }

@@ -11,6 +11,7 @@ use super::ServeError;
 use super::crew::{Crew, Running};
 use super::drain;
 use super::names::Names;
+use super::seals::Seals;
 use super::signals::{Signals, Wish};
 use super::state;
 use super::trim;
@@ -26,6 +27,7 @@ pub(super) struct Service {
     /// What is in force.
     config: Config,
     workers: Running,
+    seals: Seals,
     /// Where clients connect, with the ports that were found for port 0.
     listen: Vec<Address>,
     names: Names,
@@ -38,13 +40,14 @@ pub(super) struct Service {
 impl Service {
     /// Starts the workers. `own`: the proxy's own instances, if it has any.
     pub(super) async fn start(config: Config, stance: Stance, own: Option<&[PathBuf]>) -> Result<Self, ServeError> {
-        let dials = upstreams::dials(&config, own).await?;
-        let crew = Crew::muster(&config, dials.clone(), stance)?;
+        let seals = Seals::load(&config)?;
+        let dials = upstreams::dials(&config, &seals, own).await?;
+        let crew = Crew::muster(&config, dials.clone(), &seals, stance)?;
         let (numbers, listen) = (Arc::new(Workers::new(crew.questions())), crew.listen());
         let workers = crew.start();
         let names = follow(&config, &dials, &workers);
         let standing = watch::Sender::new(Standing { config_read: Some(SystemTime::now()), ..Standing::of(&config) });
-        Ok(Self { config, workers, listen, names, numbers, standing, elders: JoinSet::new() })
+        Ok(Self { config, workers, seals, listen, names, numbers, standing, elders: JoinSet::new() })
     }
 
     /// Where clients connect.
@@ -89,16 +92,22 @@ impl Service {
 
     /// An upstream is at another address.
     pub(super) fn redirect(&mut self, index: usize, upstream: &UpstreamConfig, dial: &Dial) {
+        self.seals.upstreams[index].clone_from(&dial.seal);
         self.workers.redirect(index, dial);
         self.names.follow(index, upstream, dial, self.workers.redirection(index));
     }
 
+    /// Keys and certificates that were read anew hold from now on.
+    pub(super) fn renew_seals(&self, new: &Seals) {
+        self.seals.renew(new);
+    }
+
     /// Takes what running workers can take of a configuration.
     pub(super) fn adopt(&mut self, new: &Config) {
-        let users = self.config.has_other_users(new);
+        let before = self.config.admission();
         self.config.adopt(new);
         self.workers.adopt(&self.config);
-        if users {
+        if self.config.admission() != before {
             self.workers.let_in(&self.config);
         }
         let shown = Standing::of(&self.config);
@@ -113,8 +122,10 @@ impl Service {
                 listener.address.clone_from(found);
             }
         }
-        let dials = upstreams::dials(&new, None).await?;
-        let crew = Crew::muster(&new, dials.clone(), Stance::Beside)?;
+        let seals = Seals::load(&new)?;
+        let dials = upstreams::dials(&new, &seals, None).await?;
+        let crew = Crew::muster(&new, dials.clone(), &seals, Stance::Beside)?;
+        self.seals = seals;
         self.numbers.replace(crew.questions());
         self.listen = crew.listen();
         let elder = std::mem::replace(&mut self.workers, crew.start());

@@ -73,7 +73,7 @@ impl Worker {
 
     /// Whether everything is done that draining waits for.
     pub(super) fn is_drained(&self) -> bool {
-        self.drain.is_some() && self.listeners.is_empty() && self.router.is_quiet()
+        self.drain.is_some() && self.listeners.is_empty() && self.guests.len() == 0 && self.router.is_quiet()
     }
 
     /// Accepts all who wait, and closes the listeners if nobody is left.
@@ -93,7 +93,8 @@ impl Worker {
     fn close_silent_sessions(&mut self) {
         let silent = |(key, session): (SessionKey, &mut super::Line)| {
             let heard = std::mem::take(&mut session.heard);
-            (!heard && !session.queued && !session.unread && is_empty(&session.socket)).then_some(key)
+            (!heard && !session.queued && !session.unread && !session.socket.has_more() && is_empty(&session.socket))
+                .then_some(key)
         };
         let silent: Vec<SessionKey> = self.sessions.iter_mut().filter_map(silent).collect();
         for key in silent {

@@ -1,7 +1,9 @@
 //! What sessions' and links' sockets have in common for the event loop.
 
-use pdw_router::{End, Input, LossReason};
+use pdw_router::{End, Input, LinkKey, LossReason, SessionKey};
+use slotmap::SecondaryMap;
 
+use super::links::LinkSocket;
 use super::relay::Pump;
 use super::socket::Socket;
 use super::{Ahead, Worker};
@@ -20,6 +22,8 @@ pub(super) struct Line {
     pub(super) unread: bool,
     /// The peer has closed its direction; what it sent before may still be unread.
     pub(super) ending: bool,
+    /// Nothing was read of it yet.
+    pub(super) fresh: bool,
     /// Something came since this was looked at last; sessions only.
     pub(super) heard: bool,
     /// The last write took less than all; an event will say when it takes more.
@@ -34,16 +38,17 @@ impl Line {
     /// A socket that nothing has happened to; `turn` is the one before the current.
     pub(super) fn new(socket: Socket, turn: u32) -> Self {
         Self {
-            socket,
             skip: 0,
             written: turn,
             queued: false,
             unread: false,
             ending: false,
+            fresh: !socket.is_sealed(),
             heard: false,
             blocked: false,
             pump: None,
             feeder: None,
+            socket,
         }
     }
 
@@ -55,13 +60,22 @@ impl Line {
     }
 }
 
+/// The common state of an end's socket, while other parts of the worker are in use.
+pub(super) fn end_line<'a>(
+    sessions: &'a mut SecondaryMap<SessionKey, Line>,
+    links: &'a mut SecondaryMap<LinkKey, LinkSocket>,
+    end: End,
+) -> Option<&'a mut Line> {
+    match end {
+        End::Session(key) => sessions.get_mut(key),
+        End::Link(key) => links.get_mut(key).map(|link| &mut link.line),
+    }
+}
+
 impl Worker {
     /// The common state of an end's socket.
     pub(super) fn line(&mut self, end: End) -> Option<&mut Line> {
-        match end {
-            End::Session(key) => self.sessions.get_mut(key),
-            End::Link(key) => self.links.get_mut(key).map(|link| &mut link.line),
-        }
+        end_line(&mut self.sessions, &mut self.links, end)
     }
 
     /// An end's socket.
@@ -81,6 +95,13 @@ impl Worker {
         match when {
             Ahead::ThisTurn => self.ready.push(end),
             Ahead::NextTurn => self.unfinished.push(end),
+        }
+    }
+
+    /// Reads an end on, if its seal has left something of which the kernel will not tell.
+    pub(super) fn read_on(&mut self, end: End) {
+        if self.line(end).is_some_and(|line| line.socket.has_more()) {
+            self.queue(end, Ahead::NextTurn);
         }
     }
 
@@ -121,6 +142,7 @@ impl Worker {
 
     /// An end's connection is gone.
     pub(super) fn lose(&mut self, end: End) {
+        self.tell_broken(end);
         match end {
             End::Session(key) => {
                 self.sessions.remove(key);
@@ -128,5 +150,17 @@ impl Worker {
             }
             End::Link(key) => self.lose_link(key, LossReason::Failed),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::socket::Stream;
+    use super::*;
+
+    #[test]
+    fn what_a_worker_keeps_of_a_plain_socket_has_not_grown_with_the_seals() {
+        // The kernel's socket itself is larger in a debug build.
+        assert!(size_of::<Line>() - size_of::<Stream>() <= 48);
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use mio::event::Event;
 use mio::net::{TcpStream, UnixStream};
@@ -12,10 +13,12 @@ use socket2::SockRef;
 use tokio::sync::Notify;
 
 use super::ends::Line;
+use super::greeting::Greeting;
 use super::listener::Liveness;
-use super::socket::Socket;
+use super::socket::{Socket, Written};
 use super::token::Source;
 use super::{Ahead, Worker};
+use crate::seal::{Leave, Seal};
 
 /// Where an upstream is reached.
 #[derive(Clone, Debug)]
@@ -26,6 +29,8 @@ pub(crate) struct Dial {
     pub(crate) address: DialAddress,
     /// Rung whenever a link to it is opened, so that a name is looked up again; see `serve/names.rs`.
     pub(crate) opened: Option<Arc<Notify>>,
+    /// How links to it are protected.
+    pub(crate) seal: Option<Seal>,
 }
 
 /// A resolved address.
@@ -40,7 +45,7 @@ pub(crate) enum DialAddress {
 impl Dial {
     /// An upstream whose address does not change.
     pub(crate) fn new(name: String, address: DialAddress) -> Self {
-        Self { name, address, opened: None }
+        Self { name, address, opened: None, seal: None }
     }
 
     fn dial(&self, liveness: Liveness) -> io::Result<Socket> {
@@ -60,12 +65,22 @@ impl Dial {
 #[derive(Debug)]
 pub(super) struct LinkSocket {
     pub(super) line: Line,
+    pub(super) upstream: usize,
     connecting: bool,
+    /// Its handshake; until that is done nothing else is said.
+    pub(super) greeting: Option<Box<Greeting>>,
+    /// Leave for that.
+    pub(super) leave: Option<Leave>,
 }
 
 impl Worker {
     /// Opens a link.
     pub(super) fn connect(&mut self, key: LinkKey, upstream: usize) {
+        let seal = self.upstreams[upstream].seal.as_ref();
+        let leave = seal.and_then(Seal::leave);
+        if seal.is_some() && leave.is_none() {
+            return self.turned_away.push((key, upstream));
+        }
         let dialled = self.upstreams[upstream].dial(self.liveness).and_then(|mut socket| {
             socket.register(self.poll.registry(), Source::Link(key).token())?;
             Ok(socket)
@@ -73,18 +88,28 @@ impl Worker {
         match dialled {
             Ok(socket) => {
                 let line = Line::new(socket, self.turn.wrapping_sub(1));
-                self.links.insert(key, LinkSocket { line, connecting: true });
+                self.links.insert(key, LinkSocket { line, upstream, connecting: true, greeting: None, leave });
             }
             Err(_) => self.router.handle(self.now, Input::LinkLost(key, LossReason::Unreachable)),
         }
     }
 
+    /// Tries again to open the links that would have been too many handshakes at a time.
+    pub(super) fn open_turned_away(&mut self) -> bool {
+        let links = std::mem::take(&mut self.turned_away);
+        let some = !links.is_empty();
+        links.into_iter().for_each(|(key, upstream)| self.connect(key, upstream));
+        some
+    }
+
     /// An upstream is somewhere else from now on.
     pub(super) fn redial(&mut self, index: usize, dial: Dial) {
-        if let Some(old) = self.upstreams.get_mut(index) {
-            let address = dial.address.clone();
-            *old = Dial { address: old.address.clone(), ..dial };
-            self.redirect(index, address);
+        let Some(old) = self.upstreams.get_mut(index) else { return };
+        let kind = |dial: &Dial| dial.seal.as_ref().map(Seal::kind);
+        let moved = old.address != dial.address || kind(old) != kind(&dial);
+        *old = dial;
+        if moved {
+            self.router.handle(self.now, Input::UpstreamMoved(index));
         }
     }
 
@@ -104,12 +129,37 @@ impl Worker {
             if event.is_error() || link.line.socket.connect_error().is_err() {
                 return self.lose_link(key, LossReason::Unreachable);
             }
-            self.router.handle(self.now, Input::LinkConnected(key));
-        } else if event.is_writable() && (std::mem::take(&mut link.line.blocked) || link.line.feeder.is_some()) {
-            self.unwritten.push(End::Link(key));
+            self.link_connected(key);
+        } else if link.greeting.is_some() {
+            return self.greet_link(key);
+        } else if event.is_writable() {
+            let waits = std::mem::take(&mut link.line.blocked) || link.line.feeder.is_some();
+            if waits || link.line.socket.has_unsent() {
+                self.unwritten.push(End::Link(key));
+            }
         }
         if event.is_readable() {
             self.queue(End::Link(key), Ahead::ThisTurn);
+        }
+    }
+
+    /// A link's connection is there. What the router writes has to wait for the seal, which has as long as it gives
+    /// the link to prove itself.
+    fn link_connected(&mut self, key: LinkKey) {
+        let Some(link) = self.links.get_mut(key) else { return };
+        self.router.handle(self.now, Input::LinkConnected(key));
+        let Some(seal) = &self.upstreams[link.upstream].seal else { return };
+        match Greeting::begin(seal, Instant::now()) {
+            Ok(greeting) => {
+                link.greeting = Some(Box::new(greeting));
+                seal.prepare().into_iter().for_each(|job| self.pool.give(job));
+                self.greet_link(key);
+            }
+            Err(why) => {
+                let name = &self.upstreams[link.upstream].name;
+                tracing::error!(upstream = name, "not sealed: {why}");
+                self.lose_link(key, LossReason::Unsealed);
+            }
         }
     }
 
@@ -118,6 +168,9 @@ impl Worker {
         let Some(link) = self.links.get_mut(key) else { return };
         let line = &mut link.line;
         line.queued = false;
+        if link.greeting.is_some() {
+            return;
+        }
         if line.pump.is_some() {
             return self.pump(End::Link(key));
         }
@@ -125,11 +178,11 @@ impl Worker {
             line.unread = true;
             return;
         }
-        match line.socket.read(&mut self.buffer) {
+        match line.socket.read(&mut self.buffer, &mut self.scratch) {
             Ok(Some(0)) => self.lose_link(key, LossReason::Closed),
             Ok(Some(count)) => {
                 let skipped = line.skipped(count);
-                if count == self.buffer.len() || line.ending {
+                if count == self.buffer.len() || line.ending || line.socket.has_more() {
                     line.queued = true;
                     self.unfinished.push(End::Link(key));
                 }
@@ -137,8 +190,8 @@ impl Worker {
                     self.router.handle(self.now, Input::LinkBytes(key, &self.buffer[skipped..count]));
                 }
             }
-            Ok(None) => {}
-            Err(_) => self.lose_link(key, LossReason::Failed),
+            Ok(None) => self.read_on(End::Link(key)),
+            Err(_) => self.lose(End::Link(key)),
         }
     }
 
@@ -146,7 +199,7 @@ impl Worker {
     pub(super) fn write_link(&mut self, key: LinkKey) {
         let Some(link) = self.links.get_mut(key) else { return };
         let line = &mut link.line;
-        if line.blocked || link.connecting {
+        if line.blocked || link.connecting || link.greeting.is_some() {
             return;
         }
         if line.written == self.turn {
@@ -154,16 +207,18 @@ impl Worker {
         }
         let bytes = self.router.link_output(self.now, key);
         if bytes.is_empty() {
+            // Sealed bytes may wait all the same. If they cannot be sent any more, reading fails, too.
+            let _ = line.socket.flush();
             return;
         }
         line.written = self.turn;
-        match line.socket.write(bytes) {
+        match line.socket.write(bytes, &mut self.scratch, Written::Sealed) {
             Ok(count) => {
                 let count = count.unwrap_or(0);
-                line.blocked = count < bytes.len();
+                line.blocked = count < bytes.len() || line.socket.has_unsent();
                 self.router.handle(self.now, Input::LinkWritten(key, count));
             }
-            Err(_) => self.lose_link(key, LossReason::Failed),
+            Err(_) => self.lose(End::Link(key)),
         }
     }
 

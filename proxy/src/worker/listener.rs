@@ -1,7 +1,7 @@
 //! Listeners: one of its own per worker on TCP (`SO_REUSEPORT`), a shared one on a UNIX socket.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use mio::event::Source;
@@ -11,6 +11,7 @@ use socket2::{SockRef, TcpKeepalive};
 
 use super::socket::Socket;
 use crate::bind;
+use crate::seal::{Peer, Seal};
 
 /// How dead peers are found: sessions are never closed for being idle.
 #[derive(Clone, Copy, Debug)]
@@ -31,9 +32,16 @@ impl Liveness {
     }
 }
 
-/// A listening socket.
+/// A listening socket, and the seal of its connections.
 #[derive(Debug)]
-pub(crate) enum Listener {
+pub(crate) struct Listener {
+    socket: Listening,
+    seal: Option<Seal>,
+}
+
+/// The kernel's listening socket.
+#[derive(Debug)]
+enum Listening {
     /// TCP.
     Tcp(TcpListener),
     /// A UNIX socket.
@@ -44,38 +52,53 @@ impl Listener {
     /// Listens on a TCP address, beside other listeners of the same user on it.
     pub(crate) fn tcp(address: SocketAddr, liveness: Liveness) -> io::Result<Self> {
         let listener = bind::listen(address, |socket| liveness.apply(socket))?;
-        Ok(Self::Tcp(TcpListener::from_std(listener)))
+        Ok(Self { socket: Listening::Tcp(TcpListener::from_std(listener)), seal: None })
+    }
+
+    /// Listens on a UNIX socket.
+    pub(crate) fn unix(listener: UnixListener) -> Self {
+        Self { socket: Listening::Unix(listener), seal: None }
+    }
+
+    /// The same with a seal on its connections.
+    pub(crate) fn sealed(self, seal: Option<Seal>) -> Self {
+        Self { seal, ..self }
+    }
+
+    /// The seal of its connections.
+    pub(super) fn seal(&self) -> Option<&Seal> {
+        self.seal.as_ref()
     }
 
     /// Has connections that are accepted from now on found dead after these times.
     pub(super) fn apply(&self, liveness: Liveness) -> io::Result<()> {
-        match self {
-            Self::Tcp(listener) => liveness.apply(SockRef::from(listener)),
-            Self::Unix(_) => Ok(()),
+        match &self.socket {
+            Listening::Tcp(listener) => liveness.apply(SockRef::from(listener)),
+            Listening::Unix(_) => Ok(()),
         }
     }
 
     /// Has new connections go to the `workers` that listen here, not to the `elder` ones. A UNIX socket has only one.
     pub(crate) fn steer(&self, elder: usize, workers: usize) -> io::Result<()> {
-        match self {
-            Self::Tcp(listener) => bind::to_newest(listener, elder, workers),
-            Self::Unix(_) => Ok(()),
+        match &self.socket {
+            Listening::Tcp(listener) => bind::to_newest(listener, elder, workers),
+            Listening::Unix(_) => Ok(()),
         }
     }
 
     /// Lets nobody begin to connect any more, without refusing anybody. Who has begun is accepted as before.
     pub(super) fn turn_away(&self) -> io::Result<()> {
-        match self {
-            Self::Tcp(listener) => bind::turn_away(SockRef::from(listener)),
+        match &self.socket {
+            Listening::Tcp(listener) => bind::turn_away(SockRef::from(listener)),
             // The path leads elsewhere, or nowhere, already.
-            Self::Unix(_) => Ok(()),
+            Listening::Unix(_) => Ok(()),
         }
     }
 
     /// After this, who is accepted last is the last. TCP has no such thing: the time since
     /// [`turn_away`](Self::turn_away) has to do.
     pub(super) fn close_queue(&self) {
-        if let Self::Unix(listener) = self {
+        if let Listening::Unix(listener) = &self.socket {
             // It fails if another worker did it before.
             let _ = rustix::net::shutdown(listener, rustix::net::Shutdown::Read);
         }
@@ -83,17 +106,19 @@ impl Listener {
 
     /// Has the worker told when somebody connects.
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        match self {
-            Self::Tcp(listener) => listener.register(registry, token, Interest::READABLE),
-            Self::Unix(listener) => listener.register(registry, token, Interest::READABLE),
+        match &mut self.socket {
+            Listening::Tcp(listener) => listener.register(registry, token, Interest::READABLE),
+            Listening::Unix(listener) => listener.register(registry, token, Interest::READABLE),
         }
     }
 
-    /// Accepts one connection, and says from which address. `Ok(None)`: nobody waits.
-    pub(super) fn accept(&self) -> io::Result<Option<(Socket, Option<IpAddr>)>> {
-        let accepted = match self {
-            Self::Tcp(listener) => listener.accept().map(|(stream, from)| (Socket::from(stream), Some(from.ip()))),
-            Self::Unix(listener) => listener.accept().map(|(stream, _)| (Socket::from(stream), None)),
+    /// Accepts one connection. `Ok(None)`: nobody waits.
+    pub(super) fn accept(&self) -> io::Result<Option<(Socket, Peer)>> {
+        let accepted = match &self.socket {
+            Listening::Tcp(listener) => {
+                listener.accept().map(|(stream, from)| (Socket::from(stream), Peer::Address(from.ip())))
+            }
+            Listening::Unix(listener) => listener.accept().map(|(stream, _)| (Socket::from(stream), Peer::Local)),
         };
         match accepted {
             Ok(accepted) => Ok(Some(accepted)),

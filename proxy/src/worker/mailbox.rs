@@ -5,10 +5,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 
 use mio::{Registry, Waker};
+use pdw_auth::Handshake;
 use pdw_metrics::WorkerSet;
+use pdw_router::LinkKey;
 use pdw_router::limits::Limits;
 use pdw_router::{Credentials, Gate};
 
+use super::guests::GuestKey;
 use super::links::{Dial, DialAddress};
 use super::listener::Liveness;
 use super::token::Source;
@@ -17,6 +20,12 @@ use super::token::Source;
 pub(crate) enum Letter {
     /// Give a copy of your numbers.
     Scrape(Box<dyn FnOnce(WorkerSet) + Send>),
+    /// Another thread has worked at a client's handshake.
+    GuestGreeted(GuestKey, Box<dyn Handshake>),
+    /// A client may begin its handshake that had to wait.
+    GuestMayBegin(GuestKey),
+    /// Another thread has worked at a link's handshake.
+    LinkGreeted(LinkKey, Box<dyn Handshake>),
     /// The name of the upstream of this index leads to another address now.
     Moved(usize, DialAddress),
     /// The upstream of this index is somewhere else now.

@@ -10,15 +10,19 @@
 
 mod drain;
 mod ends;
+mod greeting;
+mod guests;
 mod links;
 mod listener;
 mod mailbox;
 mod numbers;
 mod relay;
+mod seals;
 mod sessions;
 mod socket;
 mod token;
 mod wakes;
+mod wire;
 
 use std::io;
 use std::sync::Arc;
@@ -38,10 +42,15 @@ pub(crate) use numbers::names;
 
 use drain::Drain;
 use ends::Line;
+use guests::Guests;
 use links::LinkSocket;
 use relay::Pipe;
+use seals::SealNumbers;
 use token::Source;
 use wakes::Dozing;
+use wire::Scratch;
+
+use crate::seal::{Complaints, Pool};
 
 /// Events taken from the kernel at once. A turn with more of them is followed by another.
 const EVENTS: usize = 1024;
@@ -52,6 +61,9 @@ const READ: usize = 64 << 10;
 const READ_LINK: usize = 128 << 10;
 /// How long a listener rests after the process has run out of descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// How long a link waits that would be one handshake too many at a time.
+const LEAVE_REST: Duration = Duration::from_millis(10);
 
 /// What a worker is started with.
 pub(crate) struct Orders {
@@ -69,6 +81,12 @@ pub(crate) struct Orders {
     pub(crate) liveness: Liveness,
     /// So many sockets it may have open before it stops accepting.
     pub(crate) descriptors: usize,
+    /// At most so many clients' handshakes may have begun at a time.
+    pub(crate) handshakes: usize,
+    /// Who does the dear parts of handshakes.
+    pub(crate) pool: Pool,
+    /// Whom the operator was told of.
+    pub(crate) complaints: Complaints,
     /// Names for its numbers.
     pub(crate) names: Arc<Names>,
 }
@@ -84,6 +102,10 @@ pub(crate) struct Worker {
     descriptors: usize,
     sessions: SecondaryMap<SessionKey, Line>,
     links: SecondaryMap<LinkKey, LinkSocket>,
+    /// Links that will be opened when fewer handshakes are going on, with their upstreams.
+    turned_away: Vec<(LinkKey, usize)>,
+    /// Clients that are not sessions yet.
+    guests: Guests,
     /// Sessions and links to read in this turn, and those that have more for the next.
     ready: Vec<End>,
     unfinished: Vec<End>,
@@ -94,9 +116,15 @@ pub(crate) struct Worker {
     /// It is to end when its clients have left.
     drain: Option<Drain>,
     buffer: Box<[u8]>,
+    /// The same for sealed sockets.
+    scratch: Scratch,
+    pool: Pool,
+    complaints: Complaints,
+    seal_numbers: SealNumbers,
     /// Empty pipes for relays.
     pipes: Vec<Pipe>,
     dozing: Dozing,
+    mailbox: Mailbox,
     letters: Receiver<Letter>,
     names: Arc<Names>,
     started: Instant,
@@ -126,14 +154,21 @@ impl Worker {
             descriptors: orders.descriptors,
             sessions: SecondaryMap::new(),
             links: SecondaryMap::new(),
+            turned_away: Vec::new(),
+            guests: Guests::new(orders.handshakes),
             ready: Vec::new(),
             unfinished: Vec::new(),
             unwritten: Vec::new(),
             rested: None,
             drain: None,
             buffer: vec![0; READ_LINK].into_boxed_slice(),
+            scratch: Scratch::default(),
+            pool: orders.pool,
+            complaints: orders.complaints,
+            seal_numbers: SealNumbers::default(),
             pipes: Vec::new(),
             dozing: Dozing::default(),
+            mailbox: mailbox.clone(),
             letters,
             names: orders.names,
             started: Instant::now(),
@@ -168,6 +203,7 @@ impl Worker {
                 mail |= self.note(event);
             }
             if mail && self.read_mail().is_stop() {
+                self.say_end_to_all();
                 return Ok(());
             }
             self.read_ready();
@@ -191,8 +227,10 @@ impl Worker {
         let rested = self.rested.map(|until| until.saturating_duration_since(Instant::now()));
         let drain = self.drain.as_ref().and_then(|drain| drain.due(!self.listeners.is_empty()));
         let drain = drain.map(|due| due.saturating_duration_since(Instant::now()));
+        let guests = self.guests.due().map(|due| due.saturating_duration_since(Instant::now()));
+        let leave = (!self.turned_away.is_empty()).then_some(LEAVE_REST);
         let dozing = self.dozing.until().map(|until| until.saturating_duration_since(Instant::now()));
-        due.into_iter().chain(rested).chain(drain).chain(dozing).min()
+        due.into_iter().chain(rested).chain(drain).chain(guests).chain(dozing).chain(leave).min()
     }
 
     fn clock(&self) -> Time {
@@ -211,6 +249,7 @@ impl Worker {
         match Source::of(event.token()) {
             Source::Session(key) => self.note_session(key, event),
             Source::Link(key) => self.note_link(key, event),
+            Source::Guest(key) => self.note_guest(key, event.is_readable()),
             Source::Listener(index) => self.accept(index),
             Source::Mailbox => return true,
         }
@@ -240,7 +279,11 @@ impl Worker {
             (0..self.listeners.len()).for_each(|index| self.accept(index));
         }
         self.keep_draining();
-        self.stir_relays() || due || rested
+        let late = self.guests.due().is_some_and(|due| due <= Instant::now());
+        if late {
+            self.turn_out_late_guests();
+        }
+        self.open_turned_away() || self.stir_relays() || due || rested || late
     }
 
     /// Does what the router says.
@@ -255,8 +298,8 @@ impl Worker {
                 Output::Order(end, Order::Skip { bytes }) => self.skip(end, bytes),
                 Output::Order(from, Order::Relay { to, bytes }) => self.begin_relay(from, to, bytes),
                 Output::Read(end) => self.read_again(end),
-                Output::CloseSession(key) => drop(self.sessions.remove(key)),
-                Output::CloseLink(key) => drop(self.links.remove(key)),
+                Output::CloseSession(key) => self.close_session(key),
+                Output::CloseLink(key) => self.close_link(key),
                 Output::Notice(notice) => self.tell(&notice),
             }
         }
@@ -287,6 +330,9 @@ impl Worker {
         while let Ok(letter) = self.letters.try_recv() {
             match letter {
                 Letter::Scrape(answer) => answer(self.numbers()),
+                Letter::GuestGreeted(key, handshake) => self.resume_guest(key, handshake),
+                Letter::GuestMayBegin(key) => self.admit_guest(key),
+                Letter::LinkGreeted(key, handshake) => self.resume_link(key, handshake),
                 Letter::Moved(index, address) => self.redirect(index, address),
                 Letter::Redirect(index, dial) => self.redial(index, dial),
                 Letter::Adopt(limits, liveness) => self.adopt(*limits, liveness),

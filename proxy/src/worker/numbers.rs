@@ -31,6 +31,7 @@ impl Worker {
         held(&mut set, &self.router.holding());
         self.upstream_numbers(&mut set);
         self.limit_numbers(&mut set);
+        self.copy_seal_numbers(&mut set);
         set
     }
 

@@ -1,7 +1,8 @@
 //! Large values: bytes that the router ordered to be moved from one socket to another.
 //!
 //! Between plain sockets the kernel moves them through a pipe (splice(2)), at about a third of what
-//! copying costs; they never enter this process.
+//! copying costs; they never enter this process. Where an end is sealed they pass through the worker's buffer, and a
+//! relay holds no more than what the other end did not take of one read.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -9,6 +10,8 @@ use std::os::fd::OwnedFd;
 use pdw_router::{End, Input, Wait};
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 
+use super::ends::end_line;
+use super::socket::{Socket, Written};
 use super::wakes::Wakes;
 use super::{Ahead, Worker};
 
@@ -30,7 +33,16 @@ pub(super) struct Pump {
     /// For which end it stood still last, as the router knows it.
     waits: Option<Wait>,
     pub(super) wakes: Wakes,
-    pipe: Pipe,
+    by: Carrier,
+}
+
+/// What carries the bytes.
+#[derive(Debug)]
+enum Carrier {
+    /// The kernel.
+    Pipe(Pipe),
+    /// The worker; these the other end has not taken.
+    Copy(Vec<u8>),
 }
 
 impl Pump {
@@ -78,18 +90,25 @@ pub(super) enum Halt {
 impl Worker {
     /// Begins to move bytes.
     pub(super) fn begin_relay(&mut self, from: End, to: End, bytes: u64) {
-        let pipe = self.pipes.pop().map_or_else(Pipe::open, Ok);
-        let pipe = match pipe {
-            Ok(pipe) => pipe,
+        let by = match self.carrier(from, to) {
+            Ok(by) => by,
             Err(error) => {
                 tracing::warn!(%error, "no pipe for a large value (are there descriptors left? see `ulimit -n`)");
                 return self.lose(from);
             }
         };
-        let pump = Pump { to, left: bytes, carried: 0, waits: None, wakes: Wakes::default(), pipe };
+        let pump = Pump { to, left: bytes, carried: 0, waits: None, wakes: Wakes::default(), by };
         if self.put_pump(from, Some(Box::new(pump))) {
             self.set_feeder(to, Some(from));
             self.pump(from);
+        }
+    }
+
+    fn carrier(&mut self, from: End, to: End) -> io::Result<Carrier> {
+        let sealed = [from, to].into_iter().any(|end| self.socket(end).is_some_and(Socket::is_sealed));
+        match sealed {
+            true => Ok(Carrier::Copy(Vec::new())),
+            false => self.pipes.pop().map_or_else(Pipe::open, Ok).map(Carrier::Pipe),
         }
     }
 
@@ -103,8 +122,10 @@ impl Worker {
         match halt {
             Halt::Done => {
                 self.set_feeder(to, None);
-                if self.pipes.len() < PIPES_KEPT {
-                    self.pipes.push(pump.pipe);
+                if let Carrier::Pipe(pipe) = pump.by
+                    && self.pipes.len() < PIPES_KEPT
+                {
+                    self.pipes.push(pipe);
                 }
                 self.queue(from, Ahead::NextTurn);
             }
@@ -140,20 +161,21 @@ impl Worker {
             return Halt::Blocked(Wait::Sink);
         }
         loop {
-            let taken = match self.take_in(from, pump) {
-                Ok(taken) => taken,
-                Err(_) => return Halt::Source,
-            };
-            let given = match self.give_out(pump) {
-                Ok(given) => given,
-                Err(_) => return Halt::Sink,
+            let (taken, given) = match self.carry(from, pump) {
+                Ok(both) => both,
+                Err(halt) => return halt,
             };
             *moved += given as u64;
             if pump.left == 0 && pump.carried == 0 {
                 return Halt::Done;
             }
             if given == 0 && (taken == 0 || pump.carried > 0) {
-                return Halt::Blocked(if pump.carried > 0 { Wait::Sink } else { Wait::Source });
+                let more = pump.carried == 0 && self.socket(from).is_some_and(Socket::has_more);
+                return match pump.carried {
+                    0 if more => Halt::Share,
+                    0 => Halt::Blocked(Wait::Source),
+                    _ => Halt::Blocked(Wait::Sink),
+                };
             }
             if *moved >= SHARE as u64 {
                 return Halt::Share;
@@ -161,19 +183,79 @@ impl Worker {
         }
     }
 
+    /// One step; how much was taken from the source, and how much the other end took.
+    fn carry(&mut self, from: End, pump: &mut Pump) -> Result<(usize, usize), Halt> {
+        let Carrier::Pipe(pipe) = &pump.by else { return self.copy(from, pump) };
+        let taken = self.take_in(from, pipe, (&mut pump.left, &mut pump.carried)).map_err(|_| Halt::Source)?;
+        let given = self.give_out(pump).map_err(|_| Halt::Sink)?;
+        Ok((taken, given))
+    }
+
+    /// The same where an end is sealed.
+    fn copy(&mut self, from: End, pump: &mut Pump) -> Result<(usize, usize), Halt> {
+        let Carrier::Copy(held) = &mut pump.by else { return Ok((0, 0)) };
+        let mut given = 0;
+        if !held.is_empty() {
+            given = self.give(pump.to, held).map_err(|_| Halt::Sink)?;
+            held.drain(..given);
+        }
+        let mut taken = 0;
+        if held.is_empty() {
+            let wanted = usize::try_from(pump.left).unwrap_or(usize::MAX).min(self.buffer.len());
+            taken = self.take(from, wanted).map_err(|_| Halt::Source)?;
+            pump.left -= taken as u64;
+            let now = self.give_read(pump.to, taken).map_err(|_| Halt::Sink)?;
+            held.extend_from_slice(&self.buffer[now..taken]);
+            given += now;
+        }
+        if held.is_empty() {
+            *held = Vec::new();
+        }
+        pump.carried = held.len();
+        Ok((taken, given))
+    }
+
+    /// From the source into the worker's buffer. 0: nothing is there.
+    fn take(&mut self, from: End, wanted: usize) -> io::Result<usize> {
+        if wanted == 0 {
+            return Ok(0);
+        }
+        let line = end_line(&mut self.sessions, &mut self.links, from).ok_or(io::ErrorKind::NotConnected)?;
+        match line.socket.read(&mut self.buffer[..wanted], &mut self.scratch)? {
+            Some(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            taken => Ok(taken.unwrap_or(0)),
+        }
+    }
+
+    /// What was read to the other end, as far as it takes it.
+    fn give_read(&mut self, to: End, count: usize) -> io::Result<usize> {
+        if count == 0 {
+            return Ok(0);
+        }
+        let line = end_line(&mut self.sessions, &mut self.links, to).ok_or(io::ErrorKind::NotConnected)?;
+        let given = line.socket.write(&self.buffer[..count], &mut self.scratch, Written::Sent)?;
+        Ok(given.unwrap_or(0))
+    }
+
+    /// What is left over to the other end, as far as it takes it.
+    fn give(&mut self, to: End, held: &[u8]) -> io::Result<usize> {
+        let line = end_line(&mut self.sessions, &mut self.links, to).ok_or(io::ErrorKind::NotConnected)?;
+        Ok(line.socket.write(held, &mut self.scratch, Written::Sent)?.unwrap_or(0))
+    }
+
     /// From the source into the pipe. 0: nothing is there, or the pipe is full.
-    fn take_in(&self, from: End, pump: &mut Pump) -> io::Result<usize> {
-        let room = PIPE.saturating_sub(pump.carried);
-        let wanted = usize::try_from(pump.left).unwrap_or(usize::MAX).min(room);
+    fn take_in(&self, from: End, pipe: &Pipe, (left, carried): (&mut u64, &mut usize)) -> io::Result<usize> {
+        let room = PIPE.saturating_sub(*carried);
+        let wanted = usize::try_from(*left).unwrap_or(usize::MAX).min(room);
         if wanted == 0 {
             return Ok(0);
         }
         let socket = self.socket(from).ok_or(io::ErrorKind::NotConnected)?;
-        match splice(socket, None, &pump.pipe.inlet, None, wanted, SpliceFlags::MOVE | SpliceFlags::NONBLOCK) {
+        match splice(socket, None, &pipe.inlet, None, wanted, SpliceFlags::MOVE | SpliceFlags::NONBLOCK) {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(taken) => {
-                pump.left -= taken as u64;
-                pump.carried += taken;
+                *left -= taken as u64;
+                *carried += taken;
                 Ok(taken)
             }
             Err(rustix::io::Errno::AGAIN) => Ok(0),
@@ -183,6 +265,7 @@ impl Worker {
 
     /// From the pipe to the other end. 0: it takes nothing now.
     fn give_out(&self, pump: &mut Pump) -> io::Result<usize> {
+        let Carrier::Pipe(pipe) = &pump.by else { return Ok(0) };
         if pump.carried == 0 {
             return Ok(0);
         }
@@ -191,7 +274,7 @@ impl Worker {
         if pump.left > 0 {
             flags |= SpliceFlags::MORE;
         }
-        match splice(&pump.pipe.outlet, None, socket, None, pump.carried, flags) {
+        match splice(&pipe.outlet, None, socket, None, pump.carried, flags) {
             Ok(given) => {
                 pump.carried -= given;
                 Ok(given)

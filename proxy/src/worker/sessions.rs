@@ -7,24 +7,34 @@ use mio::event::Event;
 use pdw_router::{End, Entrance, Input, SessionKey};
 
 use super::ends::Line;
-use super::socket::Socket;
+use super::socket::{Socket, Written};
 use super::token::Source;
 use super::{ACCEPT_REST, Ahead, READ, Worker};
 
 /// Connections accepted in one turn.
 const ACCEPT_BURST: usize = 256;
 
+/// Whether the kernel was told of a socket before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    New,
+    Registered,
+}
+
 impl Worker {
     /// Accepts who waits at a listener.
     pub(super) fn accept(&mut self, index: usize) {
         for _ in 0..ACCEPT_BURST {
-            if self.sessions.len() + self.links.len() >= self.descriptors {
+            if self.sessions.len() + self.links.len() + self.guests.len() >= self.descriptors {
                 return self.rest(&io::Error::other("as many connections as there are descriptors for"));
             }
             match self.listeners[index].accept() {
                 Ok(Some((socket, peer))) => {
-                    let listener = self.doors.get(index).copied().unwrap_or_default();
-                    self.open_session(socket, Entrance { listener, peer });
+                    let door = self.doors.get(index).copied().unwrap_or_default();
+                    match self.listeners[index].seal().cloned() {
+                        None => drop(self.open_session(socket, Known::New, peer.entrance(door))),
+                        Some(seal) => self.welcome(socket, seal, (door, peer)),
+                    }
                 }
                 Ok(None) => return,
                 Err(error) => return self.rest(&error),
@@ -38,21 +48,32 @@ impl Worker {
         self.rested = Some(Instant::now() + ACCEPT_REST);
     }
 
-    fn open_session(&mut self, mut socket: Socket, entrance: Entrance) {
+    /// Makes a session of a connection that is ready for plaintext.
+    pub(super) fn open_session(&mut self, mut socket: Socket, known: Known, entrance: Entrance) -> Option<SessionKey> {
         let key = self.router.open_session_at(self.now, entrance);
-        if let Err(error) = socket.register(self.poll.registry(), Source::Session(key).token()) {
+        let (registry, token) = (self.poll.registry(), Source::Session(key).token());
+        let registered = match known {
+            Known::New => socket.register(registry, token),
+            Known::Registered => socket.listen(registry, token, true),
+        };
+        if let Err(error) = registered {
             tracing::warn!(%error, "a connection could not be registered and was closed");
-            return self.router.handle(self.now, Input::SessionLost(key));
+            self.router.handle(self.now, Input::SessionLost(key));
+            return None;
         }
         self.sessions.insert(key, Line::new(socket, self.turn.wrapping_sub(1)));
+        Some(key)
     }
 
     /// Takes note of what a session's socket is ready for.
     pub(super) fn note_session(&mut self, key: SessionKey, event: &Event) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.ending |= event.is_read_closed();
-        if event.is_writable() && (std::mem::take(&mut session.blocked) || session.feeder.is_some()) {
-            self.unwritten.push(End::Session(key));
+        if event.is_writable() {
+            let waits = std::mem::take(&mut session.blocked) || session.feeder.is_some();
+            if waits || session.socket.has_unsent() {
+                self.unwritten.push(End::Session(key));
+            }
         }
         if event.is_readable() {
             self.queue(End::Session(key), Ahead::ThisTurn);
@@ -70,23 +91,26 @@ impl Worker {
             session.unread = true;
             return;
         }
-        match session.socket.read(&mut self.buffer[..READ]) {
+        match session.socket.read(&mut self.buffer[..READ], &mut self.scratch) {
             Ok(Some(0)) => self.router.handle(self.now, Input::SessionEnded(key)),
             Ok(Some(count)) => {
                 session.heard = true;
                 // A short read has emptied the socket: the kernel will tell of what comes next,
-                // but not again of an end that it has told already.
-                let more = count == READ || session.ending;
+                // but not again of an end that it has told already, nor of what a seal has left.
                 let skipped = session.skipped(count);
-                if more {
+                let fresh = std::mem::take(&mut session.fresh);
+                if count == READ || session.ending || session.socket.has_more() {
                     session.queued = true;
                     self.unfinished.push(End::Session(key));
+                }
+                if fresh && self.complain_if_sealed(key, &self.buffer[..count]) {
+                    return self.lose(End::Session(key));
                 }
                 if skipped < count {
                     self.router.handle(self.now, Input::SessionBytes(key, &self.buffer[skipped..count]));
                 }
             }
-            Ok(None) => {}
+            Ok(None) => self.read_on(End::Session(key)),
             Err(_) => self.lose(End::Session(key)),
         }
     }
@@ -95,14 +119,19 @@ impl Worker {
     pub(super) fn write_session(&mut self, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let bytes = self.router.session_output(key);
-        if bytes.is_empty() || session.blocked {
+        if bytes.is_empty() {
+            // Sealed bytes may wait all the same. If they cannot be sent any more, reading fails, too.
+            let _ = session.socket.flush();
+            return;
+        }
+        if session.blocked {
             return;
         }
         if session.written == self.turn {
             return self.unwritten.push(End::Session(key));
         }
         session.written = self.turn;
-        match session.socket.write(bytes) {
+        match session.socket.write(bytes, &mut self.scratch, Written::Sent) {
             Ok(count) => {
                 let count = count.unwrap_or(0);
                 session.blocked = count < bytes.len();

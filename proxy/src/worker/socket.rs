@@ -8,6 +8,10 @@ use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 use nix::sys::socket::setsockopt;
 use nix::{libc, setsockopt_impl, sockopt_impl};
+use pdw_auth::SealError;
+
+use super::wire::{Scratch, Wire};
+use crate::seal::Peer;
 
 sockopt_impl!(
     /// How many bytes have to be there before a socket counts as readable.
@@ -18,36 +22,39 @@ sockopt_impl!(
     u32
 );
 
-/// How a connection is protected. Below the core: the router never sees anything but plaintext.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Seal {
-    /// Not at all.
-    #[default]
-    Plain,
-}
-
 /// A connected socket.
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: Stream,
-    seal: Seal,
+    /// What a sealed one has besides; a plain one is no larger for it.
+    wire: Option<Box<Wire>>,
 }
 
+/// The kernel's socket.
 #[derive(Debug)]
-enum Stream {
+pub(super) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
 
+/// When plaintext that was sealed counts as written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// When the kernel has all of it: as long as it has not, the same bytes are given again.
+    Sent,
+    /// When it is sealed: the socket keeps it until the kernel takes it. It cannot be taken back.
+    Sealed,
+}
+
 impl From<TcpStream> for Socket {
     fn from(stream: TcpStream) -> Self {
-        Self { stream: Stream::Tcp(stream), seal: Seal::Plain }
+        Self { stream: Stream::Tcp(stream), wire: None }
     }
 }
 
 impl From<UnixStream> for Socket {
     fn from(stream: UnixStream) -> Self {
-        Self { stream: Stream::Unix(stream), seal: Seal::Plain }
+        Self { stream: Stream::Unix(stream), wire: None }
     }
 }
 
@@ -87,19 +94,105 @@ impl Socket {
         error.map_or(Ok(()), Err)
     }
 
+    /// Who is at the far end.
+    pub(super) fn peer_address(&self) -> Peer {
+        match &self.stream {
+            Stream::Tcp(stream) => stream.peer_addr().map_or(Peer::Many, |address| Peer::Address(address.ip())),
+            Stream::Unix(_) => Peer::Local,
+        }
+    }
+
+    /// The bare socket, for a handshake.
+    pub(super) fn stream(&mut self) -> &mut Stream {
+        &mut self.stream
+    }
+
+    /// Puts a seal on it.
+    pub(super) fn seal(&mut self, wire: Wire) {
+        self.wire = Some(Box::new(wire));
+    }
+
+    /// Whether there is a seal on it.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.wire.is_some()
+    }
+
+    /// Whether there is more to read of which the kernel will not tell.
+    pub(super) fn has_more(&self) -> bool {
+        self.wire.as_ref().is_some_and(|wire| wire.has_more())
+    }
+
+    /// Whether bytes wait for the kernel to take them.
+    pub(super) fn has_unsent(&self) -> bool {
+        self.wire.as_ref().is_some_and(|wire| wire.has_unsent())
+    }
+
+    /// Which seal is on it; 0 for none.
+    pub(super) fn seal_kind(&self) -> usize {
+        self.wire.as_ref().map_or(0, |wire| wire.kind())
+    }
+
+    /// Bytes that have arrived at its seal and are not opened.
+    pub(super) fn unopened(&self) -> usize {
+        self.wire.as_ref().map_or(0, |wire| wire.unopened())
+    }
+
+    /// Bytes that its seal holds.
+    pub(super) fn held(&self) -> usize {
+        self.wire.as_ref().map_or(0, |wire| wire.held())
+    }
+
     /// Reads once. `Ok(None)`: nothing is there now.
-    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        match (self.seal, &mut self.stream) {
-            (Seal::Plain, Stream::Tcp(stream)) => unless_blocked(|| stream.read(buffer)),
-            (Seal::Plain, Stream::Unix(stream)) => unless_blocked(|| stream.read(buffer)),
+    pub(super) fn read(&mut self, buffer: &mut [u8], scratch: &mut Scratch) -> io::Result<Option<usize>> {
+        match &mut self.wire {
+            None => self.stream.receive(buffer),
+            Some(wire) => wire.read(&mut self.stream, buffer, scratch),
         }
     }
 
     /// Writes once. `Ok(None)`: the socket takes nothing now.
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<Option<usize>> {
-        match (self.seal, &mut self.stream) {
-            (Seal::Plain, Stream::Tcp(stream)) => unless_blocked(|| stream.write(bytes)),
-            (Seal::Plain, Stream::Unix(stream)) => unless_blocked(|| stream.write(bytes)),
+    pub(super) fn write(&mut self, bytes: &[u8], scratch: &mut Scratch, when: Written) -> io::Result<Option<usize>> {
+        match &mut self.wire {
+            None => self.stream.send(bytes),
+            Some(wire) => wire.write(&mut self.stream, bytes, scratch, when),
+        }
+    }
+
+    /// Gives the kernel what waits for it, as far as it takes it.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        match &mut self.wire {
+            None => Ok(()),
+            Some(wire) => wire.flush(&mut self.stream).map(drop),
+        }
+    }
+
+    /// Tells the far end that nothing follows, if the seal has a word for that and the kernel takes it.
+    pub(super) fn say_end(&mut self, scratch: &mut Scratch) {
+        if let Some(wire) = &mut self.wire {
+            wire.say_end(&mut self.stream, scratch);
+        }
+    }
+
+    /// Why the seal broke, if that is why reading or writing failed.
+    pub(super) fn broken(&mut self) -> Option<SealError> {
+        self.wire.as_mut()?.take_broken()
+    }
+}
+
+impl Stream {
+    /// Reads once. `Ok(None)`: nothing is there now.
+    pub(super) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        match self {
+            Self::Tcp(stream) => unless_blocked(|| stream.read(buffer)),
+            Self::Unix(stream) => unless_blocked(|| stream.read(buffer)),
+        }
+    }
+
+    /// Writes once. `Ok(None)`: the socket takes nothing now.
+    pub(super) fn send(&mut self, bytes: &[u8]) -> io::Result<Option<usize>> {
+        match self {
+            Self::Tcp(stream) => unless_blocked(|| stream.write(bytes)),
+            Self::Unix(stream) => unless_blocked(|| stream.write(bytes)),
         }
     }
 }

@@ -4,6 +4,8 @@ use mio::Token;
 use pdw_router::{End, LinkKey, SessionKey};
 use slotmap::{Key, KeyData};
 
+use super::guests::GuestKey;
+
 /// What an event's token names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
@@ -11,6 +13,8 @@ pub(super) enum Source {
     Session(SessionKey),
     /// A connection to an upstream.
     Link(LinkKey),
+    /// A client's connection that is not sealed yet.
+    Guest(GuestKey),
     /// The listener of this index.
     Listener(usize),
     /// Somebody put a letter into the worker's mailbox.
@@ -21,6 +25,8 @@ pub(super) enum Source {
 // the two highest bits of the index are free to say what kind of key it is.
 const KIND_SHIFT: u32 = 30;
 const INDEX_MASK: u64 = (1 << KIND_SHIFT) - 1;
+/// No listener has this index.
+const MAILBOX: u64 = INDEX_MASK;
 
 impl From<End> for Source {
     fn from(end: End) -> Self {
@@ -37,8 +43,9 @@ impl Source {
         let (kind, bits) = match self {
             Self::Session(key) => (0, key.data().as_ffi()),
             Self::Link(key) => (1, key.data().as_ffi()),
-            Self::Listener(index) => (2, index as u64),
-            Self::Mailbox => (3, 0),
+            Self::Guest(key) => (2, key.data().as_ffi()),
+            Self::Listener(index) => (3, index as u64),
+            Self::Mailbox => (3, MAILBOX),
         };
         Token((bits | kind << KIND_SHIFT) as usize)
     }
@@ -50,8 +57,9 @@ impl Source {
         match bits >> KIND_SHIFT & 3 {
             0 => Self::Session(key.into()),
             1 => Self::Link(key.into()),
-            2 => Self::Listener((bits & INDEX_MASK) as usize),
-            _ => Self::Mailbox,
+            2 => Self::Guest(key.into()),
+            _ if bits & INDEX_MASK == MAILBOX => Self::Mailbox,
+            _ => Self::Listener((bits & INDEX_MASK) as usize),
         }
     }
 }
@@ -64,13 +72,15 @@ mod tests {
     fn a_token_names_what_it_was_made_from() {
         let mut sessions = slotmap::SlotMap::<SessionKey, ()>::with_key();
         let mut links = slotmap::SlotMap::<LinkKey, ()>::with_key();
+        let mut guests = slotmap::SlotMap::<GuestKey, ()>::with_key();
         for _ in 0..3 {
             sessions.insert(());
             let gone = links.insert(());
             links.remove(gone);
         }
-        let (session, link) = (sessions.insert(()), links.insert(()));
-        let all = [Source::Session(session), Source::Link(link), Source::Listener(7), Source::Mailbox];
+        let (session, link, guest) = (sessions.insert(()), links.insert(()), guests.insert(()));
+        let all =
+            [Source::Session(session), Source::Link(link), Source::Guest(guest), Source::Listener(7), Source::Mailbox];
         for source in all {
             assert_eq!(Source::of(source.token()), source);
         }

@@ -54,7 +54,9 @@ impl Dozing {
 impl Worker {
     /// Has the source of a relay wake the worker when the relay can go on, and not before.
     pub(super) fn attune(&mut self, from: End, pump: &mut Pump, halt: &Halt) {
-        let left = pump.left();
+        // Sealed bytes are more than those in them; but some of them may be here already.
+        let here = self.socket(from).map_or(0, |socket| socket.unopened() as u64);
+        let left = pump.left().saturating_sub(here);
         let wakes = &mut pump.wakes;
         let (at, deaf) = match halt {
             Halt::Blocked(Wait::Source) => (left.clamp(1, CHUNK), false),

@@ -1,0 +1,270 @@
+//! TLS by rustls behind the traits of `pdw-auth`: bytes in, bytes out.
+//!
+//! What costs much in a handshake (a signature, a key exchange) comes out as [`Work`]: each step that has a whole
+//! record to look at goes to another thread, with the connection in it.
+
+use std::io::{self, BufRead, Write};
+use std::sync::Arc;
+
+use pdw_auth::{Advanced, Ending, Handshake, Opened, Progress, Role, SealError, Sealed, Work};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
+
+use super::certificate::common_name;
+use super::tls_error::explain;
+
+/// The header of a record: type, version, length (RFC 8446, 5.1).
+const HEADER: usize = 5;
+/// A record that carries a handshake.
+const HANDSHAKE: u8 = 22;
+/// One that carries an alert.
+const ALERT: u8 = 21;
+
+/// Either side's connection.
+type Core = Box<rustls::Connection>;
+
+fn role(core: &Core) -> Role {
+    match **core {
+        rustls::Connection::Client(_) => Role::Opens,
+        rustls::Connection::Server(_) => Role::Accepts,
+    }
+}
+
+/// Has the connection look at what has arrived, all of it. What it was told is appended to `plain`; whether the far
+/// end has said that nothing follows.
+fn look(core: &mut Core, mut wire: &[u8], plain: &mut Vec<u8>) -> Result<bool, SealError> {
+    loop {
+        if !wire.is_empty() {
+            // Reading nothing would mean the end.
+            core.read_tls(&mut wire).map_err(|error| SealError::Tls(error.to_string()))?;
+        }
+        let state = core.process_new_packets();
+        let told = take_plain(core, plain);
+        let state = state.map_err(|error| explain(&error, role(core)))?;
+        told?;
+        if wire.is_empty() || state.peer_has_closed() {
+            return Ok(state.peer_has_closed());
+        }
+    }
+}
+
+fn take_plain(core: &mut Core, plain: &mut Vec<u8>) -> Result<(), SealError> {
+    let mut reader = core.reader();
+    loop {
+        match reader.fill_buf() {
+            Ok([]) => return Ok(()),
+            Ok(bytes) => {
+                plain.extend_from_slice(bytes);
+                let count = bytes.len();
+                reader.consume(count);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(SealError::Tls(error.to_string())),
+        }
+    }
+}
+
+/// Appends what the connection wants to be sent.
+fn say(core: &mut Core, out: &mut Vec<u8>) {
+    while core.wants_write() {
+        // Writing to memory cannot fail.
+        if core.write_tls(out).is_err() {
+            return;
+        }
+    }
+}
+
+/// A client's handshake of which nothing has arrived: it costs next to nothing.
+#[derive(Debug)]
+pub(super) struct TlsAccept(Arc<ServerConfig>);
+
+impl TlsAccept {
+    pub(super) fn new(config: Arc<ServerConfig>) -> Self {
+        Self(config)
+    }
+}
+
+impl Handshake for TlsAccept {
+    fn advance(self: Box<Self>, wire: &[u8], out: &mut Vec<u8>) -> Result<Advanced, SealError> {
+        if wire.is_empty() {
+            return Ok(Advanced { consumed: 0, progress: Progress::NeedsBytes(self) });
+        }
+        let connection = ServerConnection::new(self.0).map_err(|error| explain(&error, Role::Accepts))?;
+        Box::new(Greeting::new(connection.into())).advance(wire, out)
+    }
+
+    fn given_up(&self, ending: Ending, _wire: &[u8]) -> SealError {
+        gone(ending, "it said nothing; is it a TLS client?")
+    }
+}
+
+/// A handshake with an upstream that has not begun.
+#[derive(Debug)]
+pub(super) struct TlsOpen {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+}
+
+impl TlsOpen {
+    pub(super) fn new(config: Arc<ClientConfig>, name: ServerName<'static>) -> Self {
+        Self { config, name }
+    }
+}
+
+impl Handshake for TlsOpen {
+    fn advance(self: Box<Self>, _wire: &[u8], _out: &mut Vec<u8>) -> Result<Advanced, SealError> {
+        // The key for the exchange is made here.
+        let work = Work::new(move || -> Box<dyn Handshake> {
+            match ClientConnection::new(self.config, self.name) {
+                Ok(connection) => Box::new(Greeting::new(connection.into())),
+                Err(error) => Box::new(Hopeless(explain(&error, Role::Opens))),
+            }
+        });
+        Ok(Advanced { consumed: 0, progress: Progress::Work(work) })
+    }
+
+    fn given_up(&self, ending: Ending, _wire: &[u8]) -> SealError {
+        gone(ending, "nothing was said yet")
+    }
+}
+
+/// A handshake that failed before it began.
+#[derive(Debug)]
+struct Hopeless(SealError);
+
+impl Handshake for Hopeless {
+    fn advance(self: Box<Self>, _wire: &[u8], _out: &mut Vec<u8>) -> Result<Advanced, SealError> {
+        Err(self.0)
+    }
+
+    fn given_up(&self, _ending: Ending, _wire: &[u8]) -> SealError {
+        self.0.clone()
+    }
+}
+
+/// A handshake that is going on.
+#[derive(Debug)]
+struct Greeting {
+    core: Core,
+    /// It has said its first word, if that is its part.
+    begun: bool,
+    /// What another thread has found out.
+    found: Option<Found>,
+}
+
+/// The outcome of one step.
+#[derive(Debug)]
+struct Found {
+    outcome: Result<(), SealError>,
+    out: Vec<u8>,
+    plain: Vec<u8>,
+}
+
+impl Greeting {
+    fn new(mut connection: rustls::Connection) -> Self {
+        // Nothing is held back: who gives bytes to seal sends them at once.
+        connection.set_buffer_limit(None);
+        Self { begun: matches!(connection, rustls::Connection::Server(_)), core: Box::new(connection), found: None }
+    }
+
+    /// Looks at what has arrived.
+    fn step(mut self, wire: &[u8]) -> Self {
+        let (mut out, mut plain) = (Vec::new(), Vec::new());
+        let outcome = look(&mut self.core, wire, &mut plain).map(drop);
+        // With an error, the alert that tells the far end.
+        say(&mut self.core, &mut out);
+        self.found = Some(Found { outcome, out, plain });
+        self
+    }
+}
+
+impl Handshake for Greeting {
+    fn advance(mut self: Box<Self>, wire: &[u8], out: &mut Vec<u8>) -> Result<Advanced, SealError> {
+        let mut plain = Vec::new();
+        if let Some(found) = self.found.take() {
+            out.extend_from_slice(&found.out);
+            found.outcome?;
+            plain = found.plain;
+        }
+        if !self.core.is_handshaking() {
+            return Ok(Advanced { consumed: 0, progress: Progress::Done(Box::new(Tls::new(self.core, plain))) });
+        }
+        if self.begun && !has_record(wire)? {
+            return Ok(Advanced { consumed: 0, progress: Progress::NeedsBytes(self) });
+        }
+        self.begun = true;
+        let fresh = wire.to_vec();
+        let work = Work::new(move || Box::new(self.step(&fresh)));
+        Ok(Advanced { consumed: wire.len(), progress: Progress::Work(work) })
+    }
+
+    fn given_up(&self, ending: Ending, _wire: &[u8]) -> SealError {
+        gone(ending, "it stopped in the middle")
+    }
+}
+
+/// Whether a whole record is there.
+fn has_record(wire: &[u8]) -> Result<bool, SealError> {
+    match wire {
+        [] => Ok(false),
+        [HANDSHAKE | ALERT | 20 | 23, ..] => {
+            let len = wire.get(3..HEADER).map(|len| usize::from(len[0]) << 8 | usize::from(len[1]));
+            Ok(len.is_some_and(|len| wire.len() >= HEADER + len))
+        }
+        [b'*' | b'-' | b'+' | b'A'..=b'Z' | b'a'..=b'z', ..] => Err(SealError::Foreign("plain RESP")),
+        _ => Err(SealError::Tls("what came is no TLS; compare the seals of both ends".to_owned())),
+    }
+}
+
+fn gone(ending: Ending, what: &'static str) -> SealError {
+    match ending {
+        Ending::Closed => SealError::Closed(what),
+        Ending::Late => SealError::Late(what),
+    }
+}
+
+/// A TLS connection.
+#[derive(Debug)]
+struct Tls {
+    core: Core,
+    /// What came together with the end of the handshake.
+    early: Vec<u8>,
+    peer: Option<Box<str>>,
+}
+
+impl Tls {
+    fn new(core: Core, early: Vec<u8>) -> Self {
+        let certificate = core.peer_certificates().and_then(<[_]>::first);
+        let peer = certificate.and_then(|certificate| common_name(certificate)).map(String::into_boxed_str);
+        Self { core, early, peer }
+    }
+}
+
+impl Sealed for Tls {
+    fn seal(&mut self, plain: &[u8], wire: &mut Vec<u8>) -> Result<(), SealError> {
+        let taken = self.core.writer().write_all(plain);
+        say(&mut self.core, wire);
+        taken.map_err(|_| SealError::Broken("TLS takes nothing more"))
+    }
+
+    fn open(&mut self, wire: &mut [u8], plain: &mut Vec<u8>) -> Result<Opened, SealError> {
+        plain.append(&mut self.early);
+        let end = look(&mut self.core, wire, plain)?;
+        Ok(Opened { consumed: wire.len(), end })
+    }
+
+    fn close(&mut self, wire: &mut Vec<u8>) -> Result<(), SealError> {
+        self.core.send_close_notify();
+        say(&mut self.core, wire);
+        Ok(())
+    }
+
+    /// Many clients close without a word. Where a request or a reply is whole RESP itself says.
+    fn ended(&self, _left: &[u8]) -> Result<(), SealError> {
+        Ok(())
+    }
+
+    fn peer(&self) -> Option<&str> {
+        self.peer.as_deref()
+    }
+}
