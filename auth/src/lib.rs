@@ -15,6 +15,7 @@ mod key;
 pub mod noise;
 mod sealed;
 pub mod spiped;
+pub mod users;
 
 pub use error::SealError;
 pub use handshake::{Advanced, Ending, HANDSHAKE_MAX, Handshake, Progress, Role, Work};

@@ -354,6 +354,10 @@ metrics! {
             "Client connections closed at once because a limit was reached.";
         ProtocolErrors: "pdw_protocol_errors_total", Counter, Number, [], Sum,
             "Sessions closed because what they sent is not the Redis protocol.";
+        LoginsFailed: "pdw_logins_failed_total", Counter, Number, [], Sum,
+            "Wrong passwords, and names that no user has, in `AUTH` and `HELLO`.";
+        LoginsPostponed: "pdw_logins_postponed_total", Counter, Number, [], Sum,
+            "Passwords that were not looked at because too many wrong ones had come from the same address.";
         Replies: "pdw_replies_total", Counter, Number, [], Sum,
             "Replies given to clients, refusals included.";
         RepliesDiscarded: "pdw_replies_discarded_total", Counter, Number, [], Sum,

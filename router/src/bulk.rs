@@ -125,6 +125,10 @@ impl Traffic {
             self.refuse_request(setup, key);
             return Err(Cut::Unwanted);
         }
+        if let Err(why) = self.admission(setup, key, id, &head) {
+            self.doom(setup, key, &why);
+            return Err(Cut::Unwanted);
+        }
         if self.holds_transaction(key) {
             self.queue_head(setup, key, id, &head)?;
         }
@@ -182,6 +186,8 @@ impl Traffic {
                 Ok(Plan::One(shard)) => Some(shard),
                 _ => None,
             },
+            // Who may not touch every key is not sent on before all of them are seen.
+            true if self.must_know_keys(key) => None,
             // A key that is arriving has to be seen whole.
             true => {
                 (setup.homes.shards() == 1 && !scratch.positions.contains(&(head.spans.len() as u32))).then_some(any)
@@ -201,17 +207,18 @@ impl Traffic {
     /// What is wrong with a request as far as it is known: it is no command, its keys live apart, or are too long.
     fn trouble_of_head(&mut self, setup: &Setup, key: SessionKey, scan: &RequestScan, bytes: &[u8]) -> Option<Refusal> {
         let head = scan.head(bytes).filter(|head| !head.spans.is_empty())?;
-        let spec = match setup.table.resolve(&head) {
-            Ok(id) => setup.table.spec(id),
+        let id = match setup.table.resolve(&head) {
+            Ok(id) => id,
             Err(why) => {
                 let mut text = Vec::new();
                 why.write(&setup.table, &head, &mut text);
                 return Some(Refusal::AsRedis(String::from_utf8_lossy(resp::line(&text)).into_owned().into()));
             }
         };
-        let any = self.any_shard(setup, key);
+        let (spec, any) = (setup.table.spec(id), self.any_shard(setup, key));
         let mut scratch = std::mem::take(&mut self.scratch);
         let known = command::keys_known(spec, &head, &mut scratch.positions);
+        let denied = known.then(|| self.admission(setup, key, id, &head).err()).flatten();
         let arriving = scratch.positions.contains(&(head.spans.len() as u32));
         let too_long = arriving && scan.arriving().is_some_and(|size| size > setup.limits.key_max);
         let why = match known.then(|| plan::plan(setup, spec, &head, any, &mut scratch)) {
@@ -220,7 +227,7 @@ impl Traffic {
             None => too_long.then_some(Refusal::KeyTooLong(setup.limits.key_max)),
         };
         self.scratch = scratch;
-        why
+        denied.or(why)
     }
 
     /// The last bytes of a request that was cut through.

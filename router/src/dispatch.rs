@@ -25,7 +25,11 @@ impl Traffic {
             Ok(id) => id,
             Err(why) => return self.unresolved(setup, session, &request, why),
         };
-        let flow = if self.holds_transaction(session) {
+        let Some(asking) = self.sessions.get(session) else { return Flow::Next };
+        let (holds, allowed) = (asking.held.is_some(), asking.who.waves_through(id, &request));
+        let flow = if !allowed && !self.admits(setup, session, id, &request) {
+            Flow::Next
+        } else if holds {
             self.queue(setup, session, id, &request)
         } else {
             self.treat(setup, session, id, &request)
@@ -103,7 +107,7 @@ impl Traffic {
             self.finish_session(setup, session, CloseReason::Protocol);
             return Flow::Next;
         }
-        if let Some(name) = missing_name(request, why).filter(|name| !self.unknown.contains(name)) {
+        if let Some(name) = missing_name(request, why).filter(|name| self.may_ask(session, name)) {
             self.look_up(setup, session, name);
             return Flow::Again;
         }
@@ -122,12 +126,17 @@ impl Traffic {
     /// Asks an upstream about the command of an unfinished request, if the table lacks it.
     pub(crate) fn ask_about_head(&mut self, setup: &Setup, key: SessionKey, head: &Request<'_>, why: Unknown) -> Cut {
         let whole = why == Unknown::Command || head.spans.len() > 1;
-        let name = missing_name(head, why).filter(|name| whole && !self.unknown.contains(name));
+        let name = missing_name(head, why).filter(|name| whole && self.may_ask(key, name));
         name.map_or(Cut::No, |name| {
             self.look_up(setup, key, name);
             self.pause(key, Pause::Waiting);
             Cut::Wait
         })
+    }
+
+    /// Whether an upstream is to be asked about a command: nobody makes it answer who has not said who he is.
+    fn may_ask(&self, session: SessionKey, name: &[u8]) -> bool {
+        !self.unknown.contains(name) && !self.is_outside(session)
     }
 
     fn look_up(&mut self, setup: &Setup, session: SessionKey, name: Vec<u8>) {

@@ -29,6 +29,7 @@ impl Traffic {
 mod tests {
     use crate::order::{Input, Output};
     use crate::rig::router;
+    use crate::stats::CloseReason;
     use crate::time::Time;
 
     #[test]
@@ -58,7 +59,7 @@ mod tests {
         router.handle(now, Input::SessionRetired(key));
         assert!(router.is_quiet());
         let closed = std::iter::from_fn(|| router.poll_output()).any(|output| output == Output::CloseSession(key));
-        assert!(closed && router.stats().sessions_closed.last() == Some(&1));
+        assert!(closed && router.stats().sessions_closed[CloseReason::Drain as usize] == 1);
     }
 
     #[test]

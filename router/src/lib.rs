@@ -5,15 +5,20 @@
 //!
 //! The map of the crate is in `ARCHITECTURE.md`; the door is [`Router`].
 
+mod admission;
+mod attempts;
 mod batch;
 mod bulk;
 mod circuit;
 pub mod command;
+mod credentials;
+mod denials;
 mod discard;
 mod dispatch;
 mod drain;
 mod fence;
 pub mod frame;
+mod gate;
 mod gather;
 mod large_files;
 pub mod limits;
@@ -26,6 +31,7 @@ pub mod mutant;
 mod order;
 mod part;
 mod pending;
+pub mod permit;
 pub mod place;
 mod plan;
 mod pool;
@@ -48,6 +54,8 @@ mod transaction;
 mod upstream;
 mod weave;
 
+pub use credentials::{Credentials, Secret};
+pub use gate::{Entrance, Gate, Login, Open, PasswordHash, Question};
 pub use link::Lane;
 pub use order::{End, Input, LinkKey, LossReason, Notice, Order, Output, SessionKey, Wait};
 pub use refusal::{REFUSAL_KINDS, Refusal};

@@ -6,10 +6,13 @@
 //!    └────────────────────────┴──── lost, refused, too late, proof bad ────────┴── replaced ────┘
 //! ```
 
+use std::sync::Arc;
+
 use crate::batch::Batch;
 use crate::fence::Badge;
 use crate::order::SessionKey;
 use crate::pending::PendingKey;
+use crate::proof::Probe;
 use crate::resp::ReplyScan;
 use crate::time::Time;
 
@@ -96,8 +99,10 @@ pub(crate) struct Flow {
 }
 
 /// What a new link has shown so far.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Proof {
+    /// What it has to answer.
+    pub(crate) probe: Arc<Probe>,
     /// Replies seen.
     pub(crate) replies: usize,
     /// Bytes of the probe that are written.

@@ -30,6 +30,9 @@ pub(crate) enum Loss {
     NotResp(ReplyError),
     UnaskedReply,
     Unusable,
+    WrongPassword,
+    NeedlessPassword,
+    NeedsPassword,
     Silent,
     TooLate,
     Abandoned,
@@ -54,7 +57,21 @@ impl Loss {
             Self::Outside(LossReason::Unsealed) => "its handshake failed; the log says why, once a minute".into(),
             Self::NotResp(error) => error.to_string(),
             Self::UnaskedReply => "it sent a reply to nothing".into(),
-            Self::Unusable => "it refuses PING (loading, or a password is needed)".into(),
+            Self::Unusable => "it refuses PING (it is loading, or its ACL does not allow PING to this user)".into(),
+            Self::WrongPassword => {
+                "it refuses this proxy's user and password; correct `user`, `password_file` or `password_env` of this \
+                 upstream, or the user there ('ACL GETUSER'), and send SIGHUP"
+                    .into()
+            }
+            Self::NeedlessPassword => {
+                "it knows of no password; remove `password_file` or `password_env` of this upstream, and send SIGHUP"
+                    .into()
+            }
+            Self::NeedsPassword => {
+                "it wants a password; give this upstream `password_file` or `password_env`, `user` if it is not \
+                 `default`, and send SIGHUP"
+                    .into()
+            }
             Self::Silent => "nothing arrived for times.link_dead".into(),
             Self::Abandoned => "its session left in the middle of a request".into(),
             Self::Moved => "it is at another address now".into(),

@@ -124,6 +124,13 @@ pub enum Notice {
     TransactionsForbidden(usize),
     /// The upstream will not close a lost link on demand: what it may still have of it cannot be repeated.
     Unfenced(usize),
+    /// A wrong password came from this address; the first for a while. The user's name, if there is such a user.
+    WrongPassword {
+        /// The address.
+        origin: String,
+        /// The user.
+        user: Option<String>,
+    },
     /// The upstream is this very proxy.
     UpstreamIsSelf(usize),
 }
@@ -141,6 +148,13 @@ impl fmt::Display for Notice {
                 f,
                 "upstream {index} cannot be told to forget a lost link, so only reads are repeated after one: unless it is a proxy, allow CLIENT INFO and CLIENT KILL with 'ACL SETUSER <user> +client|info +client|kill'"
             ),
+            Self::WrongPassword { origin, user } => {
+                let user = user.as_ref().map_or("a user that does not exist".into(), |name| format!("user '{name}'"));
+                write!(
+                    f,
+                    "a wrong password for {user} came from {origin}; further ones are counted, and after a few the address has to wait"
+                )
+            }
             Self::UpstreamIsSelf(index) => {
                 write!(f, "upstream {index} is this proxy itself: correct the address in 'upstreams'")
             }

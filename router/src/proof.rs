@@ -1,7 +1,11 @@
 //! What a new link has to show before anything travels on it.
 
+use std::fmt;
+use std::sync::Arc;
+
+use crate::credentials::Credentials;
 use crate::fence::Badge;
-use crate::link::{Lane, Link, Stage, Standing};
+use crate::link::{Lane, Link, Proof, Stage, Standing};
 use crate::loss::Loss;
 use crate::mutant::Mutant;
 use crate::order::{End, LinkKey, Notice, Order, Output};
@@ -10,16 +14,28 @@ use crate::resp::{self, write};
 use crate::router::{Setup, Traffic};
 
 impl Traffic {
+    /// New links are asked something else from now on.
+    pub(crate) fn renew_probes(&mut self, setup: &Setup) {
+        for (index, upstream) in self.upstreams.iter_mut().enumerate() {
+            upstream.probe = Probe::of(setup, index);
+        }
+    }
+
     /// Takes a reply to the probe: CLIENT SETNAME, MULTI, EXEC, PING, CLIENT INFO.
     pub(crate) fn prove(&mut self, setup: &Setup, key: LinkKey, reply: &[u8]) -> Result<(), Loss> {
         let Some(link) = self.links.get_mut(key) else { return Ok(()) };
         let index = link.upstream;
         let step = link.proof.replies;
         link.proof.replies += 1;
+        let step = match step.checked_sub(link.proof.probe.greetings) {
+            Some(step) => step,
+            None => return greeted(reply),
+        };
         match step {
             0 if reply.starts_with(b"-ERR LOOP") => {
                 self.outputs.push_back(Output::Notice(Notice::UpstreamIsSelf(index)))
             }
+            0 if reply.starts_with(b"-NOAUTH") => return Err(Loss::NeedsPassword),
             0 => {}
             1 => link.proof.multi = reply == b"+OK\r\n" || setup.mutation.is(Mutant::TrustsMulti),
             2 => link.proof.multi &= reply == b"*0\r\n" || setup.mutation.is(Mutant::TrustsMulti),
@@ -81,12 +97,55 @@ impl Traffic {
 /// What a new link has to answer before anything travels on it. With MULTI forbidden by the
 /// instance's ACL the commands of a "transaction" would be applied one by one, hence the proof; CLIENT INFO
 /// is for the fence. It is empty: a proxy answers it without its own upstreams, none of which may delay the others.
-pub(crate) fn probe(name: &str) -> Vec<u8> {
-    let mut probe = Vec::new();
-    write::request(&mut probe, 3, [b"CLIENT".as_slice(), b"SETNAME", name.as_bytes()].into_iter());
-    for command in [b"MULTI".as_slice(), b"EXEC", b"PING"] {
-        write::request(&mut probe, 1, [command].into_iter());
+#[derive(Default)]
+pub(crate) struct Probe {
+    bytes: Vec<u8>,
+    /// Replies that come before those to the probe itself: to AUTH.
+    greetings: usize,
+}
+
+impl Probe {
+    /// What the links to an upstream are asked.
+    pub(crate) fn of(setup: &Setup, index: usize) -> Arc<Self> {
+        let mut bytes = Vec::new();
+        let credentials = setup.credentials.get(index).and_then(Option::as_ref);
+        if let Some(Credentials { user, password }) = credentials {
+            let words = [Some("AUTH"), user.as_deref(), Some(password.reveal())];
+            let words = words.iter().flatten().map(|word| word.as_bytes());
+            write::request(&mut bytes, words.clone().count(), words);
+        }
+        probe(&setup.name, &mut bytes);
+        Arc::new(Self { bytes, greetings: usize::from(credentials.is_some()) })
     }
-    write::request(&mut probe, 2, [b"CLIENT".as_slice(), b"INFO"].into_iter());
-    probe
+}
+
+impl fmt::Debug for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // There may be a password in it.
+        f.debug_struct("Probe").finish_non_exhaustive()
+    }
+}
+
+impl Proof {
+    /// What is not written yet.
+    pub(crate) fn to_write(&self) -> &[u8] {
+        &self.probe.bytes[self.written..]
+    }
+}
+
+/// Takes the reply to AUTH.
+fn greeted(reply: &[u8]) -> Result<(), Loss> {
+    match reply {
+        b"+OK\r\n" => Ok(()),
+        _ if reply.starts_with(b"-ERR AUTH") => Err(Loss::NeedlessPassword),
+        _ => Err(Loss::WrongPassword),
+    }
+}
+
+fn probe(name: &str, probe: &mut Vec<u8>) {
+    write::request(probe, 3, [b"CLIENT".as_slice(), b"SETNAME", name.as_bytes()].into_iter());
+    for command in [b"MULTI".as_slice(), b"EXEC", b"PING"] {
+        write::request(probe, 1, [command].into_iter());
+    }
+    write::request(probe, 2, [b"CLIENT".as_slice(), b"INFO"].into_iter());
 }

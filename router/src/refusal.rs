@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::permit::Denied;
+
 /// Why the proxy answers with an error of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -33,12 +35,20 @@ pub enum Refusal {
     Disagreement,
     /// This proxy is its own upstream.
     Loop,
+    /// The user may not do this; the text is Redis's.
+    Denied(String),
+    /// The client has to authenticate first.
+    NotAuthenticated,
+    /// There is no such user, or the password is another.
+    WrongPassword,
+    /// Too many wrong passwords came from the same address; seconds until the next is looked at.
+    TooManyAttempts(u64),
     /// Too many sessions.
     TooManySessions,
 }
 
 /// Refusals as metrics count them.
-pub const REFUSAL_KINDS: [&str; 15] = [
+pub const REFUSAL_KINDS: [&str; 19] = [
     "as_redis",
     "cross_shard",
     "spread_set",
@@ -53,10 +63,26 @@ pub const REFUSAL_KINDS: [&str; 15] = [
     "disagreement",
     "loop",
     "whole_too_long",
+    "denied",
+    "not_authenticated",
+    "wrong_password",
+    "too_many_attempts",
     "too_many_sessions",
 ];
 
 impl Refusal {
+    /// What Redis 7.0 tells a user who may not do this.
+    pub(crate) fn denied(why: Denied, command: &str) -> Self {
+        let text = match why {
+            Denied::Command => format!("NOPERM this user has no permissions to run the '{command}' command"),
+            Denied::Key(_) => "NOPERM this user has no permissions to access one of the keys used as arguments".into(),
+            Denied::Channel(_) => {
+                "NOPERM this user has no permissions to access one of the channels used as arguments".into()
+            }
+        };
+        Self::Denied(text)
+    }
+
     /// Index in [`REFUSAL_KINDS`].
     pub fn kind(&self) -> usize {
         match self {
@@ -74,7 +100,11 @@ impl Refusal {
             Self::Disagreement => 11,
             Self::Loop => 12,
             Self::WholeTooLong(_) => 13,
-            Self::TooManySessions => 14,
+            Self::Denied(_) => 14,
+            Self::NotAuthenticated => 15,
+            Self::WrongPassword => 16,
+            Self::TooManyAttempts(_) => 17,
+            Self::TooManySessions => 18,
         }
     }
 
@@ -113,6 +143,13 @@ impl Refusal {
             }
             Self::Disagreement => b"ERR the shards gave answers that do not fit together; ask each instance directly".to_vec(),
             Self::Loop => b"ERR LOOP this proxy is its own upstream; correct its list of upstreams".to_vec(),
+            Self::Denied(text) => text.clone().into_bytes(),
+            Self::NotAuthenticated => b"NOAUTH Authentication required.".to_vec(),
+            Self::WrongPassword => b"WRONGPASS invalid username-password pair or user is disabled.".to_vec(),
+            Self::TooManyAttempts(seconds) => format!(
+                "ERR too many wrong passwords from this address; none is looked at for {seconds} s"
+            )
+            .into_bytes(),
             Self::TooManySessions => b"ERR max number of clients reached".to_vec(),
         }
     }

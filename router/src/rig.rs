@@ -1,6 +1,9 @@
 //! A router with one upstream, for tests at its door.
 
+use std::sync::Arc;
+
 use crate::command::Table;
+use crate::gate::Open;
 use crate::limits::Limits;
 use crate::mutant::Mutation;
 use crate::order::{Input, LinkKey, Output};
@@ -19,6 +22,8 @@ pub(crate) fn router() -> (Router, LinkKey) {
         profile: Profile::Redis,
         name: "pdw/test".to_owned(),
         seed: 1,
+        gate: Arc::new(Open::default()),
+        credentials: Vec::new(),
         mutation: Mutation::of(None),
     };
     let mut router = Router::new(setup, Time::default());

@@ -1,10 +1,15 @@
 //! The door of the core.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 use slotmap::SlotMap;
 
+use crate::attempts::Attempts;
 use crate::command::Table;
+use crate::credentials::Credentials;
+use crate::denials::Denials;
+use crate::gate::{Entrance, Gate};
 use crate::gather::Gather;
 use crate::large_files::LargeFiles;
 use crate::limits::Limits;
@@ -14,10 +19,10 @@ use crate::mutant::Mutation;
 use crate::order::End;
 use crate::order::{Input, LinkKey, Order, Output, SessionKey};
 use crate::pending::{Pending, PendingKey};
+use crate::permit::Found;
 use crate::place::Homes;
 use crate::plan::Scratch;
 use crate::pool::Pool;
-use crate::proof;
 use crate::relay::Relay;
 use crate::repeat::Postponed;
 use crate::resp::ScanLimits;
@@ -52,6 +57,10 @@ pub struct Setup {
     pub name: String,
     /// Start of the router's own random numbers, which spread reconnections.
     pub seed: u64,
+    /// The users.
+    pub gate: Arc<dyn Gate>,
+    /// By what the links authenticate, for each upstream; none that is not listed does.
+    pub credentials: Vec<Option<Credentials>>,
     /// A deliberate fault, in tests.
     pub mutation: Mutation,
 }
@@ -124,8 +133,9 @@ pub(crate) struct Traffic {
     /// Upstreams of which a Bulk lane may be free.
     pub(crate) freed_lanes: Vec<usize>,
     pub(crate) large: LargeFiles,
-    /// What every new link has to answer first.
-    pub(crate) probe: Vec<u8>,
+    pub(crate) attempts: Attempts,
+    pub(crate) denials: Denials,
+    pub(crate) found: Found,
     pub(crate) random: Random,
     pub(crate) last_id: u64,
     /// The first session's number, and from one session's to the next's.
@@ -149,8 +159,13 @@ impl Router {
 
     /// A client has connected.
     pub fn open_session(&mut self, now: Time) -> SessionKey {
+        self.open_session_at(now, Entrance::default())
+    }
+
+    /// A client has connected by this door.
+    pub fn open_session_at(&mut self, now: Time, entrance: Entrance) -> SessionKey {
         self.traffic.advance(&self.setup, now);
-        self.traffic.open_session(&self.setup)
+        self.traffic.open_session(&self.setup, entrance)
     }
 
     /// Something happened.
@@ -291,6 +306,20 @@ impl Router {
         self.handle(now, Input::Timeout);
     }
 
+    /// Has other users from now on. Sessions whose user or password is no longer good are closed once they are answered,
+    /// the others go on under the new rules.
+    pub fn set_gate(&mut self, now: Time, gate: Arc<dyn Gate>) {
+        self.setup.gate = gate;
+        self.traffic.users_changed(&self.setup);
+        self.handle(now, Input::Timeout);
+    }
+
+    /// Has new links authenticate by these, one for each upstream; those that are there stay.
+    pub fn set_credentials(&mut self, credentials: Vec<Option<Credentials>>) {
+        self.setup.credentials = credentials;
+        self.traffic.renew_probes(&self.setup);
+    }
+
     /// What has been counted.
     pub fn stats(&self) -> &Stats {
         &self.traffic.stats
@@ -344,7 +373,9 @@ impl Traffic {
             weaving: Vec::new(),
             freed_lanes: Vec::new(),
             large: LargeFiles::default(),
-            probe: proof::probe(&setup.name),
+            attempts: Attempts::default(),
+            denials: Denials::default(),
+            found: Found::default(),
             random: Random(setup.seed | 1),
             last_id: 0,
             numbering: (1, 1),

@@ -9,14 +9,13 @@
 //! An open session may be *paused*: it is not read, because something it wants is at its limit,
 //! or because its next request waits for a command to be looked up.
 
+use crate::admission::{Who, stranger_limits};
 use crate::bulk::Cut;
 use crate::local::Identity;
-use crate::memory::Pressure;
 use crate::mutant::Mutant;
 use crate::order::{End, LinkKey, Output, SessionKey};
 use crate::pending::PendingKey;
 use crate::place::Shards;
-use crate::refusal::Refusal;
 use crate::resp::{ProtocolError, RequestScan, Scanned, write};
 use crate::router::{Setup, Traffic};
 use crate::stats::CloseReason;
@@ -29,6 +28,8 @@ const PARTIALS_KEPT: usize = 1024;
 /// A client's connection and its protocol state.
 #[derive(Debug, Default)]
 pub(crate) struct Session {
+    /// Who it is.
+    pub(crate) who: Who,
     /// What CLIENT ID says.
     pub(crate) id: u64,
     /// The client's stream has ended; there may be requests of it yet to read.
@@ -108,6 +109,11 @@ pub(crate) enum Flow {
 }
 
 impl Session {
+    /// A session that has just begun.
+    pub(crate) fn new(id: u64, who: Who) -> Self {
+        Self { id, who, ..Self::default() }
+    }
+
     /// Bytes of requests that are not whole, or wait to be looked at.
     pub(crate) fn request_bytes(&self) -> usize {
         self.partial.as_ref().map_or(0, |partial| partial.bytes.capacity())
@@ -177,20 +183,6 @@ impl Session {
 }
 
 impl Traffic {
-    /// Takes in a new client.
-    pub(crate) fn open_session(&mut self, setup: &Setup) -> SessionKey {
-        let (first, step) = self.numbering;
-        let id = first + self.stats.sessions_opened * step;
-        self.stats.sessions_opened += 1;
-        let crowded = self.sessions.len() >= setup.limits.sessions_max || self.budget.pressure != Pressure::None;
-        let key = self.sessions.insert(Session { id, ..Session::default() });
-        if crowded {
-            self.refuse(setup, key, &Refusal::TooManySessions);
-            self.finish_session(setup, key, CloseReason::TooMany);
-        }
-        key
-    }
-
     /// Reads what a client sent.
     pub(crate) fn session_bytes(&mut self, setup: &Setup, key: SessionKey, bytes: &[u8]) {
         self.stats.bytes.from_clients += bytes.len() as u64;
@@ -203,6 +195,9 @@ impl Traffic {
             session.partial.take().or_else(|| self.partials.pop()).unwrap_or_else(|| {
                 Box::new(Partial { bytes: Vec::new(), scan: RequestScan::new(setup.scan_limits()) })
             });
+        if self.is_outside(key) {
+            partial.scan.bound(stranger_limits());
+        }
         if partial.bytes.is_empty() {
             let used = self.read_requests(setup, key, &mut partial.scan, bytes);
             self.buffers.extend(&mut partial.bytes, &bytes[used..]);
@@ -300,6 +295,7 @@ impl Traffic {
                     }
                     Cut::Taken | Cut::Unwanted => return bytes.len(),
                 },
+                Err(error) if error.is_for_strangers() && !self.is_outside(key) => scan.relax(setup.scan_limits()),
                 Err(error) => {
                     self.protocol_error(setup, key, error);
                     used = bytes.len();

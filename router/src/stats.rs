@@ -75,6 +75,10 @@ pub struct Stats {
     pub links_lost: u64,
     /// Shared links taken out of service because of a large reply.
     pub links_retired: u64,
+    /// Wrong passwords.
+    pub logins_failed: u64,
+    /// Passwords that were not looked at because too many wrong ones came before.
+    pub logins_postponed: u64,
     /// Requests sent again after their link was lost, indexed like [`REPEAT_KINDS`].
     pub repeats: [u64; REPEAT_KINDS.len()],
     /// Errors of upstreams that were not handed on, the request being tried again; indexed like [`ERROR_WORDS`].
@@ -107,8 +111,8 @@ pub struct Bytes {
 }
 
 /// Why sessions are closed; the same order as [`CloseReason`].
-pub const CLOSE_REASONS: [&str; 8] =
-    ["client", "quit", "protocol_error", "too_many", "upstream", "stalled", "memory", "drain"];
+pub const CLOSE_REASONS: [&str; 9] =
+    ["client", "quit", "protocol_error", "too_many", "upstream", "stalled", "memory", "drain", "user"];
 
 /// Why a session is closed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -130,6 +134,8 @@ pub(crate) enum CloseReason {
     Memory,
     /// The proxy was ending, and the client silent.
     Drain,
+    /// Its user is gone, or its password.
+    User,
 }
 
 /// First words of error replies that are counted apart; the last stands for all others.

@@ -358,11 +358,13 @@ fn several_shards(request: &Request<'_>) -> Refusal {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use crate::command::Table;
     use crate::limits::Limits;
     use crate::mutant::Mutation;
     use crate::place::{Homes, Placement, PlacementKind, PlacementOptions, Target};
-    use crate::{Input, Profile, Router, Setup, Time};
+    use crate::{Input, Open, Profile, Router, Setup, Time};
 
     fn router(shards: usize, limits: Limits) -> Router {
         let targets: Vec<_> = (0..shards).map(|shard| Target::named(shard.to_string(), 1)).collect();
@@ -374,6 +376,8 @@ mod tests {
             profile: Profile::Redis,
             name: "pdw/test".to_owned(),
             seed: 1,
+            gate: Arc::new(Open::default()),
+            credentials: Vec::new(),
             mutation: Mutation::default(),
         };
         Router::new(setup, Time::default())

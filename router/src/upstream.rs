@@ -1,6 +1,7 @@
 //! Upstreams and their links: opening, reading, writing.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::fence::Badge;
@@ -10,6 +11,7 @@ use crate::mutant::Mutant;
 use crate::order::{End, LinkKey, Order, Output, SessionKey};
 use crate::part::{Part, Target};
 use crate::place::Shard;
+use crate::proof::Probe;
 use crate::refusal::Refusal;
 use crate::repeat::Postponed;
 use crate::resp::{ReplyScan, write};
@@ -53,6 +55,8 @@ pub(crate) struct Upstream {
     pub(crate) unfenceable: bool,
     /// Requests that will be sent again.
     pub(crate) postponed: Vec<Postponed>,
+    /// What a new link has to answer first.
+    pub(crate) probe: Arc<Probe>,
 }
 
 impl Setup {
@@ -81,6 +85,7 @@ impl Traffic {
             unfenced: Vec::new(),
             unfenceable: false,
             postponed: Vec::new(),
+            probe: Probe::of(setup, index),
         });
     }
 
@@ -190,6 +195,7 @@ impl Traffic {
     pub(crate) fn link_connected(&mut self, setup: &Setup, key: LinkKey) {
         let Some(link) = self.links.get_mut(key) else { return };
         link.stage = Stage::Proving(self.now.after(setup.limits.connect_timeout));
+        link.proof.probe = Arc::clone(&self.upstreams[link.upstream].probe);
         if setup.mutation.is(Mutant::Unproven) {
             link.stage = Stage::Ready;
             link.dirty = true;
@@ -208,7 +214,7 @@ impl Traffic {
     pub(crate) fn link_output(&self, key: LinkKey) -> &[u8] {
         match self.links.get(key) {
             Some(link) if link.is_ready() => link.batch.to_write(),
-            Some(link) if matches!(link.stage, Stage::Proving(_)) => &self.probe[link.proof.written..],
+            Some(link) if matches!(link.stage, Stage::Proving(_)) => link.proof.to_write(),
             _ => &[],
         }
     }

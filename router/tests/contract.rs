@@ -2,13 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "tests may")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pdw_router::command::Table;
 use pdw_router::limits::Limits;
 use pdw_router::mutant::Mutation;
 use pdw_router::place::{Homes, Placement, PlacementKind, PlacementOptions, Target};
-use pdw_router::{End, Input, LinkKey, LossReason, Order, Output, Profile, Router, SessionKey, Setup, Time};
+use pdw_router::{End, Input, LinkKey, LossReason, Open, Order, Output, Profile, Router, SessionKey, Setup, Time};
 
 const NOW: Time = Time::from_micros(1);
 /// What an instance answers to a new link.
@@ -19,7 +20,9 @@ fn router(profile: Profile, limits: Limits) -> Router {
     let placement = Placement::new(&PlacementOptions::new(PlacementKind::Slots), &targets).unwrap();
     let homes = Homes::new(placement, Vec::new()).unwrap();
     let (table, mutation) = (Table::new(), Mutation::default());
-    Router::new(Setup { homes, table, limits, profile, name: "pdw".into(), seed: 1, mutation }, Time::default())
+    let (gate, credentials) = (Arc::new(Open::default()), Vec::new());
+    let name = "pdw".into();
+    Router::new(Setup { homes, table, limits, profile, name, seed: 1, gate, credentials, mutation }, Time::default())
 }
 
 /// Drains what the router wants; the links that it wants to have.

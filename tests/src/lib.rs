@@ -1,7 +1,7 @@
 //! Harness of the end to end suites: real instances, a real proxy, clients that count bytes.
 //!
-//! But for [`fuzz`] and [`sealed`], nothing here knows how the proxy works inside: it is started as an operator would start it and
-//! spoken to over sockets. Everything started is killed by its own process id when its guard is
+//! But for [`fuzz`], [`lone_router`] and [`sealed`], nothing here knows how the proxy works inside: it is started as an
+//! operator would start it and spoken to over sockets. Everything started is killed by its own process id when its guard is
 //! dropped, by a panic too, and every wait has an end.
 
 use std::io::Write;
@@ -18,6 +18,7 @@ pub mod fuzz;
 pub mod guard;
 pub mod instance;
 pub mod latency;
+pub mod lone_router;
 pub mod nutcracker;
 pub mod pdwfs;
 pub mod proxy;

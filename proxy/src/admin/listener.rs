@@ -106,6 +106,6 @@ async fn bind_tcp(address: &str, stance: Stance) -> io::Result<Listener> {
 }
 
 fn bind_unix(path: &Path, stance: Stance) -> io::Result<Listener> {
-    let (listener, file) = bind::listen_at(path, stance)?;
+    let (listener, file) = bind::listen_at(path, None, stance)?;
     Ok(Listener::Unix(UnixListener::from_std(listener)?, file))
 }

@@ -1,7 +1,7 @@
 //! UNIX sockets: whose path it is.
 
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -40,16 +40,18 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 }
 
 /// Listens on a UNIX socket, taking the place of one that nobody listens on any more; beside another, also of one
-/// that somebody listens on.
+/// that somebody listens on. `mode`: permissions of its file, other than the umask leaves.
 ///
 /// # Errors
 /// What the kernel says; `AlreadyExists` if something that is no socket is there.
-pub(crate) fn listen_at(path: &Path, stance: Stance) -> io::Result<(UnixListener, SocketFile)> {
+pub(crate) fn listen_at(path: &Path, mode: Option<u32>, stance: Stance) -> io::Result<(UnixListener, SocketFile)> {
     let listener = match std::fs::symlink_metadata(path) {
         Ok(data) if !data.file_type().is_socket() => {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is not a socket is there"));
         }
-        Ok(_) if stance == Stance::Beside || UnixStream::connect(path).is_err() => listen_over(path)?,
+        Ok(_) if stance == Stance::Beside || UnixStream::connect(path).is_err() => listen_over(path, mode)?,
+        // Whoever may not connect shall find no moment at which it is possible.
+        Err(_) if mode.is_some() => listen_over(path, mode)?,
         _ => UnixListener::bind(path)?,
     };
     listener.set_nonblocking(true)?;
@@ -57,13 +59,16 @@ pub(crate) fn listen_at(path: &Path, stance: Stance) -> io::Result<(UnixListener
 }
 
 /// In one step, so that there is no moment at which nobody can connect.
-fn listen_over(path: &Path) -> io::Result<UnixListener> {
+fn listen_over(path: &Path, mode: Option<u32>) -> io::Result<UnixListener> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}", std::process::id()));
     let beside = PathBuf::from(beside);
     // Of a process with the same number, long ago; if something else is there, binding says so.
     let _ = std::fs::remove_file(&beside);
     let listener = UnixListener::bind(&beside)?;
+    if let Some(mode) = mode {
+        std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(mode))?;
+    }
     std::fs::rename(&beside, path).inspect_err(|_| drop(std::fs::remove_file(&beside)))?;
     Ok(listener)
 }
@@ -76,9 +81,9 @@ mod tests {
     fn only_a_socket_that_is_still_ones_own_is_removed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s");
-        let (_elder, elders) = listen_at(&path, Stance::Alone).unwrap();
-        assert_eq!(listen_at(&path, Stance::Alone).unwrap_err().kind(), io::ErrorKind::AddrInUse);
-        let (newer, newers) = listen_at(&path, Stance::Beside).unwrap();
+        let (_elder, elders) = listen_at(&path, None, Stance::Alone).unwrap();
+        assert_eq!(listen_at(&path, None, Stance::Alone).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        let (newer, newers) = listen_at(&path, None, Stance::Beside).unwrap();
         elders.remove();
         let _client = UnixStream::connect(&path).unwrap();
         assert!(newer.accept().is_ok(), "the path leads to the newer");
@@ -87,16 +92,27 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_has_its_mode_from_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        for stance in [Stance::Alone, Stance::Beside] {
+            let (_listener, _) = listen_at(&path, Some(0o620), stance).unwrap();
+            assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o620);
+        }
+        assert_eq!(listen_at(&path, Some(0o600), Stance::Alone).map(drop).map_err(|error| error.kind()), Ok(()));
+    }
+
+    #[test]
     fn a_socket_that_nobody_listens_on_is_replaced_and_another_file_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s");
         drop(UnixListener::bind(&path).unwrap());
-        let (listener, _) = listen_at(&path, Stance::Alone).unwrap();
+        let (listener, _) = listen_at(&path, None, Stance::Alone).unwrap();
         drop(listener);
         let other = folder.path().join("other");
         std::fs::write(&other, "text").unwrap();
         for stance in [Stance::Alone, Stance::Beside] {
-            assert_eq!(listen_at(&other, stance).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(listen_at(&other, None, stance).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         }
         assert_eq!(std::fs::read(&other).unwrap(), b"text");
     }

@@ -72,6 +72,7 @@ impl Config {
         self.limits = new.limits.clone();
         self.times = new.times.clone();
         self.upstreams.clone_from(&new.upstreams);
+        self.users.clone_from(&new.users);
         let resealed = same_places(&self.listen, &new.listen);
         if resealed {
             self.listen.clone_from(&new.listen);
@@ -117,7 +118,7 @@ mod tests {
         let (mut old, new) = (config("upstreams = [\"a:1\"]\n").unwrap(), config(new).unwrap());
         old.adopt(&new);
         assert_eq!((&old.limits, &old.times, &old.log), (&new.limits, &new.times, &new.log));
-        let places = ["limits.", "times.", "log"];
+        let places = ["limits.", "times.", "log", "user"];
         let live = OPTIONS.iter().filter(|option| option.reload == Reload::Live);
         assert!(live.map(|option| option.name).all(|name| places.iter().any(|place| name.starts_with(place))));
     }

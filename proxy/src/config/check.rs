@@ -6,7 +6,7 @@ use super::address::Address;
 use super::draft::Draft;
 use super::mistakes::{Findings, Problem, Sited};
 use super::upstreams::UpstreamConfig;
-use super::{Config, Profile, Warning, limits, placement, rules};
+use super::{Config, Profile, Warning, limits, placement, rules, users};
 
 /// Checks a draft, and makes the configuration of it if nothing is wrong.
 pub(super) fn settle(draft: Draft, mut findings: Findings, file: Option<PathBuf>) -> Result<Config, super::Mistakes> {
@@ -15,6 +15,7 @@ pub(super) fn settle(draft: Draft, mut findings: Findings, file: Option<PathBuf>
     check_upstreams(&draft, &mut findings);
     placement::check(&draft, &mut findings);
     rules::check(&draft, &mut findings);
+    users::check(&draft, &mut findings);
     findings.into_mistakes(file)?;
     Ok(build(draft))
 }
@@ -72,6 +73,7 @@ fn build(mut draft: Draft) -> Config {
     let values = draft.values();
     let (profile, placement, rules) = (draft.profile(), placement::options(&draft), rules::build(&draft));
     let warnings = warnings(&draft);
+    let users = users::named(&draft);
     let upstreams: Vec<UpstreamConfig> = draft.upstreams.into_iter().map(|upstream| upstream.value).collect();
     Config {
         profile,
@@ -88,16 +90,14 @@ fn build(mut draft: Draft) -> Config {
         handshakes_max: draft.handshakes_max,
         limits: draft.limits,
         times: draft.times,
+        users,
         warnings,
         values,
     }
 }
 
 fn warnings(draft: &Draft) -> Vec<Warning> {
-    let open = draft.listen.iter().map(|listener| &listener.value);
-    let open = open.filter(|listener| !listener.seal.keeps_strangers_out()).map(|listener| &listener.address);
-    let open = open.filter(|address| !address.is_loopback());
-    let mut warnings: Vec<Warning> = open.map(|address| Warning::OpenListener(address.clone())).collect();
+    let mut warnings = users::warnings(draft);
     if draft.is_given("instances") && !draft.upstreams.is_empty() {
         warnings.push(Warning::UnusedInstances);
     }

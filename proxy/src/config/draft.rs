@@ -12,6 +12,7 @@ use super::listeners::ListenConfig;
 use super::mistakes::{Findings, Place, Sited};
 use super::options::OPTIONS;
 use super::upstreams::UpstreamConfig;
+use super::users::{UserConfig, UsersFile};
 
 /// A named set of defaults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,6 +70,8 @@ pub(crate) struct Draft {
     pub(crate) handshakes_max: usize,
     pub(crate) limits: Limits,
     pub(crate) times: Times,
+    pub(crate) users: Vec<Sited<UserConfig>>,
+    pub(crate) users_file: Option<Sited<UsersFile>>,
     places: BTreeMap<&'static str, Place>,
 }
 

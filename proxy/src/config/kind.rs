@@ -6,7 +6,7 @@ use super::address::Address;
 use super::draft::{Draft, Profile};
 use super::mistakes::{Findings, Problem, Sited};
 use super::value::{Value, format_bytes, format_ms, to_usize};
-use super::{listeners, rules, upstreams};
+use super::{listeners, rules, upstreams, users};
 
 /// Names the field of the draft that an option fills.
 pub(crate) type Field<T> = fn(&mut Draft) -> &mut T;
@@ -39,6 +39,10 @@ pub(crate) enum Kind {
     Text { default: &'static str, check: fn(&str) -> Result<(), Problem>, field: Field<String> },
     /// Manifold rules.
     Rules,
+    /// Users in tables.
+    Users,
+    /// A file with users.
+    UsersFile,
 }
 
 impl std::fmt::Debug for Kind {
@@ -59,7 +63,8 @@ impl Kind {
             Self::Time { .. } => "duration",
             Self::Flag { .. } => "boolean",
             Self::Text { .. } => "text",
-            Self::Rules => "tables",
+            Self::Rules | Self::Users => "tables",
+            Self::UsersFile => "path",
         }
     }
 
@@ -68,7 +73,8 @@ impl Kind {
         match self {
             Self::Choice { default, .. } => (*default).to_owned(),
             Self::Listeners => listeners::DEFAULT.to_owned(),
-            Self::Text { default: "", .. } | Self::Address { .. } | Self::Upstreams | Self::Rules => "none".to_owned(),
+            Self::Text { default: "", .. } | Self::Address { .. } | Self::Upstreams => "none".to_owned(),
+            Self::Rules | Self::Users | Self::UsersFile => "none".to_owned(),
             Self::Text { default, .. } => (*default).to_owned(),
             Self::ByProfile { default, .. } => {
                 let all = Profile::ALL.map(|profile| format!("{} (profile {})", default(profile), profile.name()));
@@ -108,6 +114,11 @@ impl Kind {
             Self::Flag { field, .. } => field(draft).to_string(),
             Self::Text { field, .. } => format!("{:?}", field(draft)),
             Self::Rules => values_text(&draft.rules),
+            Self::Users => users::fingerprint(draft.users.iter().map(|user| &user.value)),
+            Self::UsersFile => {
+                let file = draft.users_file.as_ref().map(|file| &file.value);
+                format!("{:?}", file.map(|file| (&file.path, users::fingerprint(file.users.iter()))))
+            }
         }
     }
 
@@ -130,7 +141,8 @@ impl Kind {
             Self::Time { default, field, .. } => *field(draft) = Duration::from_millis(*default),
             Self::Flag { default, field } => *field(draft) = *default,
             Self::Text { default, field, .. } => *field(draft) = (*default).to_owned(),
-            Self::ByProfile { .. } | Self::Address { .. } | Self::Upstreams | Self::Rules => {}
+            Self::ByProfile { .. } | Self::Address { .. } | Self::Upstreams => {}
+            Self::Rules | Self::Users | Self::UsersFile => {}
         }
     }
 
@@ -140,6 +152,8 @@ impl Kind {
             Self::Listeners => draft.listen = listeners::read(name, value, findings),
             Self::Upstreams => draft.upstreams = upstreams::read(name, value, findings),
             Self::Rules => draft.rules = rules::read(name, value, findings),
+            Self::Users => draft.users = users::read(name, value, findings),
+            Self::UsersFile => draft.users_file = users::read_file(name, value, findings),
             _ => {
                 let result = self.set_one(value, draft);
                 findings.take(value.place, name, result);
@@ -162,7 +176,7 @@ impl Kind {
                 check(text)?;
                 *field(draft) = text.to_owned();
             }
-            Self::Listeners | Self::Upstreams | Self::Rules => {}
+            Self::Listeners | Self::Upstreams | Self::Rules | Self::Users | Self::UsersFile => {}
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use pdw_auth::users::{LineError, NetworkError, RuleError as UserRuleError};
 use pdw_router::place::{PlacementError, RuleError};
 
 use super::address::AddressError;
@@ -191,6 +192,77 @@ pub enum Problem {
     /// A relation that the core demands.
     #[error("{0}")]
     Limits(&'static str),
+    /// A rule of a user.
+    #[error(transparent)]
+    UserRule(#[from] UserRuleError),
+    /// A user's name with a space in it.
+    #[error("a user's name has no spaces; remove them")]
+    UserName,
+    /// A file with users that cannot be read.
+    #[error("{path} cannot be read ({reason}); give the path of a readable file")]
+    UsersUnreadable {
+        /// The file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// A line of a file with users.
+    #[error("{path}:{line}: {error}")]
+    UsersFile {
+        /// The file.
+        path: String,
+        /// Its line, counted from 1.
+        line: usize,
+        /// What is wrong.
+        error: LineError,
+    },
+    /// Users here and there.
+    #[error("users come from this file or from [[user]], not from both; move them into one")]
+    UsersInTwoPlaces,
+    /// A listener's user that there is not.
+    #[error("there is no user `{0}`; add it under [[user]] or to the file of `users`")]
+    NoSuchUser(String),
+    /// A listener's user that nobody may be.
+    #[error("user `{0}` is off, so nobody may be it; add `on` to its rules")]
+    UserIsOff(String),
+    /// A range of addresses that cannot be parsed.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// `from` without `user`.
+    #[error("`from` says who is `user` without a password; add `user`")]
+    FromWithoutUser,
+    /// `from` where nobody has an address.
+    #[error("who comes by a UNIX socket has no address; remove `from`, and say by `mode` who may use the socket")]
+    FromOfSocket,
+    /// `mode` of what is no file.
+    #[error("a TCP port has no `mode`; remove it, and say by `from` who is `user`")]
+    ModeOfPort,
+    /// Permissions that cannot be parsed.
+    #[error("`{0}` are no permissions; write them in octal digits, as in \"0660\"")]
+    Mode(String),
+    /// A file with a password that cannot be read.
+    #[error("{path} cannot be read ({reason}); give the path of a file with the password in its first line")]
+    SecretUnreadable {
+        /// The file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// A file with a password that everybody may read.
+    #[error("everybody on this machine may use {0}; `chmod 600 {0}`")]
+    SecretExposed(String),
+    /// A file with a password that holds none.
+    #[error("the first line of {0} is empty; write the password there")]
+    SecretEmpty(String),
+    /// A variable that is not set.
+    #[error("the environment has no variable `{0}`, or it is empty; set it to the password")]
+    NoSuchVariable(String),
+    /// A password from two places.
+    #[error("`password_file` and `password_env` are both given; remove one")]
+    TwoPasswords,
+    /// A user without a password.
+    #[error("`user` needs `password_file` or `password_env`; add one")]
+    NoPassword,
     /// A name of no characters.
     #[error("empty; write a name")]
     EmptyName,

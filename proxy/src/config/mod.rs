@@ -23,8 +23,10 @@ mod placement;
 mod reference;
 mod rules;
 mod seals;
+mod secrets;
 mod suggest;
 mod upstreams;
+mod users;
 mod value;
 
 use std::collections::BTreeMap;
@@ -78,6 +80,8 @@ pub struct Config {
     pub limits: Limits,
     /// Times of sockets and drain.
     pub times: Times,
+    /// The users by name, `default` only if it was given.
+    pub(crate) users: Vec<(String, pdw_auth::users::User)>,
     /// What is allowed but probably not meant.
     pub warnings: Vec<Warning>,
     /// Every option's value in words, to be compared.
@@ -87,12 +91,21 @@ pub struct Config {
 /// Something that is allowed but probably not meant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
-    /// A listener that other machines reach, while there are no users.
+    /// A listener that other machines reach, where who does may do everything without a password.
     #[error(
-        "anybody who reaches {0} can read and delete every key: listen on 127.0.0.1 or a UNIX socket, or keep \
-         others out with a firewall"
+        "anybody who reaches {0} can read and delete every key: listen on 127.0.0.1 or a UNIX socket, keep \
+         others out with a firewall, or give the users passwords (`users`, `[[user]]`), `default` among them"
     )]
     OpenListener(Address),
+    /// A file with passwords or their hashes.
+    #[error("everybody on this machine can read the passwords in {0}: `chmod o-r {0}`")]
+    UsersExposed(String),
+    /// Users that may not do everything, but run scripts.
+    #[error(
+        "`{0}` may run scripts, and what a script does is not held against the rules here but against those of the \
+         proxy's own user at the instance: add `-@scripting`, or limit that user"
+    )]
+    Scripts(String),
     /// `instances` beside `upstreams`.
     #[error("`instances` has no effect beside `upstreams`: remove one of them")]
     UnusedInstances,

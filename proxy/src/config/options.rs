@@ -121,6 +121,19 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
                    matches a key holds, the profile's own rules come last.",
     },
     OptionSpec {
+        name: "user",
+        kind: Kind::Users,
+        reload: Reload::Live,
+        sentence: "Who may speak, one `[[user]]` each, in the rules of Redis's access control lists. Without any user \
+                   everybody may do everything.",
+    },
+    OptionSpec {
+        name: "users",
+        kind: Kind::UsersFile,
+        reload: Reload::Live,
+        sentence: "The same from a file in Redis's own format (aclfile): `user NAME RULES...`, a line for each user.",
+    },
+    OptionSpec {
         name: "state_dir",
         kind: Kind::Text { default: "", check: |_| Ok(()), field: |draft| &mut draft.state_dir },
         reload: Reload::Restart,

@@ -128,6 +128,45 @@ fn an_open_listener_is_warned_of_and_a_local_one_is_not() {
 }
 
 #[test]
+fn an_open_listener_is_warned_of_only_where_who_comes_may_do_everything() {
+    let warned = |users: &str| {
+        let text = format!("listen = [{{ address = '0.0.0.0:1'{users}");
+        let warnings = configure(&text, &[]).unwrap().warnings;
+        warnings.iter().any(|warning| matches!(warning, Warning::OpenListener(_)))
+    };
+    let fs = "[[user]]\nname = 'fs'\nrules = 'on ~* &* +@all'\n";
+    let off = "[[user]]\nname = 'default'\nrules = 'off'\n";
+    assert!(warned("}]\n") && warned(&format!("}}]\n{fs}")), "`default` is everybody");
+    assert!(!warned(&format!("}}]\n{off}")));
+    assert!(warned(&format!(", user = 'fs' }}]\n{off}{fs}")));
+    assert!(!warned(&format!(", user = 'fs', from = '10.0.0.0/8' }}]\n{off}{fs}")));
+    assert!(warned(&format!(", user = 'fs', from = '10.0.0.0/8' }}]\n{fs}")), "who comes from elsewhere");
+    assert!(!warned(&format!(", user = 'fs' }}]\n{off}{}", fs.replace("&*", ""))));
+}
+
+#[test]
+fn bounded_users_that_may_run_scripts_are_warned_of() {
+    let warned = |rules: &str| {
+        let warnings = configure(&format!("[[user]]\nname = 'bob'\nrules = '{rules}'\n"), &[]).unwrap().warnings;
+        warnings.contains(&Warning::Scripts("bob".to_owned()))
+    };
+    assert!(warned("on ~a* +@all") && warned("on ~* &* +fcall"));
+    assert!(!warned("on ~* &* +@all") && !warned("on ~a* +@all -@scripting") && !warned("off ~a* +@all"));
+}
+
+#[test]
+fn no_secret_is_in_the_configurations_debug() {
+    let text =
+        "upstreams = [{ address = 'a:1', password_file = 'FILE' }]\n[[user]]\nname = 'bob'\nrules = 'on >horse'\n";
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "horse\n").unwrap();
+    let config = configure(&text.replace("FILE", &file.path().display().to_string()), &[]).unwrap();
+    let shown = format!("{config:?} {:?}", config.gate());
+    assert!(!shown.contains("horse") && !shown.contains("fd62862b"), "{shown}");
+    assert!(shown.contains("bob"));
+}
+
+#[test]
 fn values_without_effect_are_warned_of() {
     let config = configure("instances = 2\nupstreams = ['a:1', 'b:1']\nplacement = 'ketama'", &[]).unwrap();
     assert_eq!(config.warnings, [Warning::UnusedInstances, Warning::ForeignPlacement("ketama")]);
@@ -194,7 +233,7 @@ fn defaults_lie_in_their_own_range_and_fit_each_other() {
     for option in options::OPTIONS {
         let default = option.kind.default_text();
         let text = match (option.name.split_once('.'), option.kind.type_name()) {
-            (_, "addresses or tables" | "tables" | "address") => continue,
+            (_, "addresses or tables" | "tables" | "address" | "path") => continue,
             (_, "choice") if default.contains(' ') => continue,
             (None, "number" | "boolean") => format!("{} = {default}", option.name),
             (None, _) => format!("{} = '{default}'", option.name),

@@ -1,17 +1,19 @@
 //! The option `upstreams`: addresses, or tables with a name, a weight and a seal.
 
+use pdw_router::Credentials;
 use pdw_router::place::Target;
 
 use super::address::Address;
 use super::mistakes::{Findings, Place, Problem, Sited};
 use super::seals::{SealConfig, SealDraft, Side};
+use super::secrets::CredentialsDraft;
 use super::suggest::nearest;
 use super::value::{Entry, Value};
 
 /// Largest weight of an upstream: beyond it a single server's points would fill the continuum.
 const WEIGHT_RANGE: (u64, u64) = (1, 10_000);
 
-const ENTRIES: [&str; 3] = ["address", "name", "weight"];
+const ENTRIES: [&str; 6] = ["address", "name", "weight", "user", "password_file", "password_env"];
 
 /// One configured upstream. Its position in the list is its shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +26,14 @@ pub struct UpstreamConfig {
     pub weight: u32,
     /// How links to it are protected.
     pub seal: SealConfig,
+    /// By what they authenticate.
+    pub credentials: Option<Credentials>,
 }
 
 impl UpstreamConfig {
     /// An upstream as it is when only its address is given.
     pub fn new(address: Address) -> Self {
-        Self { name: address.to_string(), address, weight: 1, seal: SealConfig::default() }
+        Self { name: address.to_string(), address, weight: 1, seal: SealConfig::default(), credentials: None }
     }
 
     /// The upstream as a placement sees it. One that has no name of its own is labelled as twemproxy labels addresses.
@@ -57,6 +61,7 @@ pub(crate) fn read(option: &str, value: &Sited<Value>, findings: &mut Findings) 
 fn read_table(option: &str, entries: &[Entry], place: Place, findings: &mut Findings) -> Option<UpstreamConfig> {
     let (mut address, mut name, mut weight) = (None, None, 1);
     let mut seal = SealDraft::new(Side::Upstream);
+    let mut credentials = CredentialsDraft::default();
     for entry in entries {
         let Entry { key, value: Sited { value, place } } = entry;
         let option = format!("{option}.{}", key.value);
@@ -64,19 +69,21 @@ fn read_table(option: &str, entries: &[Entry], place: Place, findings: &mut Find
             "address" => address = Some(findings.take(*place, &option, dialled(value))),
             "name" => name = findings.take(*place, &option, server_name(value)),
             "weight" => weight = findings.take(*place, &option, value.as_count(WEIGHT_RANGE)).unwrap_or(1),
+            _ if credentials.take(&option, entry, findings) => {}
             _ if seal.take(&option, entry, findings) => {}
             other => findings.add(key.place, option, unknown_entry(other, &seal.known(&ENTRIES))),
         }
     }
     let has_host = !matches!(address, Some(Some(Address::Unix(_))));
     let seal = seal.finish(option, place, has_host, findings);
+    let credentials = credentials.finish(option, place, findings);
     let Some(address) = address else {
         findings.add(place, option, Problem::Missing("address"));
         return None;
     };
     let plain = UpstreamConfig::new(address?);
     let weight = u32::try_from(weight).unwrap_or(u32::MAX);
-    Some(UpstreamConfig { name: name.unwrap_or(plain.name), weight, seal, ..plain })
+    Some(UpstreamConfig { name: name.unwrap_or(plain.name), weight, seal, credentials, ..plain })
 }
 
 /// The mistake of a key that a table has not.

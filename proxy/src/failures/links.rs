@@ -26,6 +26,24 @@ pub(super) const FAULTS: &[Fault] = &[
         ],
     },
     Fault {
+        name: "It refuses the proxy's password, or wants one",
+        note: "Links authenticate before anything else. A corrected password is taken by SIGHUP.",
+        cases: &[
+            pdwfs("all", "waits; **not sent** after `times.patience`", "nothing"),
+            redis("all", "**not sent**, at once when a first attempt has failed", "nothing"),
+        ],
+        metrics: &[UP, RECONNECTS],
+        log: &[
+            "it refuses this proxy's user and password; correct `user`, `password_file` or `password_env`",
+            "it wants a password; give this upstream `password_file` or `password_env`",
+            "it knows of no password; remove `password_file` or `password_env` of this upstream",
+        ],
+        tests: &[
+            "acl::upstreams::a_wrong_password_is_told_with_the_remedy_and_a_corrected_file_is_read_again",
+            "acl::upstreams::no_password_where_one_is_wanted_and_one_where_none_is_are_told",
+        ],
+    },
+    Fault {
         name: "A link to it cannot be sealed",
         note: "Another key, a certificate that has expired or is for another name, no answer to the handshake within \
                `times.connect_timeout`, or no seal at all at the far end. Why is logged once a minute. Nothing is sent \
@@ -144,7 +162,7 @@ pub(super) const FAULTS: &[Fault] = &[
             redis("all", "**unknown**, **not sent** and `LOADING` until it is back", "as when the link is lost"),
         ],
         metrics: &[UP, LOST, "pdw_retries_total{kind=\"LOADING\"}"],
-        log: &[UNREACHABLE, "it refuses PING (loading, or a password is needed)"],
+        log: &[UNREACHABLE, "it refuses PING (it is loading, or its ACL does not allow PING to this user)"],
         tests: &[
             "failure::crash::under_pdwfs_no_client_sees_that_an_instance_was_killed",
             "failure::crash::under_redis_every_request_is_answered_once_and_in_time",

@@ -41,6 +41,39 @@ pub(super) const PROXY: &[Fault] = &[
         ],
     },
     Fault {
+        name: "Users are changed and read again",
+        note: "See [users](configuration.md#users). A file with mistakes changes nothing.",
+        cases: &[
+            both(
+                "of who still may",
+                "nothing of it; the new rules hold for requests that come from then on",
+                "carried out once",
+            ),
+            both("of who is gone, or whose password is", "its reply; then the session is closed", "carried out once"),
+            both("transaction before `EXEC`, rules changed", "`EXECABORT`", "nothing"),
+        ],
+        metrics: &["pdw_sessions_closed_total{reason=\"user\"}", "pdw_reload_successful"],
+        log: &["configuration not taken, the old one stays in force"],
+        tests: &[
+            "acl::reload::who_still_may_goes_on_under_the_new_rules_and_the_others_are_closed",
+            "acl::reload::a_file_with_mistakes_leaves_the_old_users_in_force_and_all_mistakes_are_told",
+        ],
+    },
+    Fault {
+        name: "Somebody guesses passwords",
+        note: "After 8 wrong ones an address has to wait, a second first and 64 at last.",
+        cases: &[
+            both("`AUTH` meanwhile", "an error, the right password included", "nothing"),
+            both("of who has authenticated", "nothing of it", "carried out once"),
+        ],
+        metrics: &["pdw_logins_failed_total", "pdw_logins_postponed_total"],
+        log: &["further ones are counted, and after a few the address has to wait"],
+        tests: &[
+            "acl::attempts::ten_thousand_wrong_passwords_are_hardly_looked_at_and_told_once",
+            "acl::attempts::after_a_while_the_right_password_is_good_again",
+        ],
+    },
+    Fault {
         name: "The wall clock jumps",
         note: "All times are measured with a clock that does not.",
         cases: &[both("all", "nothing of it", "carried out once")],

@@ -96,7 +96,7 @@ pub(super) const ERRORS_OF_INSTANCES: &[Fault] = &[
         metrics: &["pdw_upstream_up", "pdw_links{state=\"proving\"}"],
         log: &[
             "it could not be connected and proven within times.connect_timeout",
-            "it refuses PING (loading, or a password is needed)",
+            "it refuses PING (it is loading, or its ACL does not allow PING to this user)",
         ],
         tests: &["bad_input::upstreams::what_is_not_redis_fails_its_own_requests_only"],
     },

@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use pdw_router::Entrance;
+
 /// A peer is not complained of again before this has passed.
 const REST: Duration = Duration::from_secs(60);
 /// Peers that are remembered. With more of them at a time the rest share one line a minute.
@@ -29,6 +31,14 @@ pub(crate) enum Peer {
     Upstream(String),
     /// There are too many to tell them apart.
     Many,
+}
+
+impl Peer {
+    /// The entrance of somebody who came by this listener.
+    pub(crate) fn entrance(&self, listener: u16) -> Entrance {
+        let peer = if let Self::Address(address) = self { Some(*address) } else { None };
+        Entrance { listener, peer }
+    }
 }
 
 impl fmt::Display for Peer {

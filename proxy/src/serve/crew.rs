@@ -8,7 +8,7 @@ use pdw_router::command::Table;
 use pdw_router::limits::Limits;
 use pdw_router::mutant::{Mutant, Mutation};
 use pdw_router::place::{Homes, Placement};
-use pdw_router::{Profile, Setup};
+use pdw_router::{Credentials, Gate, Profile, Setup};
 use rustix::process::{Resource, getrlimit};
 use tokio::sync::mpsc;
 
@@ -48,13 +48,14 @@ impl Crew {
         let names = Arc::new(names(&table, dials.iter().map(|dial| dial.name.clone())));
         let claimed = Listeners::claim(config, &seals.listeners, stance)?;
         let (pool, complaints) = (Pool::default(), Complaints::default());
+        let gate: Arc<dyn Gate> = Arc::new(config.gate());
         let mut workers = Vec::new();
         for index in 0..config.workers {
             let listeners = claimed.of_one(liveness)?;
             if index + 1 == config.workers {
                 claimed.steer(&listeners, config.workers);
             }
-            let setup = setup(config, &name, index as u64)?;
+            let setup = setup(config, &name, &gate, index as u64)?;
             let descriptors = descriptors_of_one(config);
             workers.push(worker(Orders {
                 place: (index as u64, config.workers as u64),
@@ -62,6 +63,7 @@ impl Crew {
                 setup,
                 upstreams: dials.clone(),
                 listeners,
+                doors: claimed.doors(),
                 liveness,
                 handshakes: config.handshakes_max,
                 pool: pool.clone(),
@@ -121,6 +123,13 @@ impl Running {
     /// Has all workers keep to other limits and times.
     pub(super) fn adopt(&self, config: &Config) {
         self.tell(|| Letter::Adopt(Box::new(limits_of_one(config)), liveness(config)));
+        self.tell(|| Letter::Credentials(credentials(config)));
+    }
+
+    /// Has all workers let other users in, and close who may not stay.
+    pub(super) fn let_in(&self, config: &Config) {
+        let gate: Arc<dyn Gate> = Arc::new(config.gate());
+        self.tell(|| Letter::Users(Arc::clone(&gate)));
     }
 
     fn tell(&self, letter: impl Fn() -> Letter) {
@@ -165,7 +174,7 @@ fn worker(orders: Orders) -> Result<(Worker, Mailbox), ServeError> {
     Worker::new(orders).map_err(|source| ServeError::Kernel { what: "make a worker's event queue", source })
 }
 
-fn setup(config: &Config, name: &str, index: u64) -> Result<Setup, ServeError> {
+fn setup(config: &Config, name: &str, gate: &Arc<dyn Gate>, index: u64) -> Result<Setup, ServeError> {
     let placement = Placement::new(&config.placement, &config.targets())
         .map_err(|error| ServeError::Placement(error.to_string()))?;
     let homes =
@@ -181,8 +190,15 @@ fn setup(config: &Config, name: &str, index: u64) -> Result<Setup, ServeError> {
         profile,
         name: name.to_owned(),
         seed: incarnation().wrapping_add(index),
+        gate: Arc::clone(gate),
+        credentials: credentials(config),
         mutation: Mutation::of(chosen_mutant()),
     })
+}
+
+/// By what links authenticate, for each upstream.
+fn credentials(config: &Config) -> Vec<Option<Credentials>> {
+    config.upstreams.iter().map(|upstream| upstream.credentials.clone()).collect()
 }
 
 /// What the program, its tables and the allocator's waste take of the ceiling; measured.

@@ -13,11 +13,14 @@ use crate::worker::{Listener, Liveness};
 pub(super) struct Listeners {
     tcp: Vec<Port>,
     unix: Vec<(UnixListener, Option<Seal>)>,
+    unix_doors: Vec<u16>,
     files: Vec<SocketFile>,
     stance: Stance,
 }
 
 struct Port {
+    /// Which of the configured listeners it is.
+    door: u16,
     /// As configured.
     address: Address,
     /// Resolved; a free port has been found for port 0.
@@ -30,13 +33,15 @@ struct Port {
 impl Listeners {
     /// Takes the addresses. `seals`: those of the listeners, in their order.
     pub(super) fn claim(config: &Config, seals: &[Option<Seal>], stance: Stance) -> Result<Self, ServeError> {
-        let mut listeners = Self { tcp: Vec::new(), unix: Vec::new(), files: Vec::new(), stance };
-        for (ListenConfig { address, .. }, seal) in config.listen.iter().zip(seals) {
+        let mut listeners =
+            Self { tcp: Vec::new(), unix: Vec::new(), unix_doors: Vec::new(), files: Vec::new(), stance };
+        for (door, (ListenConfig { address, mode, .. }, seal)) in (0..).zip(config.listen.iter().zip(seals)) {
             let claimed = match address {
-                Address::Tcp { host, port } => listeners.claim_port(address, (host, *port), seal),
-                Address::Unix(path) => bind::listen_at(path, stance).map(|(listener, file)| {
+                Address::Tcp { host, port } => listeners.claim_port(door, address, (host, *port), seal),
+                Address::Unix(path) => bind::listen_at(path, *mode, stance).map(|(listener, file)| {
                     listeners.unix.push((listener, seal.clone()));
                     listeners.files.push(file);
+                    listeners.unix_doors.push(door);
                 }),
             };
             claimed.map_err(|source| ServeError::Listen { address: address.clone(), source })?;
@@ -44,12 +49,18 @@ impl Listeners {
         Ok(listeners)
     }
 
-    fn claim_port(&mut self, address: &Address, port: (&str, u16), seal: &Option<Seal>) -> std::io::Result<()> {
+    fn claim_port(
+        &mut self,
+        door: u16,
+        address: &Address,
+        port: (&str, u16),
+        seal: &Option<Seal>,
+    ) -> std::io::Result<()> {
         for resolved in port.to_socket_addrs()? {
             let socket = bind::claim(resolved, self.stance)?;
             // Without /proc newcomers are not steered; see `steer`.
             let elder = bind::listening(socket).unwrap_or(usize::MAX);
-            self.tcp.push(Port { address: address.clone(), socket, elder, seal: seal.clone() });
+            self.tcp.push(Port { door, address: address.clone(), socket, elder, seal: seal.clone() });
         }
         Ok(())
     }
@@ -67,6 +78,11 @@ impl Listeners {
             Ok(Listener::unix(mio::net::UnixListener::from_std(listener)).sealed(seal.clone()))
         });
         tcp.chain(unix).collect()
+    }
+
+    /// Which of the configured listeners each of them is, in the same order.
+    pub(super) fn doors(&self) -> Vec<u16> {
+        self.tcp.iter().map(|port| port.door).chain(self.unix_doors.iter().copied()).collect()
     }
 
     /// Has new connections come to these `workers` only, if others listen on the same ports; `of_one` are the

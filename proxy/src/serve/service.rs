@@ -104,8 +104,12 @@ impl Service {
 
     /// Takes what running workers can take of a configuration.
     pub(super) fn adopt(&mut self, new: &Config) {
+        let before = self.config.admission();
         self.config.adopt(new);
         self.workers.adopt(&self.config);
+        if self.config.admission() != before {
+            self.workers.let_in(&self.config);
+        }
         let shown = Standing::of(&self.config);
         self.standing.send_modify(|standing| standing.memory_limit = shown.memory_limit);
     }

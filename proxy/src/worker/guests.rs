@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use pdw_auth::{Ending, HANDSHAKE_MAX, Handshake, SealError};
+use pdw_router::Entrance;
 use slotmap::SlotMap;
 
 use super::greeting::{Greeting, Step};
@@ -34,6 +35,8 @@ struct Guest {
     greeting: Greeting,
     seal: Seal,
     peer: Peer,
+    /// By which of the configured listeners it came.
+    door: u16,
     due: Instant,
     stage: Stage,
 }
@@ -117,7 +120,7 @@ impl Guests {
 
 impl Worker {
     /// Takes in a client whose connection has to be sealed first.
-    pub(super) fn welcome(&mut self, mut socket: Socket, seal: Seal, peer: Peer) {
+    pub(super) fn welcome(&mut self, mut socket: Socket, seal: Seal, (door, peer): (u16, Peer)) {
         let now = Instant::now();
         let greeting = match Greeting::begin(&seal, now) {
             Ok(greeting) => greeting,
@@ -127,7 +130,7 @@ impl Worker {
         let registry = self.poll.registry();
         let key = self.guests.all.try_insert_with_key(|key| {
             socket.register(registry, Source::Guest(key).token())?;
-            Ok::<_, std::io::Error>(Guest { socket, greeting, seal, peer, due, stage: Stage::Silent })
+            Ok::<_, std::io::Error>(Guest { socket, greeting, seal, peer, door, due, stage: Stage::Silent })
         });
         match key {
             Ok(key) => {
@@ -171,11 +174,11 @@ impl Worker {
             }
             Ok(Step::Done(wire)) => {
                 let Some(guest) = self.dismiss(key) else { return };
-                let Guest { mut socket, greeting, seal, peer, .. } = guest;
+                let Guest { mut socket, greeting, seal, peer, door, .. } = guest;
                 self.seal_numbers.succeeded(seal.kind(), greeting.begun().elapsed());
                 tracing::debug!(%peer, seal = seal.name(), name = wire.peer(), "sealed");
                 socket.seal(wire);
-                self.open_sealed_session(socket);
+                self.open_sealed_session(socket, peer.entrance(door));
             }
             Err(why) => self.turn_out(key, &why),
         }
@@ -212,8 +215,8 @@ impl Worker {
     }
 
     /// A sealed client becomes a session.
-    fn open_sealed_session(&mut self, socket: Socket) {
-        if let Some(key) = self.open_session(socket, super::sessions::Known::Registered) {
+    fn open_sealed_session(&mut self, socket: Socket, entrance: Entrance) {
+        if let Some(key) = self.open_session(socket, super::sessions::Known::Registered, entrance) {
             self.queue(End::Session(key), Ahead::NextTurn);
         }
     }

@@ -236,6 +236,7 @@ impl Worker {
             Notice::UpstreamDown(index, _) | Notice::TransactionsForbidden(index) | Notice::Unfenced(index) => {
                 tracing::warn!(upstream = name(index), "{notice}");
             }
+            Notice::WrongPassword { .. } => tracing::warn!("{notice}"),
             Notice::UpstreamIsSelf(index) => tracing::error!(upstream = name(index), "{notice}"),
         }
     }

@@ -9,6 +9,7 @@ use pdw_auth::Handshake;
 use pdw_metrics::WorkerSet;
 use pdw_router::LinkKey;
 use pdw_router::limits::Limits;
+use pdw_router::{Credentials, Gate};
 
 use super::guests::GuestKey;
 use super::links::{Dial, DialAddress};
@@ -31,6 +32,10 @@ pub(crate) enum Letter {
     Redirect(usize, Dial),
     /// Keep to other limits and times.
     Adopt(Box<Limits>, Liveness),
+    /// Let these users in, and close who may not stay.
+    Users(Arc<dyn Gate>),
+    /// New links authenticate by these, one for each upstream.
+    Credentials(Vec<Option<Credentials>>),
     /// Take no new sessions, and return when the last one is gone and its requests are done.
     Drain {
         /// Whether sessions are closed that have nothing outstanding and are silent.

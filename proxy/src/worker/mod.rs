@@ -75,6 +75,8 @@ pub(crate) struct Orders {
     pub(crate) upstreams: Vec<Dial>,
     /// Its own listeners, or its handles of shared ones.
     pub(crate) listeners: Vec<Listener>,
+    /// Which of the configured listeners each of them is.
+    pub(crate) doors: Vec<u16>,
     /// How dead peers are found.
     pub(crate) liveness: Liveness,
     /// So many sockets it may have open before it stops accepting.
@@ -94,6 +96,7 @@ pub(crate) struct Worker {
     poll: Poll,
     router: Router,
     listeners: Vec<Listener>,
+    doors: Vec<u16>,
     upstreams: Vec<Dial>,
     liveness: Liveness,
     descriptors: usize,
@@ -145,6 +148,7 @@ impl Worker {
             poll,
             router,
             listeners: orders.listeners,
+            doors: orders.doors,
             upstreams: orders.upstreams,
             liveness: orders.liveness,
             descriptors: orders.descriptors,
@@ -332,6 +336,8 @@ impl Worker {
                 Letter::Moved(index, address) => self.redirect(index, address),
                 Letter::Redirect(index, dial) => self.redial(index, dial),
                 Letter::Adopt(limits, liveness) => self.adopt(*limits, liveness),
+                Letter::Users(gate) => self.router.set_gate(self.now, gate),
+                Letter::Credentials(credentials) => self.router.set_credentials(credentials),
                 Letter::Drain { close_silent } => self.begin_drain(close_silent),
                 Letter::Stop => return Mail::Stop,
             }

@@ -75,6 +75,8 @@ fn counted(set: &mut WorkerSet, stats: &Stats) {
     set.set_counter(Counter::SessionsOpened, stats.sessions_opened);
     set.set_counter(Counter::SessionsTurnedAway, stats.refusals[REFUSAL_KINDS.len() - 1]);
     set.set_counter(Counter::ProtocolErrors, stats.protocol_errors);
+    set.set_counter(Counter::LoginsFailed, stats.logins_failed);
+    set.set_counter(Counter::LoginsPostponed, stats.logins_postponed);
     set.set_counter(Counter::Replies, stats.replies);
     set.set_counter(Counter::RepliesDiscarded, stats.discarded_replies);
     set.set_counter(Counter::LinksLost, stats.links_lost);

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Instant;
 
 use mio::event::Event;
-use pdw_router::{End, Input, SessionKey};
+use pdw_router::{End, Entrance, Input, SessionKey};
 
 use super::ends::Line;
 use super::socket::{Socket, Written};
@@ -29,10 +29,13 @@ impl Worker {
                 return self.rest(&io::Error::other("as many connections as there are descriptors for"));
             }
             match self.listeners[index].accept() {
-                Ok(Some((socket, peer))) => match self.listeners[index].seal().cloned() {
-                    None => drop(self.open_session(socket, Known::New)),
-                    Some(seal) => self.welcome(socket, seal, peer),
-                },
+                Ok(Some((socket, peer))) => {
+                    let door = self.doors.get(index).copied().unwrap_or_default();
+                    match self.listeners[index].seal().cloned() {
+                        None => drop(self.open_session(socket, Known::New, peer.entrance(door))),
+                        Some(seal) => self.welcome(socket, seal, (door, peer)),
+                    }
+                }
                 Ok(None) => return,
                 Err(error) => return self.rest(&error),
             }
@@ -46,8 +49,8 @@ impl Worker {
     }
 
     /// Makes a session of a connection that is ready for plaintext.
-    pub(super) fn open_session(&mut self, mut socket: Socket, known: Known) -> Option<SessionKey> {
-        let key = self.router.open_session(self.now);
+    pub(super) fn open_session(&mut self, mut socket: Socket, known: Known, entrance: Entrance) -> Option<SessionKey> {
+        let key = self.router.open_session_at(self.now, entrance);
         let (registry, token) = (self.poll.registry(), Source::Session(key).token());
         let registered = match known {
             Known::New => socket.register(registry, token),

@@ -58,15 +58,29 @@ pub fn keys_known(spec: &CommandSpec, head: &Request<'_>, out: &mut Vec<u32>) ->
     out.iter().all(|position| (*position as usize) < head.spans.len())
 }
 
+/// How closely the keys of a spec are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// What belongs to each key must be there too, and no keys may be meant.
+    Whole,
+    /// As `getKeysUsingKeySpecs` of Redis does for access control.
+    Access,
+}
+
 fn by_specs(spec: &CommandSpec, request: &Request<'_>, out: &mut Vec<u32>) -> Result<(), KeyError> {
     if spec.keys.is_empty() && spec.flags.contains(Flags::MOVABLEKEYS) {
         return Err(KeyError::Unknown);
     }
     let real = |keys: &&KeySpec| !keys.flags.contains(KeyFlags::NOT_KEY);
-    spec.keys.iter().filter(real).try_for_each(|keys| by_spec(keys, request, out))
+    spec.keys.iter().filter(real).try_for_each(|keys| by_spec(keys, request, Reading::Whole, out))
 }
 
-fn by_spec(keys: &KeySpec, request: &Request<'_>, out: &mut Vec<u32>) -> Result<(), KeyError> {
+pub(super) fn by_spec(
+    keys: &KeySpec,
+    request: &Request<'_>,
+    reading: Reading,
+    out: &mut Vec<u32>,
+) -> Result<(), KeyError> {
     let first = match &keys.begin {
         BeginSearch::Index(index) => i64::from(*index),
         BeginSearch::Keyword { word, start_from } => match after_keyword(request, word, *start_from) {
@@ -79,13 +93,17 @@ fn by_spec(keys: &KeySpec, request: &Request<'_>, out: &mut Vec<u32>) -> Result<
         // PFMERGE without sources: nothing is left of the arguments, and that is allowed.
         FindKeys::Range { last: -1, limit: 0, .. } if first == request.len() as i64 => {}
         FindKeys::Range { last, step, limit } => {
-            push_range(request, first, range_end(request, first, last, limit), step, out)?;
+            push_range(request, (first, range_end(request, first, last, limit)), step, reading, out)?;
         }
         FindKeys::KeyNum { key_num_index, first_key, step } => {
             let first_key = first + i64::from(first_key);
             match key_count(request, first + i64::from(key_num_index))? {
+                0 if reading == Reading::Access => return Err(KeyError::Malformed),
                 0 => {}
-                count => push_range(request, first_key, first_key + count * i64::from(step) - 1, step, out)?,
+                count => {
+                    let last = first_key + count * i64::from(step) - 1;
+                    push_range(request, (first_key, last), step, reading, out)?;
+                }
             }
         }
         FindKeys::Unknown => return Err(KeyError::Unknown),
@@ -118,10 +136,17 @@ fn range_end(request: &Request<'_>, first: i64, last: i32, limit: i32) -> i64 {
 }
 
 /// Pushes a key every `step` arguments; what belongs to the last one must be there too, as the value in `MSET`.
-fn push_range(request: &Request<'_>, first: i64, last: i64, step: i32, out: &mut Vec<u32>) -> Result<(), KeyError> {
+fn push_range(
+    request: &Request<'_>,
+    (first, last): (i64, i64),
+    step: i32,
+    reading: Reading,
+    out: &mut Vec<u32>,
+) -> Result<(), KeyError> {
     let step = i64::from(step.max(1));
     let last_key = first + (last - first) / step * step;
-    if first < 1 || last < first || last_key + step > request.len() as i64 {
+    let belongs = if reading == Reading::Whole { step } else { 1 };
+    if first < 1 || last < first || last_key + belongs > request.len() as i64 {
         return Err(KeyError::Malformed);
     }
     out.extend((first as u32..=last_key as u32).step_by(step as usize));
@@ -187,7 +212,7 @@ fn georadius_keys(request: &Request<'_>, options: usize, out: &mut Vec<u32>) -> 
 }
 
 /// `MIGRATE`: one key, or none there and several after KEYS, as in `migrateGetKeys`.
-fn migrate_keys(request: &Request<'_>, out: &mut Vec<u32>) -> Result<(), KeyError> {
+pub(super) fn migrate_keys(request: &Request<'_>, out: &mut Vec<u32>) -> Result<(), KeyError> {
     let mut at = 6;
     while at < request.len() && !is_word(request.arg(at), "KEYS") {
         at += match request.arg(at).to_ascii_uppercase().as_slice() {
@@ -197,9 +222,9 @@ fn migrate_keys(request: &Request<'_>, out: &mut Vec<u32>) -> Result<(), KeyErro
         };
     }
     if at >= request.len() {
-        push_range(request, 3, 3, 1, out)
+        push_range(request, (3, 3), 1, Reading::Whole, out)
     } else if request.arg(3).is_empty() {
-        push_range(request, at as i64 + 1, request.len() as i64 - 1, 1, out)
+        push_range(request, (at as i64 + 1, request.len() as i64 - 1), 1, Reading::Whole, out)
     } else {
         Err(KeyError::Malformed)
     }

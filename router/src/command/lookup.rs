@@ -7,6 +7,9 @@ use crate::resp::Request;
 /// How many commands may be learned at run time; their names come from clients.
 pub const LEARNED_MAX: usize = 512;
 
+/// Rows of every table, by the same numbers; what is learned comes behind them.
+pub const PUBLISHED: usize = table::ROWS.len();
+
 /// Longer names than any command has, in bytes: not worth hashing.
 const NAME_MAX: usize = 64;
 

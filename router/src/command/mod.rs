@@ -9,9 +9,10 @@
 //! | `reason` | what a client is told when its command is refused |
 //! | `lookup` | [`Table`]: from a request to its row, and what is learned at run time |
 //! | `unknown` | what a client is told when there is no such command |
-//! | `keys` | which arguments of a request are keys |
+//! | `keys`, `access` | which arguments of a request are keys, and what is done to them |
 //! | `info` | reading a server's `COMMAND` and `COMMAND INFO` replies |
 
+mod access;
 mod flags;
 pub mod info;
 mod keys;
@@ -24,12 +25,13 @@ mod state;
 #[rustfmt::skip]
 mod table;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod unknown;
 
+pub use access::{KeyAccess, first_access, key_accesses, sort_reads_by};
 pub use flags::{Categories, Flags, Hints, KeyFlags};
 pub use keys::{KeyError, first_key, key_positions, keys_known};
-pub use lookup::{LEARNED_MAX, LearnError, Table};
+pub use lookup::{LEARNED_MAX, LearnError, PUBLISHED, Table};
 pub use reason::Reason;
 pub use repeat::{CONDITIONS, MAY_DIFFER, READS, Repeat, SAME, repeat_of};
 pub use spec::{

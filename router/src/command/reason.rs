@@ -24,7 +24,7 @@ pub enum Reason {
     Cluster,
     /// It reaches a database other than 0.
     OtherDatabase,
-    /// Access control lists are the proxy's, which has no users yet.
+    /// Users are the proxy's, and come from its configuration.
     Users,
     /// Client-side caching would send its invalidations to a link that others share.
     Tracking,
@@ -85,7 +85,7 @@ impl Reason {
                 (" reaches another database, pdw-proxy serves database 0 only; ", "use key prefixes")
             }
             Reason::Users => {
-                (" manages users, which pdw-proxy does not have yet; ", "set them at each instance directly")
+                (" changes users, which pdw-proxy has from its configuration; ", "edit them there and send it SIGHUP")
             }
             Reason::Tracking => (
                 " needs a connection of its own for invalidations, which pdw-proxy does not offer yet; ",

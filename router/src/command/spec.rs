@@ -147,6 +147,12 @@ pub enum Local {
     Hello,
     Auth,
     AclWhoAmI,
+    AclList,
+    AclUsers,
+    AclGetUser,
+    AclCat,
+    AclDryRun,
+    AclLog,
     ClientId,
     ClientGetName,
     ClientSetName,
@@ -259,6 +265,11 @@ impl CommandSpec {
     pub fn allows(&self, arguments: usize) -> bool {
         let wanted = usize::from(self.arity.unsigned_abs());
         if self.arity < 0 { arguments >= wanted } else { arguments == wanted }
+    }
+
+    /// Whether who has not authenticated may use it.
+    pub fn is_for_strangers(&self) -> bool {
+        self.flags.contains(Flags::NO_AUTH)
     }
 
     /// Name of the container command, if this is a subcommand.

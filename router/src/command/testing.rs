@@ -3,19 +3,19 @@
 use crate::resp::{Request, Span};
 
 /// The arguments of a request, owned.
-pub(super) struct Arguments {
+pub(crate) struct Arguments {
     bytes: Vec<u8>,
     spans: Vec<Span>,
 }
 
 impl Arguments {
     /// Arguments written with one space between them.
-    pub(super) fn new(text: &str) -> Arguments {
+    pub(crate) fn new(text: &str) -> Arguments {
         Arguments::from_parts(&text.split(' ').map(str::as_bytes).collect::<Vec<_>>())
     }
 
     /// Arguments of any bytes.
-    pub(super) fn from_parts(parts: &[&[u8]]) -> Arguments {
+    pub(crate) fn from_parts(parts: &[&[u8]]) -> Arguments {
         let mut start = 0;
         let span = |part: &&[u8]| {
             let span = Span { start, end: start + part.len() as u32 };
@@ -25,7 +25,7 @@ impl Arguments {
         Arguments { spans: parts.iter().map(span).collect(), bytes: parts.concat() }
     }
 
-    pub(super) fn request(&self) -> Request<'_> {
+    pub(crate) fn request(&self) -> Request<'_> {
         Request { bytes: &self.bytes, spans: &self.spans, missing: 0 }
     }
 }

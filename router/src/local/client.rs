@@ -59,19 +59,24 @@ fn is_printable(text: &[u8]) -> bool {
 
 /// `CLIENT INFO`, and `CLIENT LIST` as far as a session may see: itself.
 pub(super) fn info(session: &Session) -> Vec<u8> {
+    let mut out = Vec::new();
+    write::bulk(&mut out, (describe(session) + "\n").as_bytes());
+    out
+}
+
+/// A session in one line.
+pub(crate) fn describe(session: &Session) -> String {
     let none = Identity::default();
     let identity = session.identity.as_deref().unwrap_or(&none);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let line = format!(
-        "id={} name={} flags=N db=0 resp=2 user=default lib-name={} lib-ver={}\n",
+    format!(
+        "id={} name={} flags=N db=0 resp=2 user={} lib-name={} lib-ver={}",
         session.id,
         text(&identity.name),
+        session.who.user(),
         text(&identity.library),
         text(&identity.version)
-    );
-    let mut out = Vec::new();
-    write::bulk(&mut out, line.as_bytes());
-    out
+    )
 }
 
 /// `CLIENT NO-EVICT ON|OFF`, `CLIENT NO-TOUCH ON|OFF`: accepted, for it is the instances that evict.

@@ -1,10 +1,11 @@
 //! Commands that the proxy answers itself: they concern the session, which is the proxy's.
 
+mod acl;
 mod client;
 mod hello;
 mod server;
 
-pub(crate) use client::Identity;
+pub(crate) use client::{Identity, describe};
 
 use crate::command::Local;
 use crate::order::SessionKey;
@@ -29,6 +30,15 @@ impl Traffic {
     }
 
     fn local_answer(&mut self, setup: &Setup, key: SessionKey, local: Local, request: &Request<'_>) -> Answer {
+        if let Some(asked) = acl::Asked::of(local) {
+            return self.acl_answer(setup, key, asked, request);
+        }
+        match local {
+            Local::Hello => return self.hello(setup, key, request),
+            Local::Auth => return self.auth(setup, key, request),
+            Local::Reset => self.log_out(setup, key),
+            _ => {}
+        }
         let Some(session) = self.sessions.get_mut(key) else { return Ok(Vec::new()) };
         match local {
             Local::Ping => ping(request),
@@ -39,9 +49,6 @@ impl Traffic {
                 session.identity = None;
                 Ok(b"+RESET\r\n".to_vec())
             }
-            Local::Hello => hello::hello(session, request),
-            Local::Auth => hello::auth(request),
-            Local::AclWhoAmI => Ok(bulk(b"default")),
             Local::ClientId => Ok(integer(session.id as i64)),
             Local::ClientGetName => Ok(client::name(session)),
             Local::ClientSetName => client::set_name(session, &setup.name, request.arg(2)),
@@ -51,6 +58,7 @@ impl Traffic {
             Local::ClientNoEvict | Local::ClientNoTouch => client::on_or_off(request.arg(2)),
             Local::ConfigGet => Ok(server::config_get(&setup.limits, request)),
             Local::Info => Ok(server::info(self, request)),
+            _ => Ok(Vec::new()),
         }
     }
 }

@@ -27,6 +27,12 @@ pub enum ProtocolError {
     /// A count that never ends.
     #[error("Protocol error: too big mbulk count string")]
     LongCount,
+    /// More arguments than a client may send before it has authenticated.
+    #[error("Protocol error: unauthenticated multibulk length")]
+    StrangersCount,
+    /// A longer argument than a client may send before it has authenticated.
+    #[error("Protocol error: unauthenticated bulk length")]
+    StrangersSize,
     /// A size that never ends.
     #[error("Protocol error: too big bulk count string")]
     LongSize,
@@ -36,6 +42,13 @@ pub enum ProtocolError {
     /// An inline command with an open quote.
     #[error("Protocol error: unbalanced quotes in request")]
     Quotes,
+}
+
+impl ProtocolError {
+    /// Whether a client that has authenticated may send this.
+    pub fn is_for_strangers(self) -> bool {
+        matches!(self, Self::StrangersCount | Self::StrangersSize)
+    }
 }
 
 /// What the scanner found.
@@ -56,11 +69,13 @@ pub struct ScanLimits {
     pub args: usize,
     /// Largest argument, in bytes. Redis: `proto-max-bulk-len`, 512 MiB.
     pub argument: usize,
+    /// They are for a client that has not authenticated, which hears so.
+    pub stranger: bool,
 }
 
 impl Default for ScanLimits {
     fn default() -> Self {
-        Self { args: 1024 * 1024, argument: 512 * 1024 * 1024 }
+        Self { args: 1024 * 1024, argument: 512 * 1024 * 1024, stranger: false }
     }
 }
 
@@ -167,6 +182,12 @@ impl RequestScan {
         self.limits = limits;
     }
 
+    /// Looks at the request anew within other bounds: the client has authenticated since it began.
+    pub fn relax(&mut self, limits: ScanLimits) {
+        self.bound(limits);
+        self.restart();
+    }
+
     /// Forgets the request, keeping the memory.
     pub fn restart(&mut self) {
         self.expect = Expect::Start;
@@ -182,8 +203,10 @@ impl RequestScan {
         let Some((text, after)) = self.line(bytes, 1) else {
             return too_long(bytes.len(), ProtocolError::LongCount);
         };
-        let count = parse_integer(text).filter(|count| *count <= self.limits.args as i64);
-        let count = count.ok_or(ProtocolError::Count)?;
+        let count = parse_integer(text).ok_or(ProtocolError::Count)?;
+        if count > self.limits.args as i64 {
+            return Err(if self.limits.stranger { ProtocolError::StrangersCount } else { ProtocolError::Count });
+        }
         if count <= 0 {
             return Ok(Some(Scanned::Nothing(after)));
         }
@@ -211,7 +234,10 @@ impl RequestScan {
                 .map(|_| Some(Scanned::Incomplete(bytes.len() + 1)));
         };
         let size = parse_integer(text).and_then(|size| usize::try_from(size).ok());
-        let size = size.filter(|size| *size <= self.limits.argument).ok_or(ProtocolError::Size)?;
+        let size = size.ok_or(ProtocolError::Size)?;
+        if size > self.limits.argument {
+            return Err(if self.limits.stranger { ProtocolError::StrangersSize } else { ProtocolError::Size });
+        }
         self.at = after;
         self.expect = Expect::Argument(size);
         Ok(None)

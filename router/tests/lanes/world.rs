@@ -42,6 +42,8 @@ impl World {
             profile,
             name: "pdw".into(),
             seed: 1,
+            gate: std::sync::Arc::new(pdw_router::Open::default()),
+            credentials: Vec::new(),
             mutation: Mutation::default(),
         };
         let router = Router::new(setup, Time::default());

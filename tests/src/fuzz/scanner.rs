@@ -23,7 +23,7 @@ pub fn scanner(input: &[u8]) {
 }
 
 fn scan_limits(mode: u8) -> ScanLimits {
-    if mode & 2 == 0 { ScanLimits::default() } else { ScanLimits { args: 8, argument: 64 } }
+    if mode & 2 == 0 { ScanLimits::default() } else { ScanLimits { args: 8, argument: 64, stranger: false } }
 }
 
 /// What a scanner found: where each value ended, its arguments, and the error that ended the stream.

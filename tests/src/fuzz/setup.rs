@@ -27,6 +27,8 @@ pub(super) fn setup(choice: u8, mutation: Mutation) -> Option<Setup> {
         profile: if has(0) { Profile::Redis } else { Profile::Pdwfs },
         name: "pdw/fuzz".to_owned(),
         seed: u64::from(choice),
+        gate: std::sync::Arc::new(pdw_router::Open::default()),
+        credentials: Vec::new(),
         mutation,
     })
 }

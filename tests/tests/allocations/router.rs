@@ -1,123 +1,42 @@
-//! A router between sessions and instances that exist only in memory.
+//! What requests cost the router alone.
 
+use std::sync::Arc;
+
+use pdw_auth::users::{User, Users};
 use pdw_router::command::Table;
-use pdw_router::limits::Limits;
-use pdw_router::mutant::Mutation;
-use pdw_router::place::{Homes, Placement, PlacementKind, PlacementOptions, Target, pdwfs_rules};
-use pdw_router::resp::{RequestScan, Scanned};
-use pdw_router::{End, Input, LinkKey, Order, Output, Profile, Router, SessionKey, Setup, Time};
+use pdw_router::{Gate, Open};
+use pdw_tests::lone_router::LoneRouter;
 use pdw_tests::small_requests;
 
 use crate::counter::Threads;
 use crate::{REQUESTS, SESSIONS};
 
-struct Bench {
-    router: Router,
-    now: u64,
-    sessions: Vec<SessionKey>,
-    scan: RequestScan,
-    /// Replies of the instance to what was just written to a link.
-    replies: Vec<u8>,
-    written: Vec<u8>,
-    answered: usize,
-}
-
-impl Bench {
-    fn new() -> Self {
-        let targets: Vec<Target> = (0..3).map(|index| Target::named(format!("shard{index}"), 1)).collect();
-        let placement = Placement::new(&PlacementOptions::new(PlacementKind::Pdwfs), &targets).unwrap();
-        let setup = Setup {
-            homes: Homes::new(placement, pdwfs_rules(false)).unwrap(),
-            table: Table::new(),
-            limits: Limits::default(),
-            profile: Profile::Pdwfs,
-            name: "pdw/allocations".to_owned(),
-            seed: 1,
-            mutation: Mutation::default(),
-        };
-        let mut router = Router::new(setup, Time::default());
-        let sessions = (0..SESSIONS).map(|_| router.open_session(Time::default())).collect();
-        let (replies, written) = (Vec::new(), Vec::new());
-        Self { router, now: 0, sessions, scan: RequestScan::default(), replies, written, answered: 0 }
-    }
-
-    /// Every session sends, then turns pass until all is answered.
-    fn round(&mut self, batch: &[u8]) {
-        self.now += 100;
-        for at in 0..self.sessions.len() {
-            self.handle(Input::SessionBytes(self.sessions[at], batch));
-        }
-        self.obey();
-    }
-
-    fn handle(&mut self, input: Input<'_>) {
-        self.router.handle(Time::from_micros(self.now), input);
-    }
-
-    fn obey(&mut self) {
-        while let Some(output) = self.router.poll_output() {
-            match output {
-                Output::Connect(key, _) => self.handle(Input::LinkConnected(key)),
-                Output::Order(End::Session(key), Order::Inject) => {
-                    let written = self.router.session_output(key).len();
-                    self.handle(Input::SessionWritten(key, written));
-                }
-                Output::Order(End::Link(key), Order::Inject) => self.serve(key),
-                Output::Read(_) | Output::Notice(_) => {}
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-
-    /// Takes what waits for a link and answers it.
-    fn serve(&mut self, key: LinkKey) {
-        self.written.clear();
-        self.written.extend_from_slice(self.router.link_output(Time::from_micros(self.now), key));
-        self.handle(Input::LinkWritten(key, self.written.len()));
-        self.replies.clear();
-        let mut at = 0;
-        while let Ok(Scanned::Request(len)) = self.scan.scan(&self.written[at..]) {
-            let name = self.scan.request(&self.written[at..]).arg(0);
-            self.replies.extend_from_slice(reply(name));
-            self.answered += 1;
-            at += len;
-        }
-        assert_eq!(at, self.written.len());
-        let replies = std::mem::take(&mut self.replies);
-        self.handle(Input::LinkBytes(key, &replies));
-        self.replies = replies;
-    }
-}
-
-fn reply(name: &[u8]) -> &'static [u8] {
-    match name {
-        b"GET" => b"$8\r\nvvvvvvvv\r\n",
-        b"MGET" => b"*2\r\n$1\r\nv\r\n$-1\r\n",
-        b"SADD" => b":1\r\n",
-        b"EXEC" => b"*1\r\n+OK\r\n",
-        _ => b"+OK\r\n",
-    }
-}
-
 /// Allocations while at least [`REQUESTS`] requests are answered, `pipeline` at a time.
-fn allocations(pipeline: usize) -> u64 {
+fn allocations(pipeline: usize, gate: Arc<dyn Gate>) -> u64 {
     let batch: Vec<u8> = small_requests::requests().iter().cycle().take(pipeline).flatten().copied().collect();
     let batches: Vec<Vec<u8>> = if pipeline == 1 { small_requests::requests() } else { vec![batch] };
-    let mut bench = Bench::new();
-    bench.obey();
-    let mut rounds = |count: usize| (0..count).for_each(|at| bench.round(&batches[at % batches.len()]));
+    let mut lone = LoneRouter::new(gate, SESSIONS);
+    let mut rounds = |count: usize| (0..count).for_each(|at| lone.round(&batches[at % batches.len()]));
     rounds(100);
     let allocations = Threads::own().allocations(|| rounds(REQUESTS.div_ceil(pipeline * SESSIONS)));
-    assert!(bench.answered >= REQUESTS);
+    assert!(lone.answered >= REQUESTS);
     allocations
 }
 
 #[test]
 fn single_requests_cost_the_router_none() {
-    assert_eq!(allocations(1), 0);
+    assert_eq!(allocations(1, Arc::new(Open::default())), 0);
 }
 
 #[test]
 fn pipelined_requests_cost_the_router_none() {
-    assert_eq!(allocations(16), 0);
+    assert_eq!(allocations(16, Arc::new(Open::default())), 0);
+}
+
+#[test]
+fn holding_requests_against_a_permit_costs_the_router_none() {
+    let rules = "on nopass ~{t}* %RW~/data/* ~{/d* +@read +@write (+get ~x)";
+    let user = User::parse(&Table::new(), rules).unwrap();
+    let gate = || Arc::new(Users::new(vec![("default".to_owned(), user.clone())]));
+    assert_eq!((allocations(1, gate()), allocations(16, gate())), (0, 0));
 }

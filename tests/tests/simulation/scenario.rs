@@ -41,6 +41,8 @@ impl Scenario {
                 profile,
                 name: format!("pdw-{name}"),
                 seed,
+                gate: std::sync::Arc::new(pdw_router::Open::default()),
+                credentials: Vec::new(),
                 mutation: Mutation::of(mutant),
             };
             Router::new(setup, Time::default())

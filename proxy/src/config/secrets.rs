@@ -1,0 +1,66 @@
+//! By what links authenticate: entries of an upstream's table. Passwords come from a file or from the environment, so
+//! that they stand neither on a command line nor in the configuration.
+
+use std::os::unix::fs::MetadataExt;
+
+use pdw_router::{Credentials, Secret};
+
+use super::mistakes::{Findings, Place, Problem, Sited};
+use super::value::{Entry, Value};
+
+/// The entries as far as they were read.
+#[derive(Debug, Default)]
+pub(super) struct CredentialsDraft {
+    user: Option<String>,
+    /// A password that could not be read is missed by nobody else.
+    passwords: Vec<Option<Secret>>,
+}
+
+impl CredentialsDraft {
+    /// Takes an entry, if it is one of these.
+    pub(super) fn take(&mut self, option: &str, entry: &Entry, findings: &mut Findings) -> bool {
+        let Sited { value, place } = &entry.value;
+        let password = match entry.key.value.as_str() {
+            "user" => {
+                self.user = findings.take(*place, option, value.as_text("a name")).map(str::to_owned);
+                return true;
+            }
+            "password_file" => of_file(value),
+            "password_env" => of_environment(value),
+            _ => return false,
+        };
+        self.passwords.push(findings.take(*place, option, password));
+        true
+    }
+
+    /// What they make.
+    pub(super) fn finish(mut self, option: &str, place: Place, findings: &mut Findings) -> Option<Credentials> {
+        if self.passwords.len() > 1 {
+            findings.add(place, option, Problem::TwoPasswords);
+        } else if self.user.is_some() && self.passwords.is_empty() {
+            findings.add(place, option, Problem::NoPassword);
+        }
+        let password = self.passwords.pop()??;
+        Some(Credentials { user: self.user, password })
+    }
+}
+
+fn of_file(value: &Value) -> Result<Secret, Problem> {
+    let path = value.as_text("a path")?;
+    let unreadable =
+        |error: std::io::Error| Problem::SecretUnreadable { path: path.to_owned(), reason: error.to_string() };
+    if std::fs::metadata(path).map_err(unreadable)?.mode() & 0o007 != 0 {
+        return Err(Problem::SecretExposed(path.to_owned()));
+    }
+    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    let password = text.lines().next().unwrap_or_default();
+    if password.is_empty() { Err(Problem::SecretEmpty(path.to_owned())) } else { Ok(Secret::new(password.to_owned())) }
+}
+
+fn of_environment(value: &Value) -> Result<Secret, Problem> {
+    let name = value.as_text("a name")?;
+    match std::env::var(name) {
+        Ok(password) if !password.is_empty() => Ok(Secret::new(password)),
+        _ => Err(Problem::NoSuchVariable(name.to_owned())),
+    }
+}
