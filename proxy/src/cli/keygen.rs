@@ -74,7 +74,8 @@ fn advice(args: &KeygenArgs, content: &[u8]) -> String {
         KeyKind::Identity => {
             let public = Identity::from_file(content, 0o600).map(|identity| identity.public().to_string());
             format!(
-                "{file}: the identity of this node, which never leaves it. Other nodes know it by its public key:\n{}",
+                "{file}: the identity of this node, which never leaves it: `identity = \"{file}\"` here. At the nodes that it \
+                 speaks to, `far` is its public key:\n{}",
                 public.unwrap_or_default()
             )
         }
