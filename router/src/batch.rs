@@ -35,6 +35,8 @@ pub(crate) struct Batch {
     fresh: u64,
     /// Replies to the first parts, which wait until those to all of their unit are there.
     early: Vec<Vec<u8>>,
+    /// Bytes of the newest unit that are to come out of a file; see `outside`.
+    outside: u64,
 }
 
 impl Batch {
@@ -49,6 +51,7 @@ impl Batch {
             earliest: Time::NEVER,
             fresh: 0,
             early: Vec::new(),
+            outside: 0,
         }
     }
 
@@ -64,6 +67,7 @@ impl Batch {
             spoilt: 0,
             whole: true,
             tried: false,
+            spool: None,
             start,
             unit: start,
         });
@@ -83,7 +87,7 @@ impl Batch {
 
     /// Where the batch ends in all bytes that the link was ever given.
     fn end(&self) -> u64 {
-        self.base + self.bytes.len() as u64
+        self.base + self.bytes.len() as u64 + self.outside
     }
 
     /// Whether nothing was ever sent on it.
@@ -135,7 +139,7 @@ impl Batch {
 
     /// Bytes that wait to be written.
     pub(crate) fn unsent(&self) -> usize {
-        (self.end() - self.written) as usize
+        self.to_write().len()
     }
 
     /// Memory of requests that wait to be written or answered.
@@ -168,6 +172,9 @@ impl Batch {
 
     /// Gives memory of the batch back up to here, if that is worth moving what is behind.
     fn release(&mut self, upto: u64) {
+        if upto < self.base {
+            return;
+        }
         let gone = self.offset(upto);
         if gone == self.bytes.len() {
             self.bytes.clear();
@@ -259,7 +266,11 @@ impl Batch {
 
     /// A part's bytes; none if they are not there any more.
     fn slice(&self, part: &Part, end: u64) -> &[u8] {
-        if part.start >= self.base { &self.bytes[self.offset(part.start)..self.offset(end)] } else { &[] }
+        if part.start >= self.base && part.spool.is_none() {
+            &self.bytes[self.offset(part.start)..self.offset(end)]
+        } else {
+            &[]
+        }
     }
 
     /// Requests that are not answered.
@@ -285,7 +296,8 @@ impl Batch {
         }
         let (written, mut late) = (self.written, Vec::new());
         for part in self.parts.iter_mut().filter(|part| part.deadline <= now) {
-            let sent = part.unit < written;
+            // What is in a file is on its way to the link.
+            let sent = part.unit < written || part.spool.is_some();
             late.push((std::mem::replace(&mut part.target, Target::Nobody), sent || part.tried));
             part.deadline = if sent { Time::NEVER } else { part.deadline };
         }
@@ -296,6 +308,9 @@ impl Batch {
 
     /// Takes out of the batch what was not sent and is not wanted.
     fn drop_unsent(&mut self, unwanted: impl Fn(&Part) -> bool) {
+        if self.outside > 0 {
+            return;
+        }
         let first = self.parts.partition_point(|part| part.unit < self.written);
         let tail: Vec<Part> = self.parts.drain(first..).collect();
         let Some(mut at) = tail.first().map(|part| part.start) else { return };
@@ -342,5 +357,6 @@ impl Batch {
     }
 }
 
+mod outside;
 #[cfg(test)]
 mod tests;

@@ -36,9 +36,12 @@ mod repeat;
 pub mod resp;
 #[cfg(test)]
 mod rig;
+mod room;
 mod router;
 mod session;
 mod split;
+mod spool;
+mod spooled;
 mod spread;
 pub mod stats;
 mod stream;
@@ -49,7 +52,7 @@ mod upstream;
 mod weave;
 
 pub use link::Lane;
-pub use order::{End, Input, LinkKey, LossReason, Notice, Order, Output, SessionKey, Wait};
+pub use order::{End, Input, LinkKey, LossReason, Notice, Order, Output, SessionKey, SpoolKey, Wait};
 pub use refusal::{REFUSAL_KINDS, Refusal};
 pub use repeat::TROUBLES;
 pub use router::{Profile, Router, Setup};

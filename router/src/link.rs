@@ -8,7 +8,7 @@
 
 use crate::batch::Batch;
 use crate::fence::Badge;
-use crate::order::SessionKey;
+use crate::order::{SessionKey, SpoolKey};
 use crate::pending::PendingKey;
 use crate::resp::ReplyScan;
 use crate::time::Time;
@@ -75,6 +75,8 @@ pub(crate) struct Link {
     pub(crate) scan: ReplyScan,
     /// A Bulk lane's session.
     pub(crate) owner: Option<SessionKey>,
+    /// The file whose request a Bulk lane has.
+    pub(crate) spool: Option<SpoolKey>,
     pub(crate) standing: Standing,
     /// How its instance knows it.
     pub(crate) badge: Option<Badge>,
@@ -124,6 +126,7 @@ impl Link {
             read: 0,
             scan: ReplyScan::default(),
             owner: None,
+            spool: None,
             standing: Standing::Serving,
             badge: None,
             parked: false,
@@ -140,7 +143,12 @@ impl Link {
 
     /// Whether it is a lane that nobody uses.
     pub(crate) fn is_free_lane(&self) -> bool {
-        self.is_ready() && self.owner.is_none() && self.batch.in_flight() == 0
+        self.is_ready() && self.is_unused()
+    }
+
+    /// Whether nobody uses it, as a lane.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.owner.is_none() && self.spool.is_none() && self.batch.in_flight() == 0
     }
 
     /// Its stage as a number: down, connecting, proving, ready.

@@ -33,12 +33,16 @@ pub enum Refusal {
     Disagreement,
     /// This proxy is its own upstream.
     Loop,
+    /// A transaction that finds no more room in the spool.
+    SpoolFull(usize),
+    /// The file that a request was kept in cannot be written.
+    SpoolFailed,
     /// Too many sessions.
     TooManySessions,
 }
 
 /// Refusals as metrics count them.
-pub const REFUSAL_KINDS: [&str; 15] = [
+pub const REFUSAL_KINDS: [&str; 17] = [
     "as_redis",
     "cross_shard",
     "spread_set",
@@ -53,6 +57,8 @@ pub const REFUSAL_KINDS: [&str; 15] = [
     "disagreement",
     "loop",
     "whole_too_long",
+    "spool_full",
+    "spool_failed",
     "too_many_sessions",
 ];
 
@@ -74,7 +80,9 @@ impl Refusal {
             Self::Disagreement => 11,
             Self::Loop => 12,
             Self::WholeTooLong(_) => 13,
-            Self::TooManySessions => 14,
+            Self::SpoolFull(_) => 14,
+            Self::SpoolFailed => 15,
+            Self::TooManySessions => 16,
         }
     }
 
@@ -113,6 +121,13 @@ impl Refusal {
             }
             Self::Disagreement => b"ERR the shards gave answers that do not fit together; ask each instance directly".to_vec(),
             Self::Loop => b"ERR LOOP this proxy is its own upstream; correct its list of upstreams".to_vec(),
+            Self::SpoolFull(max) => format!(
+                "ERR transaction is longer than what is left of the spool (limits.spool_max, {max} bytes for all sessions of a worker); the transaction was not sent: send it in smaller parts"
+            )
+            .into_bytes(),
+            Self::SpoolFailed => {
+                b"ERR the spool of pdw-proxy cannot be written, see its log; the request was not sent".to_vec()
+            }
             Self::TooManySessions => b"ERR max number of clients reached".to_vec(),
         }
     }

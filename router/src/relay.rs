@@ -3,6 +3,7 @@
 use crate::link::Lane;
 use crate::mutant::Mutant;
 use crate::order::{End, LinkKey, Order, Output, SessionKey, Wait};
+use crate::resp::Request;
 use crate::router::{Setup, Traffic};
 use crate::session::Session;
 use crate::stats::CloseReason;
@@ -32,6 +33,11 @@ impl Relay {
         }
     }
 
+    /// Whether it goes to this link.
+    pub(crate) fn is_to(&self, key: LinkKey) -> bool {
+        self.to == End::Link(key)
+    }
+
     /// Whether it stands still for its link.
     fn awaits_link(&self, setup: &Setup) -> bool {
         self.waits.is_some() && self.culprit(setup).is_none()
@@ -42,6 +48,9 @@ impl Traffic {
     /// Orders the driver to move the next bytes of one end to the other.
     pub(crate) fn relay(&mut self, from: End, to: End, bytes: u64) {
         self.relays.push(Relay { from, to, remaining: bytes, waits: None });
+        if let End::Spool(key) = to {
+            self.expect_spooled(key, bytes);
+        }
         self.order_bytes(from, Order::Relay { to, bytes });
     }
 
@@ -65,6 +74,7 @@ impl Traffic {
                     link.ordered = ordered;
                 }
             }
+            End::Spool(_) => {}
         }
     }
 
@@ -76,12 +86,15 @@ impl Traffic {
         if let Some((_, since)) = &mut relay.waits {
             *since = self.now;
         }
-        self.count_relayed(from, bytes);
-        if self.relays[at].remaining == 0 {
+        let (to, through) = (relay.to, relay.remaining == 0);
+        self.count_relayed(from, to, bytes);
+        if through {
             self.relays.swap_remove(at);
-            match from {
-                End::Session(key) => self.argument_relayed(key),
-                End::Link(key) => self.bulk_relayed(setup, key),
+            match (from, to) {
+                (End::Session(key), _) => self.argument_relayed(setup, key),
+                (End::Link(key), _) => self.bulk_relayed(setup, key),
+                (End::Spool(_), End::Link(lane)) => self.end_spooled(lane),
+                (End::Spool(_), _) => {}
             }
         }
     }
@@ -94,10 +107,28 @@ impl Traffic {
         }
     }
 
-    fn count_relayed(&mut self, from: End, bytes: u64) {
+    /// A session has sent something, perhaps for its lane or its file.
+    pub(crate) fn note_sending(&mut self, key: SessionKey) {
+        let Some(session) = self.sessions.get(key) else { return };
+        if let Some(link) = session.lane.and_then(|lane| self.links.get_mut(lane)) {
+            link.heard = self.now;
+        }
+        if let Some(spool) = session.spooling.file.and_then(|spool| self.spools.get_mut(spool)) {
+            spool.heard = self.now;
+        }
+    }
+
+    fn count_relayed(&mut self, from: End, to: End, bytes: u64) {
         let counts = &mut self.stats.bytes;
-        match from {
-            End::Session(key) => {
+        match (from, to) {
+            (End::Session(_), End::Spool(key)) => {
+                counts.from_clients += bytes;
+                self.stats.spooled_bytes += bytes;
+                self.spools.get_mut(key).into_iter().for_each(|spool| spool.heard = self.now);
+            }
+            (End::Spool(_), End::Link(lane)) => self.spool_passed(lane, bytes),
+            (End::Spool(_), _) => {}
+            (End::Session(key), _) => {
                 counts.from_clients += bytes;
                 counts.to_upstreams += bytes;
                 let lane = self.sessions.get(key).and_then(|session| session.lane);
@@ -105,7 +136,7 @@ impl Traffic {
                     link.heard = self.now;
                 }
             }
-            End::Link(key) => {
+            (End::Link(key), _) => {
                 counts.from_upstreams += bytes;
                 counts.to_clients += bytes;
                 if let Some(link) = self.links.get_mut(key) {
@@ -115,9 +146,9 @@ impl Traffic {
         }
     }
 
-    fn argument_relayed(&mut self, key: SessionKey) {
+    fn argument_relayed(&mut self, setup: &Setup, key: SessionKey) {
         if self.sessions.get(key).is_some_and(|session| session.between_requests()) {
-            self.finish_cut(key, b"");
+            self.finish_cut(setup, key, b"", &Request { bytes: b"", spans: &[], missing: 0 });
         }
     }
 
@@ -195,11 +226,16 @@ impl Traffic {
             let taken = self.sessions.get(key).filter(|_| relay.to == End::Session(key)).map(Session::taken);
             Some((key, taken.map_or(since, |taken| since.max(taken)).after(setup.limits.stall_max)))
         });
-        moving.chain(self.idle_owners(setup)).chain(self.slow_readers(setup))
+        let fillers = self.idle_fillers().map(|(key, since)| (key, since.after(setup.limits.stall_max)));
+        moving.chain(self.idle_owners(setup)).chain(self.slow_readers(setup)).chain(fillers)
     }
 
-    /// Whether anyone waits for the link of a relay: senders for its lane, or requests behind on it.
+    /// Whether anyone waits for the link of a relay: senders for its lane, or requests behind on it; or for room in the
+    /// spool.
     fn others_wait(&self, relay: &Relay) -> bool {
+        if matches!(relay.to, End::Spool(_)) {
+            return !self.spool_waiting.is_empty();
+        }
         let ((End::Link(key), _) | (_, End::Link(key))) = (relay.from, relay.to) else { return false };
         self.links.get(key).is_some_and(|link| match link.lane {
             Lane::Bulk => !self.upstreams[link.upstream].bulk_waiting.is_empty(),

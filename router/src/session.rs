@@ -19,6 +19,7 @@ use crate::place::Shards;
 use crate::refusal::Refusal;
 use crate::resp::{ProtocolError, RequestScan, Scanned, write};
 use crate::router::{Setup, Traffic};
+use crate::spool::Spooling;
 use crate::stats::CloseReason;
 use crate::time::Time;
 use crate::transaction::Held;
@@ -38,7 +39,9 @@ pub(crate) struct Session {
     pub(crate) reason: CloseReason,
     /// The Bulk lane it uses.
     pub(crate) lane: Option<LinkKey>,
-    /// The rest of its request goes to that lane as it comes.
+    /// What it has to do with the spool.
+    pub(crate) spooling: Spooling,
+    /// The rest of its request goes to its lane, or to its file, as it comes.
     pub(crate) cut: bool,
     /// When its unfinished request began to be held.
     pub(crate) begun: Time,
@@ -116,12 +119,12 @@ impl Session {
     /// Whether nothing of it is outstanding, as far as it knows itself.
     pub(crate) fn rests(&self) -> bool {
         let unread = self.partial.is_some() || self.paused.is_some() || self.held.is_some() || self.finishing;
-        !unread && self.first.is_none() && self.out.is_empty() && self.lane.is_none()
+        !unread && self.first.is_none() && self.out.is_empty() && self.lane.is_none() && self.spooling.file.is_none()
     }
 
     /// Whether its lane is in the middle of its request or transaction.
     pub(crate) fn is_amid(&self) -> bool {
-        self.cut || self.held.as_ref().is_some_and(|held| held.is_live())
+        self.spooling.file.is_none() && (self.cut || self.held.as_ref().is_some_and(|held| held.is_live()))
     }
 
     /// Whether no request is half read.
@@ -194,10 +197,8 @@ impl Traffic {
     pub(crate) fn session_bytes(&mut self, setup: &Setup, key: SessionKey, bytes: &[u8]) {
         self.stats.bytes.from_clients += bytes.len() as u64;
         self.take_in(setup, bytes.len());
+        self.note_sending(key);
         let Some(session) = self.sessions.get_mut(key).filter(|session| !session.finishing) else { return };
-        if let Some(link) = session.lane.and_then(|lane| self.links.get_mut(lane)) {
-            link.heard = self.now;
-        }
         let mut partial =
             session.partial.take().or_else(|| self.partials.pop()).unwrap_or_else(|| {
                 Box::new(Partial { bytes: Vec::new(), scan: RequestScan::new(setup.scan_limits()) })
@@ -262,8 +263,8 @@ impl Traffic {
         while self.may_read(setup, key) {
             let rest = &bytes[used..];
             match scan.scan(rest) {
-                Ok(Scanned::Request(len)) if self.cutting_lane(key).is_some() => {
-                    self.finish_cut(key, &rest[..len]);
+                Ok(Scanned::Request(len)) if self.cutting(key).is_some() => {
+                    self.finish_cut(setup, key, &rest[..len], &scan.request(&rest[..len]));
                     used += len;
                 }
                 Ok(Scanned::Request(len)) if self.is_discarding(key) => {
@@ -442,5 +443,6 @@ impl Traffic {
         if let Some(lane) = session.lane {
             self.abandon_lane(setup, lane, amid);
         }
+        self.leave_spool(key, session.spooling);
     }
 }

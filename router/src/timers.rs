@@ -52,6 +52,8 @@ impl Traffic {
             self.tick_link(setup, key);
         }
         self.end_stalls(setup);
+        self.expire_waiting(setup);
+        self.grant_room(setup);
         self.trim_idle();
         self.measure_if_due(setup);
         for index in 0..self.upstreams.len() {
@@ -111,6 +113,7 @@ impl Traffic {
             .chain(self.next_stall(setup))
             .chain(self.next_lane_attempt())
             .chain(self.next_measure())
+            .chain(self.next_waiting(setup))
             .min()
     }
 }

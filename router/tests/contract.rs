@@ -17,7 +17,10 @@ fn router(profile: Profile, limits: Limits) -> Router {
     let placement = Placement::new(&PlacementOptions::new(PlacementKind::Slots), &targets).unwrap();
     let homes = Homes::new(placement, Vec::new()).unwrap();
     let (table, mutation) = (Table::new(), Mutation::default());
-    Router::new(Setup { homes, table, limits, profile, name: "pdw".into(), seed: 1, mutation }, Time::default())
+    Router::new(
+        Setup { homes, table, limits, profile, spool: false, name: "pdw".into(), seed: 1, mutation },
+        Time::default(),
+    )
 }
 
 /// Drains what the router wants; the links that it wants to have.

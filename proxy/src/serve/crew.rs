@@ -59,6 +59,7 @@ impl Crew {
                 upstreams: dials.clone(),
                 listeners,
                 liveness,
+                spool: config.spool.clone(),
                 names: Arc::clone(&names),
             })?);
         }
@@ -172,6 +173,7 @@ fn setup(config: &Config, name: &str, index: u64) -> Result<Setup, ServeError> {
         table: Table::new(),
         limits: limits_of_one(config),
         profile,
+        spool: config.spool.is_some(),
         name: name.to_owned(),
         seed: incarnation().wrapping_add(index),
         mutation: Mutation::of(chosen_mutant()),
@@ -181,11 +183,12 @@ fn setup(config: &Config, name: &str, index: u64) -> Result<Setup, ServeError> {
 /// What the program, its tables and the allocator's waste take of the ceiling; measured.
 const OVERHEAD: usize = 24 << 20;
 
-/// One worker's limits: its share of what the process may hold.
+/// One worker's limits: its share of what the process may hold, in memory and in files.
 fn limits_of_one(config: &Config) -> Limits {
     let mut limits = config.limits.clone();
     let buffers = limits.memory_max.saturating_sub(OVERHEAD) / 4 * 3;
     limits.memory_max = buffers / config.workers;
+    limits.spool_max /= config.workers;
     limits
 }
 

@@ -167,9 +167,15 @@ impl Worker {
         }
     }
 
+    /// Closes a link's connection, if it is not closed.
+    pub(super) fn close_link(&mut self, key: LinkKey) {
+        self.stop_spool(End::Link(key));
+        self.links.remove(key);
+    }
+
     /// A link's connection is gone.
     pub(super) fn lose_link(&mut self, key: LinkKey, why: LossReason) {
-        self.links.remove(key);
+        self.close_link(key);
         self.router.handle(self.now, Input::LinkLost(key, why));
     }
 

@@ -17,9 +17,11 @@ mod numbers;
 mod relay;
 mod sessions;
 mod socket;
+mod spool;
 mod token;
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -27,18 +29,20 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll};
 use pdw_metrics::Names;
 use pdw_router::limits::Limits;
-use pdw_router::{End, Input, LinkKey, Order, Output, Router, SessionKey, Setup, Time};
+use pdw_router::{End, Input, LinkKey, Order, Output, Router, SessionKey, Setup, SpoolKey, Time};
 use slotmap::SecondaryMap;
 
 pub(crate) use links::{Dial, DialAddress};
 pub(crate) use listener::{Listener, Liveness};
 pub(crate) use mailbox::{Letter, Mailbox};
 pub(crate) use numbers::names;
+pub(crate) use spool::try_folder;
 
 use drain::Drain;
 use ends::Line;
 use links::LinkSocket;
 use relay::Pipe;
+use spool::{Folder, SpoolFile};
 use token::Source;
 
 /// Events taken from the kernel at once. A turn with more of them is followed by another.
@@ -63,6 +67,8 @@ pub(crate) struct Orders {
     pub(crate) listeners: Vec<Listener>,
     /// How dead peers are found.
     pub(crate) liveness: Liveness,
+    /// Where large requests are kept, if they are.
+    pub(crate) spool: Option<PathBuf>,
     /// So many sockets it may have open before it stops accepting.
     pub(crate) descriptors: usize,
     /// Names for its numbers.
@@ -79,6 +85,8 @@ pub(crate) struct Worker {
     descriptors: usize,
     sessions: SecondaryMap<SessionKey, Line>,
     links: SecondaryMap<LinkKey, LinkSocket>,
+    spools: SecondaryMap<SpoolKey, SpoolFile>,
+    folder: Folder,
     /// Sessions and links to read in this turn, and those that have more for the next.
     ready: Vec<End>,
     unfinished: Vec<End>,
@@ -119,6 +127,8 @@ impl Worker {
             descriptors: orders.descriptors,
             sessions: SecondaryMap::new(),
             links: SecondaryMap::new(),
+            spools: SecondaryMap::new(),
+            folder: Folder::new(orders.spool),
             ready: Vec::new(),
             unfinished: Vec::new(),
             unwritten: Vec::new(),
@@ -214,6 +224,7 @@ impl Worker {
             match end {
                 End::Session(key) => self.read_session(key),
                 End::Link(key) => self.read_link(key),
+                End::Spool(key) => self.read_spool(key),
             }
         }
         self.ready = ready;
@@ -247,7 +258,9 @@ impl Worker {
                 Output::Order(from, Order::Relay { to, bytes }) => self.begin_relay(from, to, bytes),
                 Output::Read(end) => self.read_again(end),
                 Output::CloseSession(key) => drop(self.sessions.remove(key)),
-                Output::CloseLink(key) => drop(self.links.remove(key)),
+                Output::CloseLink(key) => self.close_link(key),
+                Output::GrowSpool(key, bytes) => self.grow_spool(key, bytes),
+                Output::CloseSpool(key) => drop(self.spools.remove(key)),
                 Output::Notice(notice) => self.tell(&notice),
             }
         }
@@ -257,6 +270,7 @@ impl Worker {
         match end {
             End::Session(key) => self.write_session(key),
             End::Link(key) => self.write_link(key),
+            End::Spool(key) => self.write_spool(key),
         }
         if let Some(from) = self.feeder(end) {
             self.pump(from);

@@ -1,7 +1,7 @@
 //! Large values: bytes that the router ordered to be moved from one socket to another.
 //!
-//! Between plain sockets the kernel moves them through a pipe (splice(2)), at about a third of what
-//! copying costs; they never enter this process.
+//! Between plain sockets, and between a socket and a file, the kernel moves them through a pipe (splice(2)), at about
+//! a third of what copying costs; they never enter this process.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -22,8 +22,9 @@ const PIPES_KEPT: usize = 16;
 #[derive(Debug)]
 pub(super) struct Pump {
     to: End,
-    /// Bytes that have not been taken from the source.
+    /// Bytes that have not been taken from the source, and where in a file the next one is.
     left: u64,
+    at: u64,
     /// Bytes that were taken and have not reached the other end.
     carried: usize,
     /// For which end it stood still last, as the router knows it.
@@ -63,9 +64,9 @@ enum Halt {
     /// It has had its share of this turn.
     Share,
     /// The source has ended or failed.
-    Source,
+    Source(io::Error),
     /// The other end is gone or failed.
-    Sink,
+    Sink(io::Error),
 }
 
 impl Worker {
@@ -76,10 +77,10 @@ impl Worker {
             Ok(pipe) => pipe,
             Err(error) => {
                 tracing::warn!(%error, "no pipe for a large value (are there descriptors left? see `ulimit -n`)");
-                return self.lose(from);
+                return self.lose(from, &error);
             }
         };
-        let pump = Pump { to, left: bytes, carried: 0, waits: None, pipe };
+        let pump = Pump { to, left: bytes, at: 0, carried: 0, waits: None, pipe };
         if self.put_pump(from, Some(Box::new(pump))) {
             self.set_feeder(to, Some(from));
             self.pump(from);
@@ -98,13 +99,15 @@ impl Worker {
                 if self.pipes.len() < PIPES_KEPT {
                     self.pipes.push(pump.pipe);
                 }
-                self.queue(from, Ahead::NextTurn);
+                if !matches!(from, End::Spool(_)) {
+                    self.queue(from, Ahead::NextTurn);
+                }
             }
             Halt::Share => {
                 self.put_pump(from, Some(pump));
                 self.queue(from, Ahead::NextTurn);
             }
-            Halt::Blocked(_) | Halt::Source | Halt::Sink => {
+            Halt::Blocked(_) | Halt::Source(_) | Halt::Sink(_) => {
                 self.put_pump(from, Some(pump));
             }
         }
@@ -113,16 +116,15 @@ impl Worker {
         }
         match halt {
             Halt::Blocked(wait) => self.report_wait(from, wait),
-            Halt::Source => self.lose(from),
-            Halt::Sink => self.lose(to),
+            Halt::Source(error) => self.lose(from, &error),
+            Halt::Sink(error) => self.lose(to, &error),
             _ => {}
         }
     }
 
     /// Tells the router for which end a relay stands still, if it does not know.
     fn report_wait(&mut self, from: End, wait: Wait) {
-        let pump = self.line(from).and_then(|line| line.pump.as_mut());
-        if pump.is_some_and(|pump| pump.waits.replace(wait) != Some(wait)) {
+        if self.pump_of(from).is_some_and(|pump| pump.waits.replace(wait) != Some(wait)) {
             self.router.handle(self.now, Input::RelayWaits(from, wait));
         }
     }
@@ -134,11 +136,11 @@ impl Worker {
         loop {
             let taken = match self.take_in(from, pump) {
                 Ok(taken) => taken,
-                Err(_) => return Halt::Source,
+                Err(error) => return Halt::Source(error),
             };
             let given = match self.give_out(pump) {
                 Ok(given) => given,
-                Err(_) => return Halt::Sink,
+                Err(error) => return Halt::Sink(error),
             };
             *moved += given as u64;
             if pump.left == 0 && pump.carried == 0 {
@@ -160,8 +162,15 @@ impl Worker {
         if wanted == 0 {
             return Ok(0);
         }
-        let socket = self.socket(from).ok_or(io::ErrorKind::NotConnected)?;
-        match splice(socket, None, &pump.pipe.inlet, None, wanted, SpliceFlags::MOVE | SpliceFlags::NONBLOCK) {
+        let (inlet, flags) = (&pump.pipe.inlet, SpliceFlags::MOVE | SpliceFlags::NONBLOCK);
+        let spliced = match from {
+            End::Spool(key) => {
+                let spool = self.spools.get(key).ok_or(io::ErrorKind::NotFound)?;
+                splice(&spool.file, Some(&mut pump.at), inlet, None, wanted, flags)
+            }
+            _ => splice(self.socket(from).ok_or(io::ErrorKind::NotConnected)?, None, inlet, None, wanted, flags),
+        };
+        match spliced {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(taken) => {
                 pump.left -= taken as u64;
@@ -174,16 +183,23 @@ impl Worker {
     }
 
     /// From the pipe to the other end. 0: it takes nothing now.
-    fn give_out(&self, pump: &mut Pump) -> io::Result<usize> {
+    fn give_out(&mut self, pump: &mut Pump) -> io::Result<usize> {
         if pump.carried == 0 {
             return Ok(0);
         }
-        let socket = self.socket(pump.to).ok_or(io::ErrorKind::NotConnected)?;
         let mut flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
         if pump.left > 0 {
             flags |= SpliceFlags::MORE;
         }
-        match splice(&pump.pipe.outlet, None, socket, None, pump.carried, flags) {
+        let (outlet, carried) = (&pump.pipe.outlet, pump.carried);
+        let spliced = match pump.to {
+            End::Spool(key) => {
+                let spool = self.spools.get_mut(key).ok_or(io::ErrorKind::NotFound)?;
+                splice(outlet, None, &spool.file, Some(&mut spool.len), carried, flags)
+            }
+            to => splice(outlet, None, self.socket(to).ok_or(io::ErrorKind::NotConnected)?, None, carried, flags),
+        };
+        match spliced {
             Ok(given) => {
                 pump.carried -= given;
                 Ok(given)

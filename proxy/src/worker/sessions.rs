@@ -18,7 +18,7 @@ impl Worker {
     /// Accepts who waits at a listener.
     pub(super) fn accept(&mut self, index: usize) {
         for _ in 0..ACCEPT_BURST {
-            if self.sessions.len() + self.links.len() >= self.descriptors {
+            if self.sessions.len() + self.links.len() + self.spools.len() >= self.descriptors {
                 return self.rest(&io::Error::other("as many connections as there are descriptors for"));
             }
             match self.listeners[index].accept() {
@@ -84,7 +84,7 @@ impl Worker {
                 }
             }
             Ok(None) => {}
-            Err(_) => self.lose(End::Session(key)),
+            Err(error) => self.lose(End::Session(key), &error),
         }
     }
 
@@ -105,7 +105,7 @@ impl Worker {
                 session.blocked = count < bytes.len();
                 self.router.handle(self.now, Input::SessionWritten(key, count));
             }
-            Err(_) => self.lose(End::Session(key)),
+            Err(error) => self.lose(End::Session(key), &error),
         }
     }
 }

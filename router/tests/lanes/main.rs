@@ -6,6 +6,7 @@ mod forbidden;
 mod lanes;
 mod long_replies;
 mod requests;
+mod spool;
 mod stalls;
 mod world;
 mod woven;

@@ -30,6 +30,7 @@ impl Bench {
             homes: Homes::new(placement, pdwfs_rules(false)).unwrap(),
             table: Table::new(),
             limits: Limits::default(),
+            spool: false,
             profile: Profile::Pdwfs,
             name: "pdw/allocations".to_owned(),
             seed: 1,
