@@ -31,8 +31,10 @@ impl Scenario {
         // Not of the same numbers, so that what a seed was without files it still is.
         let mut files = Rng::with_seed(rng.clone().u64(..) ^ 0x5eed);
         let spool_max = [6_200, 12_000, 1 << 30][files.usize(0..3)];
-        let (spool, disk_fails) = (files.u8(0..3) > 0, files.u8(0..3) == 0);
+        let (spool, disk_fails) = (files.u8(0..4) > 0, files.u8(0..3) == 0);
         let limits = Limits { spool_max, ..limits(rng) };
+        let more_lanes = if spool { files.usize(0..3) } else { 0 };
+        let limits = Limits { bulk_lanes: limits.bulk_lanes + more_lanes, ..limits };
         let spines = if rng.u8(0..4) == 0 { rng.usize(1..3) } else { 0 };
         let each = if spines > 0 { rng.usize(1..3) } else { rng.usize(1..5) };
         let profile = if rng.bool() { Profile::Pdwfs } else { Profile::Redis };
