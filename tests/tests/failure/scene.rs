@@ -9,7 +9,7 @@ use pdw_tests::connection::{Connection, until};
 use pdw_tests::durable::{Durable, addresses};
 use pdw_tests::fault::{End, FaultProxy, Way};
 use pdw_tests::latency::keys_at;
-use pdw_tests::proxy::{Launch, Proxy, program};
+use pdw_tests::proxy::{Launch, Proxy};
 use pdw_tests::reply::Value;
 use pdw_tests::skipped;
 use pdw_tests::versions::Route;
@@ -122,16 +122,6 @@ pub(crate) fn at_once<T: Copy + Send>(cases: &[T], work: impl Fn(T) -> io::Resul
 /// An instance whose disk a test can fill; none, and a line that says so, where it may not mount.
 pub(crate) fn on_small_disk() -> Option<Durable> {
     Durable::start_on_small_disk().map_err(|error| skipped(&format!("no small disk: {error}"))).ok()
-}
-
-/// Whether the proxy has a `spool`; if not, says that the test is not made.
-pub(crate) fn has_spool() -> io::Result<bool> {
-    let reference = std::process::Command::new(program()?).arg("reference").output()?;
-    let has = String::from_utf8_lossy(&reference.stdout).contains("| `spool` |");
-    if !has {
-        skipped("the proxy has no option `spool`");
-    }
-    Ok(has)
 }
 
 /// The next reply, as text for people.
