@@ -32,6 +32,7 @@ mod pool;
 mod proof;
 mod refusal;
 mod relay;
+mod relays;
 mod repeat;
 pub mod resp;
 #[cfg(test)]

@@ -100,7 +100,7 @@ impl Traffic {
         let Some(mut link) = self.links.remove(key) else { return };
         self.stats.links_lost += 1;
         // A session in the middle of a value towards it: see `lane_lost`.
-        let missing = self.drop_relays(End::Link(key)).first().map(|(_, bytes)| *bytes);
+        let missing = self.relays.drop_of(End::Link(key)).first().map(|(_, bytes)| *bytes);
         if let Some(pending) = link.end_stream() {
             // A reply whose first byte has left is never restarted.
             self.close_stream(setup, pending);

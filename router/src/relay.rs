@@ -1,53 +1,18 @@
 //! Bytes that the driver moves from one end to another without the core seeing them.
 
 use crate::link::Lane;
-use crate::mutant::Mutant;
 use crate::order::{End, LinkKey, Order, Output, SessionKey, Wait};
+use crate::relays::Relay;
 use crate::resp::Request;
 use crate::router::{Setup, Traffic};
 use crate::session::Session;
 use crate::stats::CloseReason;
 use crate::time::Time;
 
-/// One ordered relay that is not through.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Relay {
-    from: End,
-    to: End,
-    /// Bytes that have not reached the other end.
-    remaining: u64,
-    /// For which end it stands still, and since when nothing has moved.
-    waits: Option<(Wait, Time)>,
-}
-
-impl Relay {
-    /// The session for which it stands still, and since when. An upstream that takes or sends nothing is
-    /// no session's fault.
-    fn culprit(&self, setup: &Setup) -> Option<(SessionKey, Time)> {
-        match (self.waits?, self.from, self.to) {
-            ((_, since), End::Session(key), _) if setup.mutation.is(Mutant::WrongBlame) => Some((key, since)),
-            ((Wait::Source, since), End::Session(key), _) | ((Wait::Sink, since), _, End::Session(key)) => {
-                Some((key, since))
-            }
-            _ => None,
-        }
-    }
-
-    /// Whether it goes to this link.
-    pub(crate) fn is_to(&self, key: LinkKey) -> bool {
-        self.to == End::Link(key)
-    }
-
-    /// Whether it stands still for its link.
-    fn awaits_link(&self, setup: &Setup) -> bool {
-        self.waits.is_some() && self.culprit(setup).is_none()
-    }
-}
-
 impl Traffic {
     /// Orders the driver to move the next bytes of one end to the other.
     pub(crate) fn relay(&mut self, from: End, to: End, bytes: u64) {
-        self.relays.push(Relay { from, to, remaining: bytes, waits: None });
+        self.relays.add(from, to, bytes);
         if let End::Spool(key) = to {
             self.expect_spooled(key, bytes);
         }
@@ -80,8 +45,7 @@ impl Traffic {
 
     /// So many bytes of an end have reached the other end of its relay.
     pub(crate) fn relayed(&mut self, setup: &Setup, from: End, bytes: u64) {
-        let Some(at) = self.relays.iter().position(|relay| relay.from == from) else { return };
-        let relay = &mut self.relays[at];
+        let Some(relay) = self.relays.of_mut(from) else { return };
         relay.remaining = relay.remaining.saturating_sub(bytes);
         if let Some((_, since)) = &mut relay.waits {
             *since = self.now;
@@ -89,7 +53,7 @@ impl Traffic {
         let (to, through) = (relay.to, relay.remaining == 0);
         self.count_relayed(from, to, bytes);
         if through {
-            self.relays.swap_remove(at);
+            self.relays.end(from);
             match (from, to) {
                 (End::Session(key), _) => self.argument_relayed(setup, key),
                 (End::Link(key), _) => self.bulk_relayed(setup, key),
@@ -101,7 +65,7 @@ impl Traffic {
 
     /// The relay of an end stands still.
     pub(crate) fn relay_waits(&mut self, from: End, wait: Wait) {
-        let Some(relay) = self.relays.iter_mut().find(|relay| relay.from == from) else { return };
+        let Some(relay) = self.relays.of_mut(from) else { return };
         if relay.waits.is_none_or(|(known, _)| known != wait) {
             relay.waits = Some((wait, self.now));
         }
@@ -154,30 +118,25 @@ impl Traffic {
 
     /// Where the bytes of this end are being moved.
     pub(crate) fn relay_target(&self, from: End) -> Option<End> {
-        self.relays.iter().find(|relay| relay.from == from).map(|relay| relay.to)
+        self.relays.of(from).map(|relay| relay.to)
     }
 
     /// Whether bytes of this end are being moved.
     pub(crate) fn is_relaying(&self, from: End) -> bool {
-        self.relays.iter().any(|relay| relay.from == from)
+        self.relays.of(from).is_some()
     }
 
     /// Whether a link's silence is not its upstream's: it is not read until its reply's turn comes, or its
     /// session has yet to send or to take something.
     pub(crate) fn is_occupied(&self, setup: &Setup, key: LinkKey) -> bool {
         let parked = self.links.get(key).is_some_and(|link| link.parked);
-        let moving = || self.relay_of(key).is_some_and(|relay| !relay.awaits_link(setup));
+        let moving = || self.relays.of_link(key).is_some_and(|relay| !relay.awaits_link(setup));
         parked || moving() || self.awaited_owner(key).is_some()
     }
 
     /// Whether bytes are being moved to a link or from it.
     pub(crate) fn is_moving(&self, key: LinkKey) -> bool {
-        self.relay_of(key).is_some()
-    }
-
-    fn relay_of(&self, key: LinkKey) -> Option<&Relay> {
-        let end = End::Link(key);
-        self.relays.iter().find(|relay| relay.from == end || relay.to == end)
+        self.relays.of_link(key).is_some()
     }
 
     /// The session of a lane, if it is the one that has to go on, and since when: in the middle of a request,
@@ -198,18 +157,10 @@ impl Traffic {
         })
     }
 
-    /// Forgets the relays of an end that is gone. Those towards it: what their source has yet to
-    /// send of the value.
-    pub(crate) fn drop_relays(&mut self, end: End) -> Vec<(End, u64)> {
-        let orphaned: Vec<(End, u64)> =
-            self.relays.iter().filter(|relay| relay.to == end).map(|relay| (relay.from, relay.remaining)).collect();
-        self.relays.retain(|relay| relay.from != end && relay.to != end);
-        orphaned
-    }
-
     /// Ends what moves nothing while others wait for it.
     pub(crate) fn end_stalls(&mut self, setup: &Setup) {
-        let late = self.hindrances(setup).filter(|(_, due)| *due <= self.now);
+        let fillers = self.slow_fillers(setup).map(|(key, since)| (key, since.after(setup.limits.stall_max)));
+        let late = self.hindrances(setup).chain(fillers).filter(|(_, due)| *due <= self.now);
         let stalled: Vec<SessionKey> = late.map(|(key, _)| key).collect();
         for key in stalled {
             self.stats.stalls += 1;
@@ -219,23 +170,18 @@ impl Traffic {
 
     /// Sessions that stand in the way of others because they deliver or take nothing, and when that is too long.
     fn hindrances(&self, setup: &Setup) -> impl Iterator<Item = (SessionKey, Time)> {
-        let relays = self.relays.iter().filter(|relay| self.others_wait(relay));
+        let relays = self.relays.linked().filter(|relay| self.others_wait(relay));
         let moving = relays.filter_map(|relay| {
             let (key, since) = relay.culprit(setup)?;
             // What was held for it goes before what is moved to it.
             let taken = self.sessions.get(key).filter(|_| relay.to == End::Session(key)).map(Session::taken);
             Some((key, taken.map_or(since, |taken| since.max(taken)).after(setup.limits.stall_max)))
         });
-        let fillers = self.idle_fillers().map(|(key, since)| (key, since.after(setup.limits.stall_max)));
-        moving.chain(self.idle_owners(setup)).chain(self.slow_readers(setup)).chain(fillers)
+        moving.chain(self.idle_owners(setup)).chain(self.slow_readers(setup))
     }
 
-    /// Whether anyone waits for the link of a relay: senders for its lane, or requests behind on it; or for room in the
-    /// spool.
+    /// Whether anyone waits for the link of a relay: senders for its lane, or requests behind on it.
     fn others_wait(&self, relay: &Relay) -> bool {
-        if matches!(relay.to, End::Spool(_)) {
-            return !self.spool_waiting.is_empty();
-        }
         let ((End::Link(key), _) | (_, End::Link(key))) = (relay.from, relay.to) else { return false };
         self.links.get(key).is_some_and(|link| match link.lane {
             Lane::Bulk => !self.upstreams[link.upstream].bulk_waiting.is_empty(),

@@ -78,7 +78,7 @@ impl Traffic {
         let Some(link) = self.links.get_mut(key).filter(|_| setup.holds()) else { return false };
         let Some(error) = trouble(link.batch.early(), reply) else { return false };
         let Some(part) = link.batch.front().filter(|part| part.whole && part.deadline > self.now) else { return false };
-        if !link.batch.is_unit_wanted() || part.spool.is_some() && self.relays.iter().any(|relay| relay.is_to(key)) {
+        if !link.batch.is_unit_wanted() || part.spool.is_some() && self.relays.of_link(key).is_some() {
             // Nobody waits for it, or an answer came before all of it was sent.
             return false;
         }

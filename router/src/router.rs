@@ -18,7 +18,7 @@ use crate::place::Homes;
 use crate::plan::Scratch;
 use crate::pool::Pool;
 use crate::proof;
-use crate::relay::Relay;
+use crate::relays::Relays;
 use crate::repeat::Postponed;
 use crate::resp::ScanLimits;
 use crate::room::Asker;
@@ -126,7 +126,7 @@ pub(crate) struct Traffic {
     /// COMMAND INFO replies that the table has yet to learn from.
     pub(crate) learned: Vec<(Vec<u8>, Vec<u8>)>,
     /// Bytes that the driver moves without us.
-    pub(crate) relays: Vec<Relay>,
+    pub(crate) relays: Relays,
     pub(crate) budget: Budget,
     /// Links whose reply's turn has come.
     pub(crate) unparked: Vec<LinkKey>,
@@ -372,7 +372,7 @@ impl Traffic {
             unknown: HashSet::new(),
             lookups: HashMap::new(),
             learned: Vec::new(),
-            relays: Vec::new(),
+            relays: Relays::default(),
             budget: Budget::default(),
             unparked: Vec::new(),
             weaving: Vec::new(),

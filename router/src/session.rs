@@ -435,7 +435,7 @@ impl Traffic {
         self.buffers.give_back(session.out);
         self.forget_pending(session.first);
         self.unparked.extend(session.source);
-        for (from, remaining) in self.drop_relays(End::Session(key)) {
+        for (from, remaining) in self.relays.drop_of(End::Session(key)) {
             if let End::Link(link) = from {
                 self.orphan_stream(setup, link, remaining);
             }

@@ -222,7 +222,7 @@ impl Traffic {
     pub(crate) fn close_spool(&mut self, key: SpoolKey) {
         let Some(spool) = self.spools.remove(key) else { return };
         self.give_room_back(&spool);
-        self.drop_relays(End::Spool(key));
+        self.relays.drop_of(End::Spool(key));
         if let Some(session) = spool.owner.and_then(|owner| self.sessions.get_mut(owner)) {
             session.spooling = Spooling::default();
         }
@@ -255,7 +255,7 @@ impl Traffic {
     /// What a session has sent so far is lost: it is told so, and the rest is skipped.
     fn filling_failed(&mut self, setup: &Setup, owner: SessionKey, key: SpoolKey) {
         let waits = self.spools.get(key).is_some_and(|spool| spool.making);
-        let missing = self.drop_relays(End::Spool(key)).first().map(|(_, bytes)| *bytes);
+        let missing = self.relays.drop_of(End::Spool(key)).first().map(|(_, bytes)| *bytes);
         let Some(session) = self.sessions.get_mut(owner) else { return };
         let cut = std::mem::take(&mut session.cut);
         session.discarding = waits || cut && !session.between_requests();
@@ -268,13 +268,17 @@ impl Traffic {
         self.resumable.push(owner);
     }
 
-    /// Sessions that fill a file and send nothing while others wait for room, and since when.
-    pub(crate) fn idle_fillers(&self) -> impl Iterator<Item = (SessionKey, Time)> {
+    /// Sessions that fill a file and send nothing while others wait for room, and since when. There may be many, so they
+    /// are looked for now and then only.
+    pub(crate) fn slow_fillers(&self, setup: &Setup) -> impl Iterator<Item = (SessionKey, Time)> {
         let wanted = !self.spool_waiting.is_empty();
         let fillers = self.spools.values().filter(move |spool| wanted && !spool.making);
         fillers.filter_map(|spool| {
-            let owner = spool.owner.filter(|owner| !self.is_relaying(End::Session(*owner)))?;
-            Some((owner, self.sessions.get(owner)?.idle_since(spool.heard)?))
+            let owner = spool.owner?;
+            match self.relays.of(End::Session(owner)) {
+                Some(relay) => relay.culprit(setup),
+                None => Some((owner, self.sessions.get(owner)?.idle_since(spool.heard)?)),
+            }
         })
     }
 

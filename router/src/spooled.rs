@@ -54,8 +54,12 @@ impl Traffic {
 
     /// It has a lane: its bytes go there.
     pub(crate) fn send_spooled(&mut self, setup: &Setup, lane: LinkKey, key: SpoolKey) {
+        let late = self.waiting_until(setup, key).is_some_and(|until| until <= self.now);
         let (Some(spool), Some(link)) = (self.spools.get_mut(key), self.links.get_mut(lane)) else { return };
         let Some(mut unit) = spool.waiting.take() else { return };
+        if late {
+            return self.refuse_waiting(setup, unit);
+        }
         if unit.parts.len() > 1 && !link.proof.multi {
             return self.refuse_unit(setup, unit, &Refusal::TransactionsForbidden);
         }
@@ -139,11 +143,6 @@ impl Traffic {
             lanes.filter_map(|lane| self.links.get(*lane)).filter(|link| link.is_ready() && !link.is_free_lane());
         let taken = busy.map(|link: &Link| link.heard.after(setup.limits.patience)).max();
         Some(taken.map_or(unit.deadline(), |taken| taken.max(unit.deadline())))
-    }
-
-    /// When the next of them has waited too long.
-    pub(crate) fn next_waiting(&self, setup: &Setup) -> Option<Time> {
-        self.spools.keys().filter_map(|key| self.waiting_until(setup, key)).min()
     }
 }
 

@@ -40,7 +40,7 @@ impl Traffic {
     }
 
     fn heartbeat(&self, setup: &Setup) -> Option<Time> {
-        (!self.sessions.is_empty()).then(|| self.now.after(heartbeat(setup)))
+        (!self.sessions.is_empty() || !self.spools.is_empty()).then(|| self.now.after(heartbeat(setup)))
     }
 
     /// Does what is due.
@@ -113,7 +113,6 @@ impl Traffic {
             .chain(self.next_stall(setup))
             .chain(self.next_lane_attempt())
             .chain(self.next_measure())
-            .chain(self.next_waiting(setup))
             .min()
     }
 }

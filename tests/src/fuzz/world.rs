@@ -239,9 +239,7 @@ impl World {
                 self.stop_spools(End::Link(key));
             }
             Output::GrowSpool(key, _) => {
-                if !self.spools.contains_key(&key) {
-                    self.spools.insert(key, Vec::new());
-                }
+                self.spools.entry(key).or_default();
                 self.handle(Input::SpoolReady(key));
             }
             Output::CloseSpool(key) => {
