@@ -1,8 +1,8 @@
 //! A link's requests: those that wait to be sent, and those that wait for a reply.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
-use crate::part::{Part, Target, Unit};
+use crate::part::{Fate, Part, Target, Unit};
 use crate::pending::PendingKey;
 use crate::time::Time;
 
@@ -37,6 +37,8 @@ pub(crate) struct Batch {
     early: Vec<Vec<u8>>,
     /// Bytes of the newest unit that are to come out of a file; see `outside`.
     outside: u64,
+    /// What the instance said to requests that are to be sent again, by id: they get it if they are not.
+    said: HashMap<u64, Vec<u8>>,
 }
 
 impl Batch {
@@ -52,6 +54,7 @@ impl Batch {
             fresh: 0,
             early: Vec::new(),
             outside: 0,
+            said: HashMap::new(),
         }
     }
 
@@ -128,6 +131,7 @@ impl Batch {
     /// Adds what was on another link.
     pub(crate) fn adopt(&mut self, unit: Unit) {
         let count = unit.parts.len();
+        self.said.extend(unit.parts.iter().map(|(part, _)| part.id).zip(unit.said));
         for (part, bytes) in unit.parts {
             self.append(part.id, part.target, part.deadline, |out| out.extend_from_slice(&bytes));
             if let Some(newest) = self.parts.back_mut() {
@@ -197,11 +201,18 @@ impl Batch {
     pub(crate) fn take_answered(&mut self) -> Option<Part> {
         let part = self.parts.front().copied().filter(|part| part.start < self.written)?;
         self.parts.pop_front();
+        self.forget_said(&part);
         if self.keeps {
             let next = self.parts.front().map_or(self.written, |next| next.start.min(self.written));
             self.release(next);
         }
         Some(part)
+    }
+
+    /// What the instance said to a request before it was sent again.
+    fn forget_said(&mut self, part: &Part) -> Option<Vec<u8>> {
+        // Hardly ever is there any, and this is asked for every reply.
+        if self.said.is_empty() { None } else { self.said.remove(&part.id) }
     }
 
     /// Keeps a reply until all of its unit are there; whether it has to wait.
@@ -236,9 +247,9 @@ impl Batch {
         &self.early
     }
 
-    /// Memory of replies that wait for the last one of their unit.
+    /// Memory of replies that wait for the last one of their unit, or for the end of a request's time.
     pub(crate) fn early_bytes(&self) -> usize {
-        self.early.iter().map(Vec::capacity).sum()
+        self.early.iter().chain(self.said.values()).map(Vec::capacity).sum()
     }
 
     /// Takes these; from now on they count as given.
@@ -261,7 +272,7 @@ impl Batch {
         for _ in 0..count {
             self.take_answered();
         }
-        Unit { parts }
+        Unit { parts, said: Vec::new() }
     }
 
     /// A part's bytes; none if they are not there any more.
@@ -288,9 +299,9 @@ impl Batch {
         self.earliest
     }
 
-    /// The requests whose time is up, each with whether it may have been executed. One that was sent keeps
-    /// its place, and its late reply is for nobody; the others will never be sent.
-    pub(crate) fn expire(&mut self, now: Time) -> Vec<(Target, bool)> {
+    /// The requests whose time is up, each with what is known of it. One that was sent keeps its place, and its
+    /// late reply is for nobody; the others will never be sent.
+    pub(crate) fn expire(&mut self, now: Time) -> Vec<(Target, Fate)> {
         if now < self.earliest {
             return Vec::new();
         }
@@ -298,7 +309,10 @@ impl Batch {
         for part in self.parts.iter_mut().filter(|part| part.deadline <= now) {
             // What is in a file is on its way to the link.
             let sent = part.unit < written || part.spool.is_some();
-            late.push((std::mem::replace(&mut part.target, Target::Nobody), sent || part.tried));
+            let said = self.said.remove(&part.id).map_or(Fate::NotSent, Fate::Said);
+            // Whatever the instance has said, it may have carried out what was on a link that was lost.
+            let fate = if sent || part.tried { Fate::Unknown } else { said };
+            late.push((std::mem::replace(&mut part.target, Target::Nobody), fate));
             part.deadline = if sent { Time::NEVER } else { part.deadline };
         }
         self.drop_unsent(|part| part.deadline <= now);
@@ -316,7 +330,11 @@ impl Batch {
         let Some(mut at) = tail.first().map(|part| part.start) else { return };
         let ends: Vec<u64> = tail.iter().skip(1).map(|part| part.start).chain([self.end()]).collect();
         let mut unit = (u64::MAX, 0);
-        for (part, end) in tail.iter().zip(ends).filter(|(part, _)| !unwanted(part)) {
+        for (part, end) in tail.iter().zip(ends) {
+            if unwanted(part) {
+                self.forget_said(part);
+                continue;
+            }
             // The rest of a unit begins where its first part now lies.
             unit = if unit.0 == part.unit { unit } else { (part.unit, at) };
             let (from, to) = (self.offset(part.start)..self.offset(end), self.offset(at));
@@ -327,12 +345,13 @@ impl Batch {
         self.bytes.truncate(self.offset(at));
     }
 
-    /// Takes the transactions that were not sent out of the batch; whom their replies are for.
-    pub(crate) fn take_transactions(&mut self) -> Vec<Target> {
+    /// Takes the transactions that were not sent out of the batch; whom their replies are for, and whether they may
+    /// have been carried out before.
+    pub(crate) fn take_transactions(&mut self) -> Vec<(Target, bool)> {
         let pairs = self.parts.iter().zip(self.parts.iter().skip(1)).filter(|(one, next)| one.unit == next.unit);
         let units: HashSet<u64> = pairs.map(|(one, _)| one.unit).filter(|unit| *unit >= self.written).collect();
         let tied = |part: &Part| units.contains(&part.unit);
-        let targets = self.parts.iter().filter(|part| tied(part)).map(|part| part.target).collect();
+        let targets = self.parts.iter().filter(|part| tied(part)).map(|part| (part.target, part.tried)).collect();
         self.drop_unsent(tied);
         targets
     }
@@ -344,13 +363,16 @@ impl Batch {
         let (mut sent, mut unsent): (Vec<Unit>, Vec<Unit>) = (Vec::new(), Vec::new());
         let mut last = None;
         for (part, end) in parts.iter().zip(ends) {
-            let units = if part.unit < self.written { &mut sent } else { &mut unsent };
+            let was_sent = part.unit < self.written;
+            let units = if was_sent { &mut sent } else { &mut unsent };
             if last.replace(part.unit) != Some(part.unit) {
                 units.push(Unit::default());
             }
+            let (bytes, said) = (self.slice(part, end).to_vec(), self.said.remove(&part.id));
             if let Some(unit) = units.last_mut() {
-                let tried = part.tried || part.unit < self.written;
-                unit.parts.push((Part { tried, ..*part }, self.slice(part, end).to_vec()));
+                unit.parts.push((Part { tried: part.tried || was_sent, ..*part }, bytes));
+                // What it said before it was sent again says nothing of what became of it since.
+                unit.said.extend(said.filter(|_| !was_sent));
             }
         }
         (sent, unsent)

@@ -86,8 +86,6 @@ pub(crate) struct Link {
     pub(crate) streaming: Option<PendingKey>,
     /// The part of a woven reply whose elements are handed on when they are due.
     pub(crate) flow: Option<Flow>,
-    /// The value that is being moved or skipped is the last of its reply.
-    pub(crate) last_value: bool,
 }
 
 /// A part of a woven reply that a link holds.
@@ -132,7 +130,6 @@ impl Link {
             parked: false,
             streaming: None,
             flow: None,
-            last_value: false,
         }
     }
 

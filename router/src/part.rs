@@ -46,6 +46,20 @@ pub(crate) struct Part {
 pub(crate) struct Unit {
     /// Its requests, each with its bytes as far as they are there.
     pub(crate) parts: Vec<(Part, Vec<u8>)>,
+    /// What the instance said when it was tried last: to each request an error that passes, or what led to one.
+    /// Empty if it said nothing, or if it was sent again since.
+    pub(crate) said: Vec<Vec<u8>>,
+}
+
+/// What is known of a request whose time is up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// No byte of it was written to any link.
+    NotSent,
+    /// It may have been carried out.
+    Unknown,
+    /// It was not, and this is what the instance said instead.
+    Said(Vec<u8>),
 }
 
 impl Unit {
@@ -84,9 +98,10 @@ impl Unit {
         self.parts.iter().any(|(part, _)| part.tried)
     }
 
-    /// Memory of its bytes.
+    /// Memory of its bytes, and of what the instance said.
     pub(crate) fn bytes(&self) -> usize {
-        self.parts.iter().map(|(_, bytes)| bytes.capacity()).sum()
+        let bytes = self.parts.iter().map(|(_, bytes)| bytes).chain(&self.said);
+        bytes.map(Vec::capacity).sum()
     }
 
     /// Whom its replies are for.

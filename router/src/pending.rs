@@ -127,14 +127,10 @@ impl Traffic {
         match &mut pending.answer {
             Answer::Awaited if setup.mutation.is(Mutant::AnsweredTwice) && self.last_id.is_multiple_of(29) => {
                 let session = pending.session;
-                self.answer(setup, key, |out| out.extend_from_slice(reply));
+                self.answer(setup, key, reply.len(), |out| out.extend_from_slice(reply));
                 self.answer_new(setup, session, |out| out.extend_from_slice(reply));
             }
-            Answer::Awaited => {
-                let session = self.sessions.get_mut(pending.session);
-                session.into_iter().for_each(|session| self.buffers.provide_long(&mut session.out, reply.len()));
-                self.answer(setup, key, |out| out.extend_from_slice(reply));
-            }
+            Answer::Awaited => self.answer(setup, key, reply.len(), |out| out.extend_from_slice(reply)),
             Answer::Gathering(gather) => {
                 if gather.accept(part, reply) {
                     self.join_parts(setup, key);
@@ -185,7 +181,7 @@ impl Traffic {
             self.keep_gather(gather);
         }
         let session = self.turn_of(key).map(|(session, ..)| session);
-        self.answer(setup, key, |_| {});
+        self.answer(setup, key, 0, |_| {});
         // Nothing may be left to write, so nothing else would look after it.
         session.into_iter().for_each(|session| self.close_if_done(setup, session));
     }
@@ -204,7 +200,7 @@ impl Traffic {
             gather.order.sort_unstable();
         }
         let mut refusal = None;
-        self.answer(setup, key, |out| {
+        self.answer(setup, key, gather.bytes(), |out| {
             if let Err(why) = gather.finish(out) {
                 write::error(out, &why.text());
                 refusal = Some(why);
@@ -216,8 +212,9 @@ impl Traffic {
         self.keep_gather(gather);
     }
 
-    /// Answers a request: at once if it is its turn, else when those before it are answered.
-    pub(crate) fn answer(&mut self, setup: &Setup, key: PendingKey, reply: impl FnOnce(&mut Vec<u8>)) {
+    /// Answers a request: at once if it is its turn, else when those before it are answered. `len`: about how long
+    /// the reply is.
+    pub(crate) fn answer(&mut self, setup: &Setup, key: PendingKey, len: usize, reply: impl FnOnce(&mut Vec<u8>)) {
         let Some(pending) = self.pendings.get_mut(key) else { return };
         let session_key = pending.session;
         let Some(session) = self.sessions.get_mut(session_key) else { return };
@@ -229,13 +226,13 @@ impl Traffic {
             }
         }
         if session.first == Some(key) {
-            self.buffers.provide(&mut session.out);
+            self.buffers.provide_output(&mut session.out, len);
             reply(&mut session.out);
             self.retire(setup, session_key, key);
             self.hand_over_ready(setup, session_key);
             self.replied(setup, session_key);
         } else {
-            let mut text = self.buffers.take();
+            let mut text = self.buffers.take(len);
             reply(&mut text);
             pending.answer = Answer::Ready(text);
         }
@@ -244,7 +241,7 @@ impl Traffic {
     /// Answers a session's newest request without anyone else.
     pub(crate) fn answer_new(&mut self, setup: &Setup, session_key: SessionKey, reply: impl FnOnce(&mut Vec<u8>)) {
         let key = self.push_pending(session_key);
-        self.answer(setup, key, reply);
+        self.answer(setup, key, 0, reply);
     }
 
     /// Answers a session's newest request with a refusal.

@@ -1,6 +1,6 @@
 //! Buffers that are borrowed when bytes arrive and given back when they are gone.
 
-/// Buffers larger than this go back to the allocator.
+/// Buffers larger than this are kept apart: see [`KEEP_LONG_BYTES`].
 const KEEP_BYTES: usize = 16 << 10;
 /// Buffers of more memory than this are not kept together: after a burst it is given back. Replies
 /// of pipelined requests to several shards wait for each other, a buffer each, so they may be many.
@@ -10,12 +10,20 @@ const KEEP_LONG_BYTES: usize = 2 << 20;
 const KEEP_LONG_TOTAL: usize = 8 << 20;
 /// A buffer has room for at least this much from the start, so that few grow later.
 const LEAST: usize = 128;
+/// The same of an output.
+const OUTPUT_LEAST: usize = 512;
+/// Buffers are told apart by the power of two that they have room for, from [`LEAST`] to [`KEEP_BYTES`].
+const CLASSES: usize = (KEEP_BYTES / LEAST).ilog2() as usize + 1;
 
 /// Empty buffers with their memory.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
-    free: Vec<Vec<u8>>,
-    /// Memory of the free buffers.
+    /// By what they have room for, so that what is short does not take a buffer from what is longer, which would
+    /// have another grow.
+    free: [Vec<Vec<u8>>; CLASSES],
+    /// Those that take one reply after another, apart: only their use shows how much room they need.
+    outputs: Vec<Vec<u8>>,
+    /// Memory of the free buffers of both kinds.
     kept: usize,
     /// Buffers of more than [`KEEP_BYTES`], and their memory.
     long: Vec<Vec<u8>>,
@@ -24,26 +32,38 @@ pub(crate) struct Pool {
     long_used: bool,
 }
 
+/// The class of which every buffer has room for `len` bytes, at most [`KEEP_BYTES`].
+fn class_for(len: usize) -> usize {
+    (len.max(LEAST).next_power_of_two() / LEAST).ilog2() as usize
+}
+
 impl Pool {
-    /// An empty buffer.
-    pub(crate) fn take(&mut self) -> Vec<u8> {
-        let Some(buffer) = self.free.pop() else { return Vec::with_capacity(LEAST) };
+    /// An empty buffer with room for `len` bytes, and for little more.
+    pub(crate) fn take(&mut self, len: usize) -> Vec<u8> {
+        if len > KEEP_BYTES {
+            return self.take_long(len).unwrap_or_else(|| Vec::with_capacity(len));
+        }
+        let class = class_for(len);
+        let buffer = self.free[class..].iter_mut().find_map(Vec::pop);
+        buffer.map_or_else(|| Vec::with_capacity(LEAST << class), |buffer| self.counted(buffer))
+    }
+
+    /// A buffer is not free any more.
+    fn counted(&mut self, buffer: Vec<u8>) -> Vec<u8> {
         self.kept -= buffer.capacity();
         buffer
     }
 
-    /// Gives `buffer` memory if it has none.
-    pub(crate) fn provide(&mut self, buffer: &mut Vec<u8>) {
-        if buffer.capacity() == 0 {
-            *buffer = self.take();
+    /// Gives an output memory if it has none: for `len` bytes, and for as much more as the last one needed.
+    pub(crate) fn provide_output(&mut self, output: &mut Vec<u8>, len: usize) {
+        if output.capacity() > 0 {
+            return;
         }
-    }
-
-    /// Gives `buffer` more memory than an ordinary one has, if it has none and is to hold `len` bytes.
-    pub(crate) fn provide_long(&mut self, buffer: &mut Vec<u8>, len: usize) {
-        if len > KEEP_BYTES && buffer.capacity() == 0 {
-            *buffer = self.take_long(len).unwrap_or_default();
-        }
+        let used = if len > KEEP_BYTES { None } else { self.outputs.pop() };
+        *output = match used {
+            Some(used) => self.counted(used),
+            None => self.take(len.max(OUTPUT_LEAST)),
+        };
     }
 
     /// A free buffer that holds at least `len` bytes.
@@ -63,17 +83,17 @@ impl Pool {
         }
     }
 
-    /// Has `buffer` take `more` bytes, in a longer buffer if it has to grow to more than an ordinary one.
+    /// Has `buffer` take `more` bytes, in a longer buffer if it has to grow.
     pub(crate) fn extend(&mut self, buffer: &mut Vec<u8>, more: &[u8]) {
         let len = buffer.len() + more.len();
-        if len > KEEP_BYTES
-            && len > buffer.capacity()
-            && let Some(mut longer) = self.take_long(len)
-        {
-            longer.extend_from_slice(buffer);
-            self.give_back(std::mem::replace(buffer, longer));
+        if len > buffer.capacity() {
+            // What is long grows by itself where there is no longer one.
+            let longer = if len > KEEP_BYTES { self.take_long(len) } else { Some(self.take(len)) };
+            if let Some(mut longer) = longer {
+                longer.extend_from_slice(buffer);
+                self.give_back(std::mem::replace(buffer, longer));
+            }
         }
-        self.provide(buffer);
         buffer.extend_from_slice(more);
     }
 
@@ -84,11 +104,25 @@ impl Pool {
             buffer.clear();
             self.long_kept += bytes;
             self.long.push(buffer);
-        } else if bytes > 0 && bytes <= KEEP_BYTES && self.kept + bytes <= KEEP_TOTAL {
+        } else if bytes >= LEAST && self.may_keep(bytes) {
             buffer.clear();
             self.kept += bytes;
-            self.free.push(buffer);
+            self.free[(bytes / LEAST).ilog2() as usize].push(buffer);
         }
+    }
+
+    /// Takes an output back, whatever is in it.
+    pub(crate) fn give_back_output(&mut self, mut output: Vec<u8>) {
+        if output.capacity() < OUTPUT_LEAST || !self.may_keep(output.capacity()) {
+            return self.give_back(output);
+        }
+        output.clear();
+        self.kept += output.capacity();
+        self.outputs.push(output);
+    }
+
+    fn may_keep(&self, bytes: usize) -> bool {
+        bytes <= KEEP_BYTES && self.kept + bytes <= KEEP_TOTAL
     }
 }
 
@@ -100,9 +134,9 @@ mod tests {
     fn a_burst_of_buffers_is_not_kept() {
         let mut pool = Pool::default();
         (0..1000).for_each(|_| pool.give_back(Vec::with_capacity(KEEP_BYTES)));
-        assert_eq!(pool.free.len(), KEEP_TOTAL / KEEP_BYTES);
-        while pool.take().capacity() > LEAST {}
-        assert_eq!((pool.kept, pool.free.len()), (0, 0));
+        assert_eq!(pool.free[CLASSES - 1].len(), KEEP_TOTAL / KEEP_BYTES);
+        while pool.take(1).capacity() > LEAST {}
+        assert_eq!((pool.kept, pool.free.iter().map(Vec::len).sum()), (0, 0));
         (0..1000).for_each(|_| pool.give_back(Vec::with_capacity(KEEP_BYTES + 1)));
         assert!(pool.long_kept <= KEEP_LONG_TOTAL && pool.long_kept > KEEP_LONG_TOTAL / 2);
         pool.give_back(Vec::with_capacity(KEEP_LONG_BYTES + 1));
@@ -117,5 +151,44 @@ mod tests {
         pool.extend(&mut buffer, &[b'x'; KEEP_BYTES]);
         assert_eq!((buffer.len(), buffer.capacity()), (KEEP_BYTES + 4, KEEP_LONG_BYTES));
         assert!(buffer.starts_with(b"headx") && pool.long.is_empty());
+    }
+
+    #[test]
+    fn every_buffer_has_the_room_that_was_asked_for() {
+        let mut pool = Pool::default();
+        for len in (0..KEEP_BYTES + 2).step_by(61) {
+            let buffer = pool.take(len);
+            assert!(buffer.capacity() >= len);
+            pool.give_back(buffer);
+        }
+        for len in [LEAST - 1, LEAST, LEAST + 1, 1000, 1024, 1025, KEEP_BYTES] {
+            assert!(pool.take(len).capacity() >= len);
+        }
+    }
+
+    #[test]
+    fn what_is_short_leaves_roomy_buffers_to_what_is_longer() {
+        let mut pool = Pool::default();
+        [LEAST, 1024, LEAST].into_iter().for_each(|bytes| pool.give_back(Vec::with_capacity(bytes)));
+        assert_eq!(pool.take(5).capacity(), LEAST);
+        let mut partial = vec![b'x'; 100];
+        pool.extend(&mut partial, &[b'x'; 500]);
+        assert_eq!((partial.len(), partial.capacity()), (600, 1024));
+    }
+
+    #[test]
+    fn an_output_has_the_room_that_the_last_one_came_to_need() {
+        let mut pool = Pool::default();
+        let mut output = Vec::new();
+        pool.provide_output(&mut output, 5);
+        assert_eq!(output.capacity(), OUTPUT_LEAST);
+        output.resize(3000, b'x');
+        let room = output.capacity();
+        pool.give_back_output(output);
+        assert!(pool.take(5).capacity() < room, "a waiting reply took it");
+        let mut next = Vec::new();
+        pool.provide_output(&mut next, 5);
+        assert_eq!((next.len(), next.capacity()), (0, room));
+        assert_eq!(pool.kept, 0);
     }
 }

@@ -66,8 +66,9 @@ impl Traffic {
     /// Refuses the transactions that waited for this link.
     fn refuse_transactions(&mut self, setup: &Setup, key: LinkKey) {
         let targets = self.links.get_mut(key).map(|link| link.batch.take_transactions()).unwrap_or_default();
-        for target in targets {
-            self.deliver_refusal(setup, target, &Refusal::TransactionsForbidden);
+        for (target, tried) in targets {
+            let why = if tried { Refusal::OutcomeUnknown } else { Refusal::TransactionsForbidden };
+            self.deliver_refusal(setup, target, &why);
         }
         self.relieve(setup, key);
     }

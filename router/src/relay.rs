@@ -56,9 +56,9 @@ impl Traffic {
             self.relays.end(from);
             match (from, to) {
                 (End::Session(key), _) => self.argument_relayed(setup, key),
-                (End::Link(key), _) => self.bulk_relayed(setup, key),
                 (End::Spool(_), End::Link(lane)) => self.end_spooled(lane),
-                (End::Spool(_), _) => {}
+                // What follows on a link, the value's line end first, is read as ever.
+                _ => {}
             }
         }
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::command::{Repeat, Verdict};
 use crate::mutant::Mutant;
 use crate::order::LinkKey;
-use crate::part::{Target, Unit};
+use crate::part::{Fate, Target, Unit};
 use crate::refusal::Refusal;
 use crate::resp::{RequestScan, Scanned};
 use crate::router::{Setup, Traffic};
@@ -46,8 +46,6 @@ pub(crate) struct Postponed {
     until: Until,
     deadline: Time,
     repeat: Repeat,
-    /// What the instance said, and what is handed on at the deadline; empty if it said nothing.
-    replies: Vec<Vec<u8>>,
     unit: Unit,
 }
 
@@ -91,13 +89,13 @@ impl Traffic {
             return false;
         }
         self.stats.count_retry(error);
-        let mut replies = link.batch.take_early();
-        replies.push(reply.to_vec());
+        let mut said = link.batch.take_early();
+        said.push(reply.to_vec());
         link.spool = None;
-        let (index, unit) = (link.upstream, link.batch.take_unit());
+        let (index, unit) = (link.upstream, Unit { said, ..link.batch.take_unit() });
         let until = Until::Pause(self.now.after(self.pause_of_try(part.tries)));
         let deadline = part.deadline.min(self.now.after(setup.limits.patience));
-        self.postpone(index, Postponed { until, deadline, repeat: Repeat::Same, replies, unit });
+        self.postpone(index, Postponed { until, deadline, repeat: Repeat::Same, unit });
         true
     }
 
@@ -121,7 +119,7 @@ impl Traffic {
                 || setup.mutation.is(Mutant::UnfencedSpool) && unit.spool().is_some();
             let waits = !self.upstreams[index].unfenced.is_empty() && !at_once;
             let deadline = unit.deadline().min(self.now.after(setup.limits.patience));
-            let postponed = Postponed { until: Until::Fenced, deadline, repeat, replies: Vec::new(), unit };
+            let postponed = Postponed { until: Until::Fenced, deadline, repeat, unit };
             match repeat {
                 Repeat::Never => self.refuse_unit(setup, postponed.unit, &Refusal::OutcomeUnknown),
                 Repeat::Read => self.send_again(setup, index, postponed),
@@ -149,7 +147,7 @@ impl Traffic {
 
     fn send_again(&mut self, setup: &Setup, index: usize, mut postponed: Postponed) {
         postponed.unit.hurry(postponed.deadline);
-        if postponed.replies.is_empty() {
+        if postponed.unit.said.is_empty() {
             self.stats.count_repeat(postponed.repeat);
         }
         self.bring_back(setup, self.upstreams[index].shared, postponed.unit);
@@ -162,7 +160,8 @@ impl Traffic {
         }
         let Some(link) = self.links.get_mut(key) else { return };
         if unit.parts.len() > 1 && link.is_ready() && !link.proof.multi {
-            return self.refuse_unit(setup, unit, &Refusal::TransactionsForbidden);
+            let why = if unit.was_tried() { Refusal::OutcomeUnknown } else { Refusal::TransactionsForbidden };
+            return self.refuse_unit(setup, unit, &why);
         }
         link.batch.adopt(unit);
         self.order_write(key);
@@ -204,20 +203,34 @@ impl Traffic {
                 // Whatever the instance says now, it may have carried it out before.
                 self.refuse_unit(setup, postponed.unit, &Refusal::OutcomeUnknown);
             } else {
-                self.hand_on_replies(setup, &postponed);
+                self.hand_on_said(setup, postponed.unit);
             }
         }
     }
 
     /// The patience is over: the client gets what the instance said.
-    fn hand_on_replies(&mut self, setup: &Setup, postponed: &Postponed) {
-        for (target, reply) in postponed.unit.targets().zip(&postponed.replies) {
-            self.stats.count_error(reply);
-            if let Target::Request(pending, part) = target {
-                self.deliver(setup, pending, part, reply);
-            }
+    pub(crate) fn hand_on_said(&mut self, setup: &Setup, unit: Unit) {
+        for (target, reply) in unit.targets().zip(&unit.said) {
+            self.deliver_said(setup, target, reply);
         }
-        postponed.unit.spool().into_iter().for_each(|spool| self.close_spool(spool));
+        unit.spool().into_iter().for_each(|spool| self.close_spool(spool));
+    }
+
+    /// Answers with an error that was to pass.
+    fn deliver_said(&mut self, setup: &Setup, target: Target, reply: &[u8]) {
+        self.stats.count_error(reply);
+        if let Target::Request(pending, part) = target {
+            self.deliver(setup, pending, part, reply);
+        }
+    }
+
+    /// Tells whoever waits for a request whose time is up what is known of it.
+    pub(crate) fn deliver_fate(&mut self, setup: &Setup, target: Target, fate: &Fate) {
+        match fate {
+            Fate::NotSent => self.deliver_refusal(setup, target, &Refusal::NotSent),
+            Fate::Unknown => self.deliver_refusal(setup, target, &Refusal::OutcomeUnknown),
+            Fate::Said(reply) => self.deliver_said(setup, target, reply),
+        }
     }
 
     /// When the next request is due that waits to be sent again.

@@ -395,7 +395,7 @@ impl Traffic {
         session.note_taken(bytes, self.now);
         if session.written >= session.out.len() {
             session.written = 0;
-            self.buffers.give_back(std::mem::take(&mut session.out));
+            self.buffers.give_back_output(std::mem::take(&mut session.out));
             self.close_if_done(setup, key);
         } else if session.written > setup.limits.session_output_max {
             session.out.drain(..std::mem::take(&mut session.written));
@@ -432,7 +432,7 @@ impl Traffic {
         let Some(session) = self.sessions.remove(key) else { return };
         let amid = session.is_amid();
         self.stats.sessions_closed[session.reason as usize] += 1;
-        self.buffers.give_back(session.out);
+        self.buffers.give_back_output(session.out);
         self.forget_pending(session.first);
         self.unparked.extend(session.source);
         for (from, remaining) in self.relays.drop_of(End::Session(key)) {

@@ -61,7 +61,8 @@ impl Traffic {
             return self.refuse_waiting(setup, unit);
         }
         if unit.parts.len() > 1 && !link.proof.multi {
-            return self.refuse_unit(setup, unit, &Refusal::TransactionsForbidden);
+            let why = if unit.was_tried() { Refusal::OutcomeUnknown } else { Refusal::TransactionsForbidden };
+            return self.refuse_unit(setup, unit, &why);
         }
         let len = spool.len;
         if unit.is_untroubled() {
@@ -124,9 +125,15 @@ impl Traffic {
         }
     }
 
+    /// Tells whoever waits for a request that it is not sent, or not sent again.
     fn refuse_waiting(&mut self, setup: &Setup, unit: Unit) {
-        let why = if unit.was_tried() { Refusal::OutcomeUnknown } else { Refusal::NotSent };
-        self.refuse_unit(setup, unit, &why);
+        if unit.was_tried() {
+            self.refuse_unit(setup, unit, &Refusal::OutcomeUnknown);
+        } else if unit.said.is_empty() {
+            self.refuse_unit(setup, unit, &Refusal::NotSent);
+        } else {
+            self.hand_on_said(setup, unit);
+        }
     }
 
     /// How long a request waits for a lane. As long as its client is there and its upstream takes others, it is only

@@ -9,7 +9,7 @@ use crate::order::{End, LinkKey, Order, Output, SessionKey};
 use crate::part::Target;
 use crate::pending::PendingKey;
 use crate::refusal::Refusal;
-use crate::resp::ReplyScan;
+use crate::resp::{LINE_END, ReplyScan};
 use crate::router::{Setup, Traffic};
 use crate::time::Time;
 
@@ -42,10 +42,11 @@ impl Traffic {
         let large = arriving.filter(|(size, end)| *size >= setup.limits.large_min && *end > bytes.len());
         let Some((size, end)) = large else { return Ok(self.stream_small(setup, key, scan, bytes)) };
         let part = self.links.get(key).and_then(|link| link.batch.front()).ok_or(Loss::UnaskedReply)?;
+        // Without its line end, which is looked at: an instance that sends more than it announced is found out.
         let missing = (end - bytes.len()) as u64;
         let course = self.course(part.target);
         if matches!(course, Course::Hold) {
-            let fits = end <= setup.limits.request_buffer_max;
+            let fits = end + LINE_END.len() <= setup.limits.request_buffer_max;
             if fits {
                 return Ok(0);
             }
@@ -61,13 +62,13 @@ impl Traffic {
         match course {
             Course::Hold => {
                 self.refuse_front(setup, key);
-                self.order_bytes(End::Link(key), Order::Skip { bytes: missing });
+                self.skip_value(key, missing);
             }
             Course::Park(pending) => {
                 self.park(key, pending);
                 return Ok(0);
             }
-            Course::Skip => self.order_bytes(End::Link(key), Order::Skip { bytes: missing }),
+            Course::Skip => self.skip_value(key, missing),
             Course::Stream(session, pending) => {
                 self.hand_on(session, bytes);
                 self.relay(End::Link(key), End::Session(session), missing);
@@ -76,12 +77,7 @@ impl Traffic {
                 }
             }
         }
-        let whole = scan.pass_bulk();
-        if whole && !self.is_relaying(End::Link(key)) {
-            self.end_reply(setup, key);
-        } else if let Some(link) = self.links.get_mut(key) {
-            link.last_value = whole;
-        }
+        scan.pass_bulk();
         Ok(bytes.len())
     }
 
@@ -168,37 +164,11 @@ impl Traffic {
     /// Adds the beginning of a streamed reply to its session's output.
     pub(crate) fn hand_on(&mut self, session_key: SessionKey, bytes: &[u8]) {
         let Some(session) = self.sessions.get_mut(session_key) else { return };
-        self.buffers.provide_long(&mut session.out, bytes.len());
-        self.buffers.provide(&mut session.out);
+        self.buffers.provide_output(&mut session.out, bytes.len());
         session.out.extend_from_slice(bytes);
         if !std::mem::replace(&mut session.dirty, true) {
             self.outputs.push_back(Output::Order(End::Session(session_key), Order::Inject));
         }
-    }
-
-    /// A large value of a link's reply has reached its session.
-    pub(crate) fn bulk_relayed(&mut self, setup: &Setup, key: LinkKey) {
-        match self.links.get(key) {
-            Some(link) if link.last_value && link.flow.is_some() => self.end_element(key),
-            Some(link) if link.last_value => self.end_reply(setup, key),
-            _ => {}
-        }
-    }
-
-    /// The reply whose large value came last is through.
-    fn end_reply(&mut self, setup: &Setup, key: LinkKey) {
-        let Some(link) = self.links.get_mut(key) else { return };
-        link.last_value = false;
-        let part = link.batch.take_answered();
-        if let Some(pending) = link.end_stream() {
-            let session = self.turn_of(pending).map(|(session, ..)| session);
-            self.answer(setup, pending, |_| {});
-            // Nothing may be left to write, so nothing else would look after it.
-            session.into_iter().for_each(|session| self.close_if_done(setup, session));
-        } else if part.is_some() {
-            self.stats.discarded_replies += 1;
-        }
-        self.tidy_after_reply(key);
     }
 
     /// Takes the Shared link out of service because a large value is on it. Sessions that have
@@ -244,11 +214,18 @@ impl Traffic {
         }
         link.end_stream();
         link.dissolve_flow();
-        let last = link.last_value;
-        self.order_bytes(End::Link(key), Order::Skip { bytes: remaining });
-        if last {
-            self.end_reply(setup, key);
+        self.skip_value(key, remaining);
+    }
+
+    /// The rest of the value that is arriving is for nobody. A link that is closed behind it is closed at once.
+    fn skip_value(&mut self, key: LinkKey, missing: u64) {
+        let Some(link) = self.links.get_mut(key) else { return };
+        if link.lane == Lane::Shared && link.standing == Standing::Retired && link.batch.in_flight() == 1 {
+            link.batch.take_answered();
+            self.stats.discarded_replies += 1;
+            return self.tidy_after_reply(key);
         }
+        self.order_bytes(End::Link(key), Order::Skip { bytes: missing });
     }
 
     /// Reads a link on that had to wait for its reply's turn.

@@ -300,7 +300,7 @@ impl Traffic {
             held.items.iter_mut().enumerate().filter_map(|(at, item)| Some((at, item.pending.take()?))).collect();
         for (at, pending) in waiting {
             let text: &[u8] = if at == 0 { b"+OK\r\n" } else { b"+QUEUED\r\n" };
-            self.answer(setup, pending, |out| out.extend_from_slice(text));
+            self.answer(setup, pending, text.len(), |out| out.extend_from_slice(text));
         }
     }
 

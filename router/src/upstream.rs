@@ -360,8 +360,9 @@ impl Traffic {
         match target {
             Target::Request(pending, part) => {
                 self.stats.refusals[why.kind()] += 1;
-                let mut text = self.buffers.take();
-                write::error(&mut text, &why.text());
+                let why = why.text();
+                let mut text = self.buffers.take(why.len());
+                write::error(&mut text, &why);
                 self.deliver(setup, pending, part, &text);
                 self.buffers.give_back(text);
             }
@@ -374,9 +375,8 @@ impl Traffic {
     pub(crate) fn expire(&mut self, setup: &Setup, key: LinkKey) {
         let now = self.now;
         let late = self.links.get_mut(key).map(|link| link.batch.expire(now)).unwrap_or_default();
-        for (target, sent) in late {
-            let why = if sent { Refusal::OutcomeUnknown } else { Refusal::NotSent };
-            self.deliver_refusal(setup, target, &why);
+        for (target, fate) in late {
+            self.deliver_fate(setup, target, &fate);
             self.relieve(setup, key);
         }
     }

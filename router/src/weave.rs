@@ -111,10 +111,7 @@ impl Traffic {
             Some((size, end)) if size >= setup.limits.large_min && end > bytes.len() => {
                 self.hand_on(session, bytes);
                 self.relay(End::Link(key), End::Session(session), (end - bytes.len()) as u64);
-                let whole = scan.pass_bulk();
-                if let Some(link) = self.links.get_mut(key) {
-                    link.last_value = whole;
-                }
+                scan.pass_bulk();
                 bytes.len()
             }
             _ if bytes.len() > setup.limits.request_buffer_max => {
@@ -132,7 +129,6 @@ impl Traffic {
         let Some(flow) = &mut link.flow else { return };
         flow.left -= 1;
         let Flow { pending, part, left } = *flow;
-        link.last_value = false;
         link.parked = left > 0;
         if left == 0 {
             link.flow = None;
@@ -179,13 +175,8 @@ impl Traffic {
 impl Link {
     /// Makes an ordinary reply of what is left of a part.
     pub(crate) fn dissolve_flow(&mut self) {
-        let Some(flow) = self.flow.take() else { return };
-        let values = flow.left - 1;
-        // The scanner stands behind the element that is being moved, or in the one that is next.
-        match (std::mem::take(&mut self.last_value), values) {
-            (true, 0) => self.last_value = true,
-            (true, values) => self.scan.expect_more(values - 1),
-            (false, values) => self.scan.expect_more(values),
-        }
+        // The scanner stands in the element that is due.
+        let flow = self.flow.take();
+        flow.into_iter().for_each(|flow| self.scan.expect_more(flow.left - 1));
     }
 }

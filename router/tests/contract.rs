@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests may")]
 
+use std::time::Duration;
+
 use pdw_router::command::Table;
 use pdw_router::limits::Limits;
 use pdw_router::mutant::Mutation;
@@ -216,7 +218,9 @@ fn a_session_that_has_ended_is_closed_after_a_large_reply() {
     links.iter().for_each(|link| router.handle(NOW, Input::LinkBytes(*link, b"$100\r\nvvvv")));
     let sent = replies(&mut router, session);
     assert_eq!(sent, "$100\r\nvvvv");
-    links.iter().for_each(|link| router.handle(NOW, Input::Relayed(End::Link(*link), 98)));
+    links.iter().for_each(|link| router.handle(NOW, Input::Relayed(End::Link(*link), 96)));
+    links.iter().for_each(|link| router.handle(NOW, Input::LinkBytes(*link, b"\r\n")));
+    assert_eq!(replies(&mut router, session), "\r\n");
     assert!(drain(&mut router).0.contains(&Output::CloseSession(session)));
 }
 
@@ -255,4 +259,50 @@ fn the_beginning_of_a_reply_to_nothing_loses_the_link_before_it_swallows_others(
     let links = connect(&mut router);
     router.handle(NOW, Input::LinkBytes(links[0], b"$200\r\nx"));
     assert!(drain(&mut router).0.contains(&Output::CloseLink(links[0])));
+}
+
+/// A client's request has been answered `OOM`, and its link is lost before it is sent again.
+fn put_aside() -> (Router, SessionKey) {
+    let mut router = router(Profile::Pdwfs, Limits::default());
+    let links = connect(&mut router);
+    let session = router.open_session(NOW);
+    send(&mut router, session, "SET a v\r\n");
+    let link = *links.iter().find(|link| !router.link_output(NOW, **link).is_empty()).unwrap();
+    write(&mut router, &[link]);
+    router.handle(NOW, Input::LinkBytes(link, b"-OOM no room\r\n"));
+    router.handle(NOW, Input::LinkLost(link, LossReason::Closed));
+    assert_eq!(replies(&mut router, session), "");
+    (router, session)
+}
+
+#[test]
+fn what_was_not_sent_again_is_answered_with_what_the_instance_said() {
+    let (mut router, session) = put_aside();
+    let mut now = NOW;
+    // The pause before it is sent again; no link comes.
+    for _ in 0..100 {
+        now = now.after(Duration::from_secs(1));
+        router.handle(now, Input::Timeout);
+    }
+    assert_eq!(replies(&mut router, session), "-OOM no room\r\n");
+}
+
+#[test]
+fn what_was_sent_again_and_lost_is_not_answered_with_what_the_instance_said_before() {
+    let (mut router, session) = put_aside();
+    let mut now = NOW.after(Duration::from_secs(1));
+    router.handle(now, Input::Timeout);
+    let links = connect(&mut router);
+    now = now.after(Duration::from_secs(1));
+    router.handle(now, Input::Timeout);
+    let sent: Vec<LinkKey> =
+        links.into_iter().filter(|link| router.link_output(now, *link).starts_with(b"*3\r\n$3\r\nSET")).collect();
+    assert_eq!(sent.len(), 1);
+    write(&mut router, &sent);
+    router.handle(now, Input::LinkLost(sent[0], LossReason::Closed));
+    for _ in 0..100 {
+        now = now.after(Duration::from_secs(1));
+        router.handle(now, Input::Timeout);
+    }
+    assert!(replies(&mut router, session).contains("may or may not have been carried out"));
 }

@@ -22,13 +22,19 @@ pub(super) fn settle(draft: Draft, mut findings: Findings, file: Option<PathBuf>
 
 /// No two listeners on one address, the admin listener included.
 fn check_listeners(draft: &Draft, findings: &mut Findings) {
-    let all: Vec<&Sited<Address>> = draft.listen.iter().chain(&draft.admin).collect();
+    let all: Vec<Sited<&Address>> = listeners(draft).collect();
     for (index, later) in all.iter().enumerate() {
         let option = if index < draft.listen.len() { "listen" } else { "admin" };
-        if let Some(first) = all[..index].iter().find(|first| same_listener(&first.value, &later.value)) {
+        if let Some(first) = all[..index].iter().find(|first| same_listener(first.value, later.value)) {
             findings.add(later.place, option, twice("address", later.value.to_string(), first));
         }
     }
+}
+
+/// Every address that is listened on, that of the admin server last.
+fn listeners(draft: &Draft) -> impl Iterator<Item = Sited<&Address>> {
+    let sessions = draft.listen.iter().map(|listener| Sited { value: &listener.value.address, place: listener.place });
+    sessions.chain(draft.admin.iter().map(|admin| Sited { value: &admin.value, place: admin.place }))
 }
 
 fn same_listener(a: &Address, b: &Address) -> bool {
@@ -46,7 +52,7 @@ fn check_upstreams(draft: &Draft, findings: &mut Findings) {
         if let Some(problem) = repeated(&draft.upstreams[..index], later) {
             findings.add(later.place, "upstreams", problem);
         }
-        let own = draft.listen.iter().chain(&draft.admin).find(|listener| address.reaches(&listener.value));
+        let own = listeners(draft).find(|listener| address.reaches(listener.value));
         if let Some(listener) = own {
             findings.add(later.place, "upstreams", Problem::OwnListener { listener: listener.value.to_string() });
         }
@@ -96,8 +102,8 @@ fn build(mut draft: Draft) -> Config {
 }
 
 fn warnings(draft: &Draft) -> Vec<Warning> {
-    let open = draft.listen.iter().filter(|listener| !listener.value.is_loopback());
-    let mut warnings: Vec<Warning> = open.map(|listener| Warning::OpenListener(listener.value.clone())).collect();
+    let open = draft.listen.iter().map(|listener| &listener.value.address).filter(|address| !address.is_loopback());
+    let mut warnings: Vec<Warning> = open.map(|address| Warning::OpenListener(address.clone())).collect();
     if draft.is_given("instances") && !draft.upstreams.is_empty() {
         warnings.push(Warning::UnusedInstances);
     }

@@ -8,6 +8,7 @@ use pdw_router::place::Rule;
 use super::address::Address;
 use super::file::Given;
 use super::limits::Times;
+use super::listeners::ListenConfig;
 use super::mistakes::{Findings, Place, Sited};
 use super::options::OPTIONS;
 use super::upstreams::UpstreamConfig;
@@ -53,7 +54,7 @@ impl Profile {
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
     pub(crate) profile: &'static str,
-    pub(crate) listen: Vec<Sited<Address>>,
+    pub(crate) listen: Vec<Sited<ListenConfig>>,
     pub(crate) upstreams: Vec<Sited<UpstreamConfig>>,
     pub(crate) instances: usize,
     pub(crate) workers: usize,

@@ -6,7 +6,7 @@ use super::address::Address;
 use super::draft::{Draft, Profile};
 use super::mistakes::{Findings, Problem, Sited};
 use super::value::{Value, format_bytes, format_ms, to_usize};
-use super::{rules, upstreams};
+use super::{listeners, rules, upstreams};
 
 /// Names the field of the draft that an option fills.
 pub(crate) type Field<T> = fn(&mut Draft) -> &mut T;
@@ -23,9 +23,9 @@ pub(crate) enum Kind {
     },
     /// One address, or none.
     Address { field: Field<Option<Sited<Address>>> },
-    /// One or more addresses.
-    Addresses { default: &'static str, field: Field<Vec<Sited<Address>>> },
-    /// Addresses with names and weights.
+    /// One or more addresses, with seals.
+    Listeners,
+    /// Addresses with names, weights and seals.
     Upstreams,
     /// A whole number.
     Count { default: u64, range: (u64, u64), field: Field<usize> },
@@ -53,8 +53,7 @@ impl Kind {
         match self {
             Self::Choice { .. } | Self::ByProfile { .. } => "choice",
             Self::Address { .. } => "address",
-            Self::Addresses { .. } => "addresses",
-            Self::Upstreams => "addresses or tables",
+            Self::Listeners | Self::Upstreams => "addresses or tables",
             Self::Count { .. } => "number",
             Self::Bytes { .. } => "size",
             Self::Time { .. } => "duration",
@@ -67,7 +66,8 @@ impl Kind {
     /// The default as it is written in the file; for lists and absent values, what that means.
     pub(crate) fn default_text(&self) -> String {
         match self {
-            Self::Choice { default, .. } | Self::Addresses { default, .. } => (*default).to_owned(),
+            Self::Choice { default, .. } => (*default).to_owned(),
+            Self::Listeners => listeners::DEFAULT.to_owned(),
             Self::Text { default: "", .. } | Self::Address { .. } | Self::Upstreams | Self::Rules => "none".to_owned(),
             Self::Text { default, .. } => (*default).to_owned(),
             Self::ByProfile { default, .. } => {
@@ -101,7 +101,7 @@ impl Kind {
                 format!("{:?}", field(draft).unwrap_or(default(profile)))
             }
             Self::Address { field } => format!("{:?}", field(draft).as_ref().map(|address| &address.value)),
-            Self::Addresses { field, .. } => values_text(field(draft)),
+            Self::Listeners => values_text(&draft.listen),
             Self::Upstreams => values_text(&draft.upstreams),
             Self::Count { field, .. } | Self::Bytes { field, .. } => field(draft).to_string(),
             Self::Time { field, .. } => format!("{:?}", field(draft)),
@@ -123,7 +123,7 @@ impl Kind {
     pub(crate) fn set_default(&self, draft: &mut Draft) {
         match self {
             Self::Choice { default, field, .. } => *field(draft) = default,
-            Self::Addresses { default, field } => *field(draft) = default_addresses(default),
+            Self::Listeners => draft.listen = listeners::default(),
             Self::Count { default, field, .. } | Self::Bytes { default, field, .. } => {
                 *field(draft) = to_usize(*default)
             }
@@ -137,7 +137,7 @@ impl Kind {
     /// Fills the field with a value, or adds what is wrong with it.
     pub(crate) fn set(&self, name: &str, value: &Sited<Value>, draft: &mut Draft, findings: &mut Findings) {
         match self {
-            Self::Addresses { field, .. } => *field(draft) = addresses(name, value, findings),
+            Self::Listeners => draft.listen = listeners::read(name, value, findings),
             Self::Upstreams => draft.upstreams = upstreams::read(name, value, findings),
             Self::Rules => draft.rules = rules::read(name, value, findings),
             _ => {
@@ -162,7 +162,7 @@ impl Kind {
                 check(text)?;
                 *field(draft) = text.to_owned();
             }
-            Self::Addresses { .. } | Self::Upstreams | Self::Rules => {}
+            Self::Listeners | Self::Upstreams | Self::Rules => {}
         }
         Ok(())
     }
@@ -170,21 +170,4 @@ impl Kind {
 
 fn values_text<T: std::fmt::Debug>(values: &[Sited<T>]) -> String {
     format!("{:?}", values.iter().map(|sited| &sited.value).collect::<Vec<_>>())
-}
-
-fn default_addresses(text: &str) -> Vec<Sited<Address>> {
-    let addresses = text.split(", ").filter_map(|part| part.parse().ok());
-    addresses.map(|value| Sited { value, place: super::mistakes::Place::Default }).collect()
-}
-
-fn addresses(name: &str, value: &Sited<Value>, findings: &mut Findings) -> Vec<Sited<Address>> {
-    let items = Value::items(value);
-    if items.is_empty() {
-        findings.add(value.place, name, Problem::Empty);
-    }
-    let read = |item: &Sited<Value>| {
-        let address = findings.take(item.place, name, item.value.as_address())?;
-        Some(Sited { value: address, place: item.place })
-    };
-    items.iter().filter_map(read).collect()
 }

@@ -16,11 +16,13 @@ mod file;
 mod flags;
 mod kind;
 mod limits;
+mod listeners;
 mod mistakes;
 pub(crate) mod options;
 mod placement;
 mod reference;
 mod rules;
+mod seals;
 mod suggest;
 mod upstreams;
 mod value;
@@ -35,8 +37,10 @@ pub use address::{Address, AddressError};
 pub(crate) use changes::{Changes, Upstreams};
 pub use draft::Profile;
 pub use limits::Times;
+pub use listeners::ListenConfig;
 pub use mistakes::{Mistake, Mistakes, Place, Problem};
 pub use reference::reference_page;
+pub use seals::SealConfig;
 pub use upstreams::UpstreamConfig;
 
 use crate::cli::ServeArgs;
@@ -49,7 +53,7 @@ pub struct Config {
     /// The set of defaults.
     pub profile: Profile,
     /// Where clients connect; at least one.
-    pub listen: Vec<Address>,
+    pub listen: Vec<ListenConfig>,
     /// The instances in shard order; empty exactly if `embedded`.
     pub upstreams: Vec<UpstreamConfig>,
     /// Whether the proxy starts instances of its own.

@@ -45,17 +45,18 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
     },
     OptionSpec {
         name: "listen",
-        kind: Kind::Addresses { default: "127.0.0.1:6380", field: |draft| &mut draft.listen },
+        kind: Kind::Listeners,
         reload: Reload::Restart,
-        sentence: "Where clients connect: one address or a list. Port 0 takes a free port.",
+        sentence: "Where clients connect: an address or a list of them, or tables with `address` and `seal`. Port 0 takes a \
+                   free port.",
     },
     OptionSpec {
         name: "upstreams",
         kind: Kind::Upstreams,
         reload: Reload::Restart,
         sentence: "The instances, in the order that numbers the shards: addresses, or tables with `address`, `name` \
-                   (what `ketama` hashes; the address unless given) and `weight` (1 unless given). Without any, the \
-                   proxy starts instances of its own. A running proxy takes other addresses of the same names in the \
+                   (what `ketama` hashes; the address unless given), `weight` (1 unless given) and `seal`. Without \
+                   any, the proxy starts instances of its own. A running proxy takes other addresses of the same names in the \
                    same places.",
     },
     OptionSpec {

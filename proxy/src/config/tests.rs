@@ -36,8 +36,8 @@ fn told(text: &str, flags: &[&str]) -> String {
     }
 }
 
-fn addresses(list: &[Address]) -> Vec<String> {
-    list.iter().map(Address::to_string).collect()
+fn addresses(list: &[ListenConfig]) -> Vec<String> {
+    list.iter().map(|listener| listener.address.to_string()).collect()
 }
 
 /// The corpus as it is and as it should be, case by case.

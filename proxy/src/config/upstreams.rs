@@ -1,14 +1,17 @@
-//! The option `upstreams`: addresses, or tables with a name and a weight.
+//! The option `upstreams`: addresses, or tables with a name, a weight and a seal.
 
 use pdw_router::place::Target;
 
 use super::address::Address;
 use super::mistakes::{Findings, Place, Problem, Sited};
+use super::seals::{self, SealConfig};
 use super::suggest::nearest;
 use super::value::{Entry, Value};
 
 /// Largest weight of an upstream: beyond it a single server's points would fill the continuum.
 const WEIGHT_RANGE: (u64, u64) = (1, 10_000);
+
+const ENTRIES: [&str; 4] = ["address", "name", "weight", "seal"];
 
 /// One configured upstream. Its position in the list is its shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,12 +22,14 @@ pub struct UpstreamConfig {
     pub name: String,
     /// Share of the keys under placements that weigh, relative to the others.
     pub weight: u32,
+    /// How links to it are protected.
+    pub seal: SealConfig,
 }
 
 impl UpstreamConfig {
     /// An upstream as it is when only its address is given.
     pub fn new(address: Address) -> Self {
-        Self { name: address.to_string(), address, weight: 1 }
+        Self { name: address.to_string(), address, weight: 1, seal: SealConfig::default() }
     }
 
     /// The upstream as a placement sees it. One that has no name of its own is labelled as twemproxy labels addresses.
@@ -50,14 +55,15 @@ pub(crate) fn read(option: &str, value: &Sited<Value>, findings: &mut Findings) 
 }
 
 fn read_table(option: &str, entries: &[Entry], place: Place, findings: &mut Findings) -> Option<UpstreamConfig> {
-    let (mut address, mut name, mut weight) = (None, None, 1);
+    let (mut address, mut name, mut weight, mut seal) = (None, None, 1, SealConfig::default());
     for Entry { key, value: Sited { value, place } } in entries {
         let option = format!("{option}.{}", key.value);
         match key.value.as_str() {
             "address" => address = Some(findings.take(*place, &option, dialled(value))),
             "name" => name = findings.take(*place, &option, server_name(value)),
             "weight" => weight = findings.take(*place, &option, value.as_count(WEIGHT_RANGE)).unwrap_or(1),
-            other => findings.add(key.place, option, unknown_entry(other, &["address", "name", "weight"])),
+            "seal" => seal = findings.take(*place, &option, seals::read(value)).unwrap_or_default(),
+            other => findings.add(key.place, option, unknown_entry(other, &ENTRIES)),
         }
     }
     let Some(address) = address else {
@@ -66,7 +72,7 @@ fn read_table(option: &str, entries: &[Entry], place: Place, findings: &mut Find
     };
     let plain = UpstreamConfig::new(address?);
     let weight = u32::try_from(weight).unwrap_or(u32::MAX);
-    Some(UpstreamConfig { name: name.unwrap_or(plain.name), weight, ..plain })
+    Some(UpstreamConfig { name: name.unwrap_or(plain.name), weight, seal, ..plain })
 }
 
 /// The mistake of a key that a table has not.

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixListener;
 
 use super::ServeError;
 use crate::bind::{self, SocketFile, Stance};
-use crate::config::{Address, Config};
+use crate::config::{Address, Config, ListenConfig};
 use crate::worker::{Listener, Liveness};
 
 /// What is listened on: a socket for each worker on TCP, a shared one on a UNIX socket.
@@ -29,7 +29,7 @@ impl Listeners {
     /// Takes the addresses.
     pub(super) fn claim(config: &Config, stance: Stance) -> Result<Self, ServeError> {
         let mut listeners = Self { tcp: Vec::new(), unix: Vec::new(), files: Vec::new(), stance };
-        for address in &config.listen {
+        for ListenConfig { address, .. } in &config.listen {
             let claimed = match address {
                 Address::Tcp { host, port } => listeners.claim_port(address, host, *port),
                 Address::Unix(path) => bind::listen_at(path, stance).map(|(listener, file)| {
@@ -84,7 +84,10 @@ impl Listeners {
 
     /// Where clients connect, with the ports that were found for port 0.
     pub(super) fn addresses(&self, config: &Config) -> Vec<Address> {
-        let found = |address: &Address| match (address, self.tcp.iter().find(|port| port.address == *address)) {
+        let found = |ListenConfig { address, .. }: &ListenConfig| match (
+            address,
+            self.tcp.iter().find(|port| port.address == *address),
+        ) {
             (Address::Tcp { host, .. }, Some(port)) => Address::Tcp { host: host.clone(), port: port.socket.port() },
             _ => address.clone(),
         };

@@ -105,7 +105,9 @@ impl Service {
     pub(super) async fn renew(&mut self, mut new: Config) -> Result<(), ServeError> {
         if new.listen == self.config.listen {
             // A free port has been found for port 0; it stays.
-            new.listen.clone_from(&self.listen);
+            for (listener, found) in new.listen.iter_mut().zip(&self.listen) {
+                listener.address.clone_from(found);
+            }
         }
         let dials = upstreams::dials(&new, None).await?;
         let crew = Crew::muster(&new, dials.clone(), Stance::Beside)?;

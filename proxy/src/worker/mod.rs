@@ -19,6 +19,7 @@ mod sessions;
 mod socket;
 mod spool;
 mod token;
+mod wakes;
 
 use std::io;
 use std::path::PathBuf;
@@ -44,6 +45,7 @@ use links::LinkSocket;
 use relay::Pipe;
 use spool::{Folder, SpoolFile};
 use token::Source;
+use wakes::Dozing;
 
 /// Events taken from the kernel at once. A turn with more of them is followed by another.
 const EVENTS: usize = 1024;
@@ -99,6 +101,7 @@ pub(crate) struct Worker {
     buffer: Box<[u8]>,
     /// Empty pipes for relays.
     pipes: Vec<Pipe>,
+    dozing: Dozing,
     letters: Receiver<Letter>,
     names: Arc<Names>,
     started: Instant,
@@ -136,6 +139,7 @@ impl Worker {
             drain: None,
             buffer: vec![0; READ_LINK].into_boxed_slice(),
             pipes: Vec::new(),
+            dozing: Dozing::default(),
             letters,
             names: orders.names,
             started: Instant::now(),
@@ -193,7 +197,8 @@ impl Worker {
         let rested = self.rested.map(|until| until.saturating_duration_since(Instant::now()));
         let drain = self.drain.as_ref().and_then(|drain| drain.due(!self.listeners.is_empty()));
         let drain = drain.map(|due| due.saturating_duration_since(Instant::now()));
-        due.into_iter().chain(rested).chain(drain).min()
+        let dozing = self.dozing.until().map(|until| until.saturating_duration_since(Instant::now()));
+        due.into_iter().chain(rested).chain(drain).chain(dozing).min()
     }
 
     fn clock(&self) -> Time {
@@ -242,7 +247,7 @@ impl Worker {
             (0..self.listeners.len()).for_each(|index| self.accept(index));
         }
         self.keep_draining();
-        due || rested
+        self.stir_relays() || due || rested
     }
 
     /// Does what the router says.

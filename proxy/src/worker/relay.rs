@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 use pdw_router::{End, Input, Wait};
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 
+use super::wakes::Wakes;
 use super::{Ahead, Worker};
 
 /// Bytes that a pipe may hold on their way.
@@ -29,10 +30,16 @@ pub(super) struct Pump {
     carried: usize,
     /// For which end it stood still last, as the router knows it.
     waits: Option<Wait>,
+    pub(super) wakes: Wakes,
     pipe: Pipe,
 }
 
 impl Pump {
+    /// Bytes that have not been taken from the source.
+    pub(super) fn left(&self) -> u64 {
+        self.left
+    }
+
     /// Bytes that were taken from the source and are lost with this pump.
     pub(super) fn carried(&self) -> u64 {
         self.carried as u64
@@ -56,7 +63,7 @@ impl Pipe {
 }
 
 /// Where one pass of a pump stopped.
-enum Halt {
+pub(super) enum Halt {
     /// Everything has reached the other end.
     Done,
     /// The source has nothing, or the other end takes nothing; the kernel will tell.
@@ -80,7 +87,7 @@ impl Worker {
                 return self.lose(from, &error);
             }
         };
-        let pump = Pump { to, left: bytes, at: 0, carried: 0, waits: None, pipe };
+        let pump = Pump { to, left: bytes, at: 0, carried: 0, waits: None, wakes: Wakes::default(), pipe };
         if self.put_pump(from, Some(Box::new(pump))) {
             self.set_feeder(to, Some(from));
             self.pump(from);
@@ -92,6 +99,7 @@ impl Worker {
         let Some(mut pump) = self.take_pump(from) else { return };
         let mut moved = 0;
         let halt = self.move_bytes(from, &mut pump, &mut moved);
+        self.attune(from, &mut pump, &halt);
         let to = pump.to;
         match halt {
             Halt::Done => {
@@ -211,7 +219,9 @@ impl Worker {
 
     /// Ends the relay of an end whose other end is gone; how many bytes are lost on the way.
     pub(super) fn cancel_relay(&mut self, from: End) -> u64 {
+        let Some(mut pump) = self.take_pump(from) else { return 0 };
+        self.attune(from, &mut pump, &Halt::Done);
         // A pipe that holds bytes cannot be used again.
-        self.take_pump(from).map_or(0, |pump| pump.carried())
+        pump.carried()
     }
 }

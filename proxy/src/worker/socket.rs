@@ -6,6 +6,17 @@ use std::os::fd::{AsFd, BorrowedFd};
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
+use nix::sys::socket::setsockopt;
+use nix::{libc, setsockopt_impl, sockopt_impl};
+
+sockopt_impl!(
+    /// How many bytes have to be there before a socket counts as readable.
+    ReceiveLowWater,
+    SetOnly,
+    libc::SOL_SOCKET,
+    libc::SO_RCVLOWAT,
+    u32
+);
 
 /// How a connection is protected. Below the core: the router never sees anything but plaintext.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,10 +54,27 @@ impl From<UnixStream> for Socket {
 impl Socket {
     /// Has the worker told of everything that happens to this socket.
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.source().register(registry, token, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// Whether the worker is told of bytes that arrive, those that are there included.
+    pub(crate) fn listen(&mut self, registry: &Registry, token: Token, listens: bool) -> io::Result<()> {
+        let reads = listens.then_some(Interest::READABLE);
+        self.source().reregister(registry, token, reads.map_or(Interest::WRITABLE, |reads| reads | Interest::WRITABLE))
+    }
+
+    /// Has the worker told of bytes once so many are there, or when no more will come (SO_RCVLOWAT of socket(7)).
+    pub(crate) fn wake_at(&self, bytes: u32) {
+        if let Stream::Tcp(stream) = &self.stream {
+            // Without it there are only more events.
+            let _ = setsockopt(stream, ReceiveLowWater, &bytes);
+        }
+    }
+
+    fn source(&mut self) -> &mut dyn Source {
         match &mut self.stream {
-            Stream::Tcp(stream) => stream.register(registry, token, interest),
-            Stream::Unix(stream) => stream.register(registry, token, interest),
+            Stream::Tcp(stream) => stream,
+            Stream::Unix(stream) => stream,
         }
     }
 

@@ -9,6 +9,7 @@ impl Batch {
         let first = self.end();
         self.bytes.clear();
         (self.base, self.written) = (first, first);
+        self.said.extend(unit.parts.iter().map(|(part, _)| part.id).zip(unit.said));
         let starts = std::iter::once(0).chain(ends.iter().copied());
         for ((mut part, _), start) in unit.parts.into_iter().zip(starts) {
             (part.start, part.unit) = (first + start, first);

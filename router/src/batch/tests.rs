@@ -31,7 +31,7 @@ fn what_is_past_its_deadline_is_not_sent() {
     let mut batch = some(false);
     batch.wrote(2);
     let late = Time::from_micros(11);
-    assert_eq!(batch.expire(late), [(Target::Table(0), true), (Target::Table(1), false)]);
+    assert_eq!(batch.expire(late), [(Target::Table(0), Fate::Unknown), (Target::Table(1), Fate::NotSent)]);
     assert_eq!(batch.expire(late), []);
     assert_eq!(batch.to_write(), b"aacccc");
     batch.wrote(6);
@@ -44,7 +44,7 @@ fn what_is_past_its_deadline_is_not_sent() {
 fn a_deadline_behind_later_ones_is_kept_too() {
     let mut batch = some(false);
     batch.append(3, Target::Table(3), Time::from_micros(1), |out| out.extend_from_slice(b"dddd"));
-    assert_eq!(batch.expire(Time::from_micros(1)), [(Target::Table(3), false)]);
+    assert_eq!(batch.expire(Time::from_micros(1)), [(Target::Table(3), Fate::NotSent)]);
     assert_eq!(batch.to_write(), b"aaaabbbbcccc");
     assert_eq!(batch.next_deadline(), Time::from_micros(10));
 }
@@ -54,7 +54,7 @@ fn a_transaction_is_sent_whole_or_not_at_all() {
     let mut batch = some(false);
     batch.unite(2);
     batch.wrote(5);
-    let all = [0, 1, 2].map(|number| (Target::Table(number), true));
+    let all = [0, 1, 2].map(|number| (Target::Table(number), Fate::Unknown));
     assert_eq!(batch.expire(Time::from_micros(20)), all);
     assert_eq!(batch.to_write(), b"bbbcccc");
     assert_eq!(ids(&batch.salvage().0).len(), 3);
@@ -67,7 +67,7 @@ fn a_transaction_that_waits_for_the_next_link_stays_whole() {
     let mut next = Batch::new(false);
     lost.salvage().1.into_iter().for_each(|unit| next.adopt(unit));
     next.wrote(5);
-    assert!(next.expire(Time::from_micros(12)).iter().all(|(_, sent)| *sent));
+    assert!(next.expire(Time::from_micros(12)).iter().all(|(_, fate)| *fate == Fate::Unknown));
     assert_eq!(next.to_write(), b"bbbcccc");
 }
 
@@ -100,8 +100,45 @@ fn transactions_are_taken_out_and_the_rest_stays() {
     let mut batch = some(false);
     batch.unite(2);
     batch.append(3, Target::Nobody, Time::NEVER, |out| out.extend_from_slice(b"dddd"));
-    assert_eq!(batch.take_transactions(), [Target::Table(1), Target::Table(2)]);
+    assert_eq!(batch.take_transactions(), [(Target::Table(1), false), (Target::Table(2), false)]);
     assert_eq!((batch.take_transactions(), batch.to_write()), (vec![], &b"aaaadddd"[..]));
+}
+
+/// A request that the instance could not carry out, on its way to it again.
+fn tried_again() -> Batch {
+    let (mut first, mut again) = (some(true), Batch::new(true));
+    first.wrote(12);
+    again.adopt(Unit { said: vec![b"-OOM\r\n".to_vec()], ..first.take_unit() });
+    again
+}
+
+#[test]
+fn what_is_not_sent_again_gets_what_the_instance_said() {
+    let said = [(Target::Table(0), Fate::Said(b"-OOM\r\n".to_vec()))];
+    assert_eq!(tried_again().expire(Time::from_micros(10)), said);
+    let mut next = Batch::new(true);
+    tried_again().salvage().1.into_iter().for_each(|unit| next.adopt(unit));
+    assert_eq!(next.expire(Time::from_micros(10)), said);
+    assert_eq!(next.early_bytes(), 0);
+}
+
+#[test]
+fn what_is_sent_again_is_unknown_whatever_the_instance_said_before() {
+    let mut batch = tried_again();
+    batch.wrote(1);
+    assert_eq!(batch.expire(Time::from_micros(10)), [(Target::Table(0), Fate::Unknown)]);
+    let mut lost = tried_again();
+    lost.wrote(1);
+    let sent = lost.salvage().0;
+    assert!(sent[0].was_tried() && sent[0].said.is_empty());
+}
+
+#[test]
+fn what_the_instance_said_is_forgotten_with_its_request() {
+    let mut answered = tried_again();
+    answered.wrote(4);
+    answered.take_answered();
+    assert_eq!(answered.early_bytes(), 0);
 }
 
 #[test]

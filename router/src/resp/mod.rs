@@ -12,6 +12,6 @@ mod scan;
 pub mod write;
 
 pub use number::parse_integer;
-pub use reply::{ReplyError, ReplyScan, elements, integer, is_error, is_nil, line};
+pub use reply::{LINE_END, ReplyError, ReplyScan, elements, integer, is_error, is_nil, line};
 pub use request::{Request, Span};
 pub use scan::{ProtocolError, RequestScan, ScanLimits, Scanned};

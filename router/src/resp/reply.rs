@@ -25,6 +25,9 @@ const LINE_MAX: usize = 16 << 20;
 /// Largest size or count that a reply may announce; above what any Redis can hold in a value.
 const SIZE_MAX: i64 = 1 << 40;
 
+/// How a value ends.
+pub const LINE_END: &[u8] = b"\r\n";
+
 /// The scanner's state between two looks at the same reply.
 ///
 /// Nesting needs no stack: what matters is how many values are still to come.
@@ -32,11 +35,13 @@ const SIZE_MAX: i64 = 1 << 40;
 pub struct ReplyScan {
     at: usize,
     outstanding: u64,
+    /// The bytes of a bulk string were passed; its line end comes first.
+    passed: bool,
 }
 
 impl Default for ReplyScan {
     fn default() -> Self {
-        Self { at: 0, outstanding: 1 }
+        Self { at: 0, outstanding: 1, passed: false }
     }
 }
 
@@ -47,6 +52,9 @@ impl ReplyScan {
     /// # Errors
     /// The stream is not RESP2; the link has to be closed.
     pub fn scan(&mut self, bytes: &[u8]) -> Result<Option<usize>, ReplyError> {
+        if self.passed && !self.end_passed(bytes)? {
+            return Ok(None);
+        }
         while self.outstanding > 0 {
             let Some((next, children)) = value(bytes, self.at)? else { return Ok(None) };
             self.at = next;
@@ -57,12 +65,12 @@ impl ReplyScan {
         Ok(Some(len))
     }
 
-    /// Size of the bulk string whose bytes are arriving, and where it ends with its CR LF.
+    /// Size of the bulk string whose bytes are arriving, and where its CR LF begins.
     pub fn arriving(&self, bytes: &[u8]) -> Option<(usize, usize)> {
         let rest = bytes.get(self.at..).filter(|rest| rest.first() == Some(&b'$'))?;
         let len = line_end(&rest[1..]).ok().flatten()?;
         let size = usize::try_from(size(&rest[1..=len]).ok()?).ok()?;
-        Some((size, self.at + len + 3 + size + 2))
+        Some((size, self.at + len + 3 + size))
     }
 
     /// How many bytes of the unfinished reply are values that are whole; the scanner goes on behind them, as
@@ -76,16 +84,22 @@ impl ReplyScan {
         self.outstanding += values;
     }
 
-    /// Goes on behind the bulk string that is arriving, as if everything up to its end were gone.
-    /// Whether it was the end of the reply; then the scanner is ready for the next.
-    pub fn pass_bulk(&mut self) -> bool {
+    /// Goes on at the line end of the bulk string that is arriving, as if everything before it were gone.
+    pub fn pass_bulk(&mut self) {
         self.at = 0;
-        self.outstanding -= 1;
-        let whole = self.outstanding == 0;
-        if whole {
-            *self = Self::default();
+        self.passed = true;
+    }
+
+    /// Looks at the line end of what was passed; whether it is there.
+    fn end_passed(&mut self, bytes: &[u8]) -> Result<bool, ReplyError> {
+        if !bytes.starts_with(LINE_END) {
+            // Who sends more than was announced may have made what follows look like a reply.
+            return if LINE_END.starts_with(bytes) { Ok(false) } else { Err(ReplyError::LineEnd) };
         }
-        whole
+        self.passed = false;
+        self.at = LINE_END.len();
+        self.outstanding -= 1;
+        Ok(true)
     }
 }
 
@@ -193,6 +207,23 @@ mod tests {
             }
             assert_eq!(scan.scan(&[reply, b"+more\r\n"].concat()), Ok(Some(reply.len())));
         }
+    }
+
+    #[test]
+    fn the_line_end_of_what_was_passed_is_looked_at() {
+        let passed = || {
+            let mut scan = ReplyScan::default();
+            assert_eq!(scan.scan(b"*2\r\n$9\r\nabc"), Ok(None));
+            assert_eq!(scan.arriving(b"*2\r\n$9\r\nabc"), Some((9, 17)));
+            scan.pass_bulk();
+            scan
+        };
+        let mut scan = passed();
+        assert_eq!((scan.scan(b""), scan.scan(b"\r"), scan.scan(b"\r\n")), (Ok(None), Ok(None), Ok(None)));
+        assert_eq!(scan.scan(b"\r\n:1\r\n+next\r\n"), Ok(Some(6)));
+        assert_eq!(scan.scan(b"+next\r\n"), Ok(Some(7)));
+        assert_eq!(passed().scan(b":1\r\n"), Err(ReplyError::LineEnd));
+        assert_eq!(passed().scan(b"\r:1\r\n"), Err(ReplyError::LineEnd));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests may")]
 
+mod excess;
 mod forbidden;
 mod lanes;
 mod long_replies;

@@ -58,7 +58,8 @@ fn a_long_request_of_small_arguments_is_not_held() {
         world.send(session, &element);
         most = most.max(world.router.holding().bytes());
     }
-    assert!(most < 6 << 20, "{most} bytes held");
+    // What is kept in the batch until it is answered, and what has not gone there.
+    assert!(most < (4 << 20) + (2 << 20) + (64 << 10), "{most} bytes held");
     let lane = world.sent.len() - 1;
     assert_eq!(world.sent[lane].matches(&element).count(), 4000);
     world.reply(lane, ":4000\r\n");

@@ -23,6 +23,8 @@ pub(crate) struct World {
     /// Links in the order in which they were asked for, with their upstream; those that are gone stay.
     pub(crate) links: Vec<(LinkKey, usize)>,
     pub(crate) closed: Vec<End>,
+    /// What is ordered of the next bytes of links: so many are skipped, or relayed.
+    moves: Vec<(LinkKey, u64)>,
     /// What every link was sent.
     pub(crate) sent: Vec<String>,
     /// What new links answer to the probe.
@@ -59,10 +61,11 @@ impl World {
             mutation: Mutation::default(),
         };
         let router = Router::new(setup, Time::default());
-        let (links, closed, sent) = (Vec::new(), Vec::new(), Vec::new());
+        let (links, closed, moves, sent) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let now = Time::from_micros(1);
         let (files, relays) = (Vec::new(), Vec::new());
-        let mut world = Self { router, now, links, closed, sent, proof: PROOF, files, disk_is_full: false, relays };
+        let mut world =
+            Self { router, now, links, closed, moves, sent, proof: PROOF, files, disk_is_full: false, relays };
         world.turn();
         world
     }
@@ -78,6 +81,10 @@ impl World {
                     self.router.handle(self.now, Input::LinkBytes(key, self.proof));
                 }
                 Output::Order(End::Link(key), Order::Inject) => self.write(key),
+                Output::Order(End::Link(key), Order::Relay { bytes, .. } | Order::Skip { bytes }) => {
+                    self.moves.retain(|(link, _)| *link != key);
+                    self.moves.push((key, bytes));
+                }
                 Output::CloseSession(key) => self.closed.push(End::Session(key)),
                 Output::CloseLink(key) => self.closed.push(End::Link(key)),
                 Output::CloseSpool(key) => self.closed.push(End::Spool(key)),
@@ -123,6 +130,15 @@ impl World {
     pub(crate) fn reply(&mut self, link: usize, text: &str) {
         self.router.handle(self.now, Input::LinkBytes(self.links[link].0, text.as_bytes()));
         self.turn();
+    }
+
+    /// An instance sends this many bytes of a value, and then `text`: what is ordered of them is done, the rest read.
+    pub(crate) fn arrives(&mut self, link: usize, value: usize, text: &str) {
+        let (key, bytes) = (self.links[link].0, ["v".repeat(value).as_str(), text].concat());
+        let at = self.moves.iter().position(|(link, _)| *link == key);
+        let moved = at.map_or(0, |at| self.moves.swap_remove(at).1);
+        self.relayed(End::Link(key), moved);
+        self.reply(link, &bytes[moved as usize..]);
     }
 
     pub(crate) fn relayed(&mut self, end: End, bytes: u64) {

@@ -45,6 +45,11 @@ impl Mood {
         }
     }
 
+    /// How many replies it will give in place of answers.
+    pub(super) fn odd_replies(&self) -> usize {
+        self.odd.len()
+    }
+
     /// What a connection that is made now may not do.
     pub(super) fn connection(&self) -> Connection {
         Connection { forbids_multi: self.forbids_multi, proven: false, queued: None }

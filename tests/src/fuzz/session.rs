@@ -6,6 +6,7 @@ use pdw_router::Time;
 use pdw_router::mutant::Mutation;
 
 use super::client::Ending;
+use super::instance::Mood;
 use super::request;
 use super::script::Script;
 use super::setup::setup;
@@ -87,11 +88,16 @@ fn check_bounds(world: &World) {
     assert!(holding.batch_bytes <= 2 * links * (limits.link_output_max + largest), "{holding:?}");
 }
 
-/// Everything works and time passes: whatever was asked gets its answer.
+/// So many times the longest of all times passes until all is at rest.
+const ROUNDS: usize = 6;
+
+/// Everything works and time passes: whatever was asked gets its answer. What an instance has yet to say in place of
+/// an answer may cost a request all its patience, and a client's next one begins only then.
 fn bring_to_rest(world: &mut World) {
     let limits = world.limits().clone();
     let span = limits.patience.max(limits.link_dead).max(limits.connect_timeout) + Duration::from_millis(1);
-    for _ in 0..6 {
+    let odd: usize = world.moods.iter().map(Mood::odd_replies).sum();
+    for _ in 0..ROUNDS + odd {
         world.settle();
         lose_who_holds_up_others(world);
         world.wait(span);

@@ -4,15 +4,15 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::backtrace::Backtrace;
 use std::cell::Cell;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Threads that can be told apart; later ones share the last slot.
 const SLOTS: usize = 256;
 
 static COUNTS: [AtomicU64; SLOTS] = [const { AtomicU64::new(0) }; SLOTS];
 static THREADS: AtomicUsize = AtomicUsize::new(0);
-/// Set PDW_ALLOCATION_TRACE to have every counted allocation's backtrace printed while this is set.
-static TRACING: AtomicBool = AtomicBool::new(false);
+/// Set PDW_ALLOCATION_TRACE to have every counted allocation's backtrace printed: the threads that are watched.
+static TRACED: [AtomicUsize; 2] = [AtomicUsize::new(0), AtomicUsize::new(0)];
 
 thread_local! {
     static SLOT: Cell<Option<usize>> = const { Cell::new(None) };
@@ -63,7 +63,8 @@ fn note() {
         slot
     });
     COUNTS[slot].fetch_add(1, Ordering::Relaxed);
-    if TRACING.load(Ordering::Relaxed) && !BUSY.replace(true) {
+    let [first, end] = [&TRACED[0], &TRACED[1]].map(|bound| bound.load(Ordering::Relaxed));
+    if (first..end).contains(&slot) && !BUSY.replace(true) {
         eprintln!("thread {slot} allocates:\n{}", Backtrace::force_capture());
         BUSY.set(false);
     }
@@ -96,13 +97,15 @@ impl Threads {
     /// Allocations in these threads during `work`.
     pub(crate) fn allocations(&self, work: impl FnOnce()) -> u64 {
         let count = || self.0.clone().map(|slot| COUNTS[slot].load(Ordering::Relaxed)).sum::<u64>();
+        if std::env::var_os("PDW_ALLOCATION_TRACE").is_some() {
+            TRACED[0].store(self.0.start, Ordering::Relaxed);
+            TRACED[1].store(self.0.end, Ordering::Relaxed);
+        }
         let before = count();
-        let trace = self.0.len() == 1 || self.0.clone().all(|slot| Some(slot) != SLOT.get());
-        TRACING.store(trace && std::env::var_os("PDW_ALLOCATION_TRACE").is_some(), Ordering::Relaxed);
-        let before = before.max(count());
         work();
-        TRACING.store(false, Ordering::Relaxed);
-        count() - before
+        let counted = count() - before;
+        TRACED[1].store(0, Ordering::Relaxed);
+        counted
     }
 }
 

@@ -67,11 +67,26 @@ fn too_much(field: &str) -> Option<Vec<u8>> {
     Some([format!("${announced}\r\n").as_bytes(), &vec![b'j'; sent.parse().ok()?]].concat())
 }
 
+/// A reply that nobody asked for.
+const JUNK: &str = "+JUNK\r\n";
+
+/// How long the fake instance takes to say what looks like replies: others have asked it something by then.
+const SLOW: Duration = Duration::from_millis(200);
+
+/// What it says when it is asked for the length of the field `ANNOUNCED` of a hash: a value with no end, and replies to nothing
+/// where they would be looked for if the value's end had been there.
+fn lookalike(announced: &str) -> Option<Vec<u8>> {
+    thread::sleep(SLOW);
+    let value = vec![b'j'; announced.parse::<usize>().ok()? + 2];
+    Some([format!("${announced}\r\n").as_bytes(), &value, JUNK.repeat(3).as_bytes()].concat())
+}
+
 fn answer(request: &[String]) -> Vec<u8> {
     match request[0].as_str() {
         "PING" => b"+PONG\r\n".to_vec(),
         "EXEC" => b"*0\r\n".to_vec(),
         "HGET" => too_much(&request[2]).unwrap_or_default(),
+        "HSTRLEN" => lookalike(&request[2]).unwrap_or_default(),
         _ => b"+OK\r\n".to_vec(),
     }
 }
@@ -129,6 +144,27 @@ fn an_instance_that_sends_more_than_it_announced() -> io::Result<()> {
                 })?;
             }
             Ok(())
+        },
+    )
+}
+
+#[test]
+fn what_an_instance_sends_too_much_is_nobodys_answer() -> io::Result<()> {
+    on_each_stage_with(
+        |_| Ok((fake()?, ())),
+        |stage, ()| {
+            stage.unharmed_while("sends replies to nothing behind a value", |address| {
+                let mut session = Connection::open(address)?;
+                let mut behind = Connection::open(address)?;
+                session.send(&encode(&["HSTRLEN", &key(), &size().to_string()]))?;
+                thread::sleep(SLOW / 4);
+                let heard = behind.call(&["SET", &key(), "v"])?;
+                assert_ne!(heard.text(), "JUNK", "{heard:?}");
+                let whole = session.receive();
+                assert!(whole.is_err(), "a value that has no end: {} bytes", whole?.raw.len());
+                let mended = || Connection::open(address)?.demand(&["SET", &key(), "v"]);
+                until("the next link", LIMIT, mended).map(drop)
+            })
         },
     )
 }

@@ -87,3 +87,27 @@ fn an_mget_of_large_values_from_three_homes_is_never_held() -> io::Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn who_sends_a_little_at_a_time_does_not_stand_still() -> io::Result<()> {
+    let (_instances, addresses) = tcp_instances(1)?;
+    let config = "[limits]\nbulk_lanes = 1\n[times]\nstall_max = \"500ms\"\n";
+    let proxy = Launch::new("redis", &addresses).config(config).start()?;
+    let mut slow = Mover::connect(proxy.address())?;
+    let request = encode(&["SET", "slow", &"x".repeat(VALUE)]);
+    // The second part is far less than the kernel is told to collect before it wakes the proxy.
+    let (begun, rest) = request.split_at(VALUE / 2);
+    slow.stream().write_all(begun)?;
+    let address = proxy.address().clone();
+    let waits = thread::spawn(move || Mover::connect(&address)?.set("other", Content::new(1, 0, VALUE)));
+    let (slowly, rest) = rest.split_at(100 << 10);
+    for little in slowly.chunks(1 << 10) {
+        thread::sleep(Duration::from_millis(20));
+        slow.stream().write_all(little)?;
+    }
+    slow.stream().write_all(rest)?;
+    let mut reply = [0; 5];
+    slow.stream().read_exact(&mut reply)?;
+    assert_eq!(&reply, b"+OK\r\n");
+    waits.join().map_err(|_| io::Error::other("the other writer failed"))?
+}

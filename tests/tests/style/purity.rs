@@ -7,8 +7,9 @@ use crate::Violation;
 use crate::source::{Source, Token};
 
 /// Paths that bring I/O, time, threads, global state or entropy.
-const IMPURE_PATHS: [&str; 19] = [
+const IMPURE_PATHS: [&str; 21] = [
     "async_std",
+    "aws_lc_rs::rand",
     "fastrand",
     "getrandom",
     "hyper",
@@ -16,6 +17,7 @@ const IMPURE_PATHS: [&str; 19] = [
     "mio",
     "nix",
     "rand",
+    "ring::rand",
     "rustix",
     "socket2",
     "tempfile",
@@ -30,8 +32,11 @@ const IMPURE_PATHS: [&str; 19] = [
 ];
 
 /// Names that do so wherever they were imported from.
-const IMPURE_NAMES: [&str; 9] = [
+const IMPURE_NAMES: [&str; 12] = [
     "Instant",
+    "OsRng",
+    "RandomizedNonceKey",
+    "SystemRandom",
     "SystemTime",
     "RandomState",
     "TcpListener",
@@ -147,6 +152,8 @@ fn impurity_is_seen_however_it_is_written() {
         "fn a() { log!(\"{}\", std::env::var(\"X\")); }",
         "use std::net::*;",
         "mod b { fn c() -> fastrand::Rng {} }",
+        "use aws_lc_rs::{aead, rand};",
+        "fn a() { b::fill(&c::SystemRandom::new()); }",
     ] {
         assert!(is_flagged(text), "{text}");
     }
