@@ -62,18 +62,7 @@ impl Batch {
     pub(crate) fn append(&mut self, id: u64, target: Target, deadline: Time, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.end();
         write(&mut self.bytes);
-        self.parts.push_back(Part {
-            id,
-            target,
-            deadline,
-            tries: 0,
-            spoilt: 0,
-            whole: true,
-            tried: false,
-            spool: None,
-            start,
-            unit: start,
-        });
+        self.parts.push_back(Part { start, unit: start, ..Part::new(id, target, deadline) });
         self.earliest = self.earliest.min(deadline);
         self.fresh += 1;
     }

@@ -41,6 +41,13 @@ pub(crate) struct Part {
     pub(crate) unit: u64,
 }
 
+impl Part {
+    /// One that nothing has happened to, and that lies nowhere yet.
+    pub(crate) fn new(id: u64, target: Target, deadline: Time) -> Self {
+        Self { id, target, deadline, tries: 0, spoilt: 0, whole: true, tried: false, spool: None, start: 0, unit: 0 }
+    }
+}
+
 /// What is sent together or not at all: a transaction, or one request.
 #[derive(Debug, Default)]
 pub(crate) struct Unit {

@@ -37,7 +37,8 @@ impl Traffic {
         for at in 1..=commands {
             self.last_id += 1;
             let target = if at == commands { Target::Request(pending, 0) } else { Target::Nobody };
-            unit.parts.push((Part::spooled(self.last_id, target, deadline, key), Vec::new()));
+            let part = Part { spool: Some(key), ..Part::new(self.last_id, target, deadline) };
+            unit.parts.push((part, Vec::new()));
         }
         self.await_lane(setup, key, unit);
     }
@@ -150,22 +151,5 @@ impl Traffic {
             lanes.filter_map(|lane| self.links.get(*lane)).filter(|link| link.is_ready() && !link.is_free_lane());
         let taken = busy.map(|link: &Link| link.heard.after(setup.limits.patience)).max();
         Some(taken.map_or(unit.deadline(), |taken| taken.max(unit.deadline())))
-    }
-}
-
-impl Part {
-    fn spooled(id: u64, target: Target, deadline: Time, key: SpoolKey) -> Self {
-        Self {
-            id,
-            target,
-            deadline,
-            tries: 0,
-            spoilt: 0,
-            whole: true,
-            tried: false,
-            spool: Some(key),
-            start: 0,
-            unit: 0,
-        }
     }
 }

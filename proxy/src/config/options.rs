@@ -135,7 +135,8 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
         sentence: "Under profile `pdwfs`: a folder in which large requests, from `limits.retain_max` on, are kept until \
                    they are answered, so that they can be sent again as small ones are. A request is sent when all of \
                    it is there. The files have no names and end with the process. The folder should be on a fast disk \
-                   of this machine, or in memory: while the disk makes the kernel wait, a worker waits.",
+                   of this machine: while the disk makes the kernel wait, a worker waits. A folder in memory (tmpfs) is never \
+                   waited for, but costs twice the CPU time, and memory beyond `limits.memory_max`.",
     },
     OptionSpec {
         name: "limits.key_max",

@@ -3,7 +3,8 @@
 //! A file has no name, so nobody else finds it and nothing of it outlives the process, however that ends. Bytes come
 //! by splice from a client's socket and go by splice to a link's; they are in the kernel's page cache, and on the
 //! disk only if they stay for long. Where a disk does not keep up the kernel makes the worker wait, and with it all
-//! its sessions: that is why the folder should be on a fast disk of this machine, or in memory.
+//! its sessions: that is why the folder should be on a fast disk of this machine. Measured, SETs of 50 MiB, CPU time per GiB:
+//! 0.10 s without, 0.42 s on ext4, 0.84 s on tmpfs, which goes page by page.
 
 use std::fs::File;
 use std::io;

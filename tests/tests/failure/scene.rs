@@ -17,6 +17,9 @@ use pdw_tests::versions::Route;
 /// How long a client waits: longer than any patience of these tests.
 pub(crate) const LIMIT: Duration = Duration::from_secs(100);
 
+/// How long a trouble lasts.
+pub(crate) const SPELL: Duration = Duration::from_millis(700);
+
 /// What a client hears of a request that no byte of was sent.
 pub(crate) const NOT_SENT: &str = "ERR upstream is not available; the request was not sent";
 
@@ -122,6 +125,14 @@ pub(crate) fn at_once<T: Copy + Send>(cases: &[T], work: impl Fn(T) -> io::Resul
 /// An instance whose disk a test can fill; none, and a line that says so, where it may not mount.
 pub(crate) fn on_small_disk() -> Option<Durable> {
     Durable::start_on_small_disk().map_err(|error| skipped(&format!("no small disk: {error}"))).ok()
+}
+
+/// That nothing comes for a while.
+pub(crate) fn assert_waits(session: &mut Connection, what: &str) -> io::Result<()> {
+    session.set_timeout(SPELL)?;
+    let early = session.receive();
+    assert!(early.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut), "{what}: {early:?}");
+    session.set_timeout(LIMIT)
 }
 
 /// The next reply, as text for people.

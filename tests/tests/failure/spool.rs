@@ -16,12 +16,10 @@ use pdw_tests::versions::{Findings, Manner, Setup};
 use tempfile::TempDir;
 
 use crate::full_or;
-use crate::scene::{LIMIT, NOT_SENT, Scene, UNKNOWN, assert_error, at_once, heard, launch};
+use crate::scene::{LIMIT, NOT_SENT, SPELL, Scene, UNKNOWN, assert_error, assert_waits, at_once, heard, launch};
 
 /// Above what is retained.
 const LARGE: usize = 3 << 20;
-/// How long a trouble lasts.
-const SPELL: Duration = Duration::from_millis(700);
 /// Bytes of a disk that takes a large value, and no second one.
 const DISK: &str = "8m";
 const ON_DISK: &str = r#"mount -t tmpfs -o size="$1" tmpfs "$2" && shift 2 && exec "$@""#;
@@ -49,14 +47,6 @@ fn set(size: usize) -> Vec<u8> {
 fn stripe(size: usize) -> Vec<u8> {
     let begin = [encode(&["MULTI"]), encode(&["SADD", "/m/f:stripes", "0"])].concat();
     [begin, set(size), encode(&["EXEC"])].concat()
-}
-
-/// That nothing comes for a while.
-fn assert_waits(session: &mut Connection, what: &str) -> io::Result<()> {
-    session.set_timeout(SPELL)?;
-    let early = session.receive();
-    assert!(early.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut), "{what}: {early:?}");
-    session.set_timeout(LIMIT)
 }
 
 #[test]
