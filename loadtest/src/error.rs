@@ -64,6 +64,9 @@ pub enum Error {
     /// The router refused what a microbenchmark asked of it.
     #[error("the router refuses this group: {0} (see --shards)")]
     Router(String),
+    /// A key or a seal did not do what a microbenchmark asked of it.
+    #[error("the seals cannot be measured: {0}")]
+    Auth(String),
     /// Some cells of a run failed; the table names them.
     #[error("{0} of the cells failed: the table says which and why")]
     FailedCells(usize),
@@ -92,6 +95,11 @@ impl Error {
     /// The same for what the router refuses.
     pub fn router(refusal: impl std::fmt::Display) -> Self {
         Self::Router(refusal.to_string())
+    }
+
+    /// The same for what keys and seals refuse.
+    pub fn auth(refusal: impl std::fmt::Display) -> Self {
+        Self::Auth(refusal.to_string())
     }
 
     /// The same for rustix's error numbers.

@@ -1,4 +1,6 @@
-//! Functions of the router alone, in nanoseconds a call: what a request costs before any system call.
+//! Functions of the pure crates alone, in nanoseconds a call: what a request costs before any system call.
+
+mod seals;
 
 use crate::workload::{Op, Step, Workload};
 use crate::{Error, Result, interrupt, process};
@@ -33,6 +35,8 @@ pub struct Options {
 struct Subject {
     name: String,
     call: Box<dyn FnMut()>,
+    /// Bytes that a call has to do with, where it is about an amount.
+    bytes: Option<usize>,
     /// Calls in a sample.
     calls: u32,
     nanoseconds: Vec<f64>,
@@ -40,7 +44,12 @@ struct Subject {
 
 impl Subject {
     fn new(name: impl Into<String>, call: impl FnMut() + 'static) -> Self {
-        Self { name: name.into(), call: Box::new(call), calls: 1, nanoseconds: Vec::new() }
+        Self { name: name.into(), call: Box::new(call), bytes: None, calls: 1, nanoseconds: Vec::new() }
+    }
+
+    /// The same, told in MiB/s too.
+    fn of_bytes(self, bytes: usize) -> Self {
+        Self { bytes: Some(bytes), ..self }
     }
 
     fn time(&mut self) -> Duration {
@@ -66,7 +75,8 @@ impl Subject {
     fn line(&mut self) -> String {
         self.nanoseconds.sort_by(f64::total_cmp);
         let (lowest, median) = (self.nanoseconds[0], self.nanoseconds[self.nanoseconds.len() / 2]);
-        format!("{:<60} {median:>9.1} {lowest:>9.1}", self.name)
+        let rate = |bytes: usize| format!(" {:>9.0}", bytes as f64 / f64::from(1 << 20) / (median / 1e9));
+        format!("{:<60} {median:>9.1} {lowest:>9.1}{}", self.name, self.bytes.map(rate).unwrap_or_default())
     }
 }
 
@@ -80,7 +90,7 @@ pub fn run(options: &Options) -> Result<()> {
         interrupt::check()?;
         subjects.iter_mut().for_each(Subject::sample);
     }
-    println!("{:<60} {:>9} {:>9}", format!("ns a call, {} shards", options.shards), "median", "lowest");
+    println!("{:<60} {:>9} {:>9} {:>9}", format!("ns a call, {} shards", options.shards), "median", "lowest", "MiB/s");
     for subject in &mut subjects {
         println!("{}", subject.line());
     }
@@ -97,6 +107,7 @@ fn subjects(shards: u16) -> Result<Vec<Subject>> {
     }
     subjects.extend(locations("no rules", shards, Vec::new())?);
     subjects.extend(locations("rules of pdwfs", shards, pdwfs_rules(true))?);
+    subjects.extend(seals::subjects()?);
     Ok(subjects)
 }
 

@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         Command::Up(args) => cli::finish(up::run(&args)),
         Command::Check(args) => cli::finish(cli::check(&args)),
         Command::Route(args) => cli::finish(cli::route(&args)),
+        Command::Keygen(args) => cli::finish(cli::keygen(&args)),
         Command::Reference(args) => cli::finish(cli::reference(&args)),
         Command::Completions(args) => cli::finish(cli::completions(&args)),
         Command::Man(args) => cli::finish(cli::man(&args)),

@@ -161,7 +161,7 @@ fn help_has_examples_and_the_defaults_of_the_table() {
         let (_, after) = joined.split_once(flag).unwrap();
         assert!(after.split(" --").next().unwrap().contains(default), "{flag}: {help}");
     }
-    for command in ["up", "check", "route", "completions", "man", "reference"] {
+    for command in ["up", "check", "route", "keygen", "completions", "man", "reference"] {
         assert!(printed(&[command, "--help"], b"").contains(&format!("Usage: pdw-proxy {command}")));
     }
 }
@@ -170,7 +170,7 @@ fn help_has_examples_and_the_defaults_of_the_table() {
 fn completions_manual_and_reference_are_generated() {
     for shell in ["bash", "zsh", "fish"] {
         let script = printed(&["completions", shell], b"");
-        assert!(["route", "placement", "ketama"].iter().all(|word| script.contains(word)), "{shell}");
+        assert!(["route", "placement", "ketama", "keygen"].iter().all(|word| script.contains(word)), "{shell}");
     }
     let page = printed(&["man", "serve"], b"");
     assert!(page.contains(".TH pdw-proxy-serve") && page.contains("\\-\\-upstream"), "{page}");

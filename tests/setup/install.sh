@@ -83,6 +83,7 @@ test)
     need nutcracker nutcracker
     need haproxy haproxy
     need promtool prometheus
+    need spiped spiped
     need strace strace
     need ss iproute2
     need python3 python3

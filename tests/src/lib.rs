@@ -1,6 +1,6 @@
 //! Harness of the end to end suites: real instances, a real proxy, clients that count bytes.
 //!
-//! But for [`fuzz`], nothing here knows how the proxy works inside: it is started as an operator would start it and
+//! But for [`fuzz`] and [`sealed`], nothing here knows how the proxy works inside: it is started as an operator would start it and
 //! spoken to over sockets. Everything started is killed by its own process id when its guard is
 //! dropped, by a panic too, and every wait has an end.
 
@@ -22,7 +22,9 @@ pub mod pdwfs;
 pub mod proxy;
 pub mod reply;
 pub mod scrape;
+pub mod sealed;
 pub mod small_requests;
+pub mod spiped;
 pub mod trouble;
 pub mod versions;
 

@@ -39,6 +39,14 @@ fn every_session_input_passes() {
 }
 
 #[test]
+fn every_input_of_the_seals_passes() {
+    for (target, run) in [("spiped", fuzz::spiped as fn(&[u8])), ("noise", fuzz::noise)] {
+        assert!(corpus(target).len() > 10, "the corpus is missing");
+        assert_eq!(failing(target, run), Vec::<PathBuf>::new(), "{target}");
+    }
+}
+
+#[test]
 fn one_input() {
     let Some(file) = std::env::var_os("PDW_INPUT") else { return };
     fuzz::session(&fs::read(file).unwrap());

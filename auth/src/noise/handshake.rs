@@ -252,7 +252,7 @@ impl Handshake for Noise {
         Ok(Advanced { consumed, progress })
     }
 
-    fn given_up(&self, ending: Ending, _wire: &[u8]) -> SealError {
+    fn given_up(&self, ending: Ending, wire: &[u8]) -> SealError {
         match (ending, &self.state) {
             (Ending::Closed, State::Asked(_)) => SealError::Closed(
                 "it closed when it had this end's first message: its key is another, or its settings are (cipher, \
@@ -262,7 +262,13 @@ impl Handshake for Noise {
                 "it closed when it had this end's answer: its settings are other ones, or somebody repeated what another \
                  connection began with",
             ),
-            (Ending::Closed, _) => SealError::Closed("it sent nothing; perhaps both ends have the same role"),
+            (Ending::Closed, _) if wire.is_empty() => {
+                SealError::Closed("it sent nothing; perhaps both ends have the same role")
+            }
+            (Ending::Closed, _) => SealError::Closed("it sent too little to be a pdw-proxy with this seal"),
+            (Ending::Late, _) if wire.is_empty() => {
+                SealError::Late("the far end says nothing; perhaps both ends have the same role")
+            }
             (Ending::Late, _) => SealError::Late("the far end stopped half-way, or is no pdw-proxy with this seal"),
         }
     }

@@ -187,22 +187,27 @@ impl Handshake for Spiped {
         Ok(Advanced { consumed, progress })
     }
 
-    fn given_up(&self, ending: Ending, _wire: &[u8]) -> SealError {
-        match (ending, &self.state) {
-            (Ending::Closed, State::Half(_)) => SealError::Closed(match self.role {
-                Role::Opens => {
+    fn given_up(&self, ending: Ending, wire: &[u8]) -> SealError {
+        let halfway = matches!(self.state, State::Half(_));
+        match ending {
+            Ending::Closed => SealError::Closed(match (halfway, self.role) {
+                (true, Role::Opens) => {
                     "it was there, and closed when it had this end's half: its key is another, what it forwards to is down, \
                      or it refuses a weak handshake"
                 }
-                Role::Accepts => "it closed when it had this end's nonce; its log may say why",
+                (true, Role::Accepts) => "it closed when it had this end's nonce; its log may say why",
+                (false, _) if wire.is_empty() => {
+                    "it sent nothing; it is no spiped, both ends have the same role, or what it forwards to is down"
+                }
+                (false, _) => "it sent too little to be a spiped",
             }),
-            (Ending::Closed, _) => SealError::Closed(
-                "it sent nothing; it is no spiped, both ends have the same role, or what it forwards to is down",
-            ),
-            (Ending::Late, State::Half(_)) => SealError::Late("the far end stopped half-way"),
-            (Ending::Late, _) => {
-                SealError::Late("nothing was heard of the far end; it is no spiped, or it has too many connections")
-            }
+            Ending::Late => SealError::Late(match halfway {
+                true => "the far end stopped half-way",
+                false if wire.is_empty() => {
+                    "nothing was heard of the far end; it is no spiped, or it has too many connections"
+                }
+                false => "the far end sent too little to be a spiped",
+            }),
         }
     }
 }

@@ -97,3 +97,20 @@ fn by_role<T>(role: Role, opener: T, accepter: T) -> (T, T) {
         Role::Accepts => (accepter, opener),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use zeroize::ZeroizeOnDrop;
+
+    use super::*;
+
+    /// Compiles only with feature `zeroize` of each of the crates.
+    #[test]
+    fn keys_are_wiped_when_they_are_dropped() {
+        fn wiped<T: ZeroizeOnDrop>() {}
+        // An authenticator is two of these, begun.
+        wiped::<Sha256>();
+        wiped::<aes::Aes256>();
+        wiped::<Zeroizing<Number>>();
+    }
+}

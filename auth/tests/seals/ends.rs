@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use pdw_auth::noise::{self, Cipher, Names, Peers};
 use pdw_auth::spiped::{self, Pair, Pairs, Strength};
-use pdw_auth::{Handshake, Identity, Keys, Progress, PublicKey, Role, SealError, Sealed, Secret};
+use pdw_auth::{Handshake, Identity, Keys, Progress, PublicKey, Role, SealError, Sealed, Secret, join};
 
 pub(crate) fn secret(byte: u8) -> Secret {
     Secret::from_file(&[byte; 32], 0o600).unwrap()
@@ -153,7 +153,7 @@ pub(crate) fn talk(opener: Box<dyn Handshake>, accepter: Box<dyn Handshake>, ste
 
 /// Two ends of which both are sealed, the opener first.
 pub(crate) fn connected(opener: &Setup, accepter: &Setup) -> [Box<dyn Sealed>; 2] {
-    talk(opener.begin(Role::Opens, 11), accepter.begin(Role::Accepts, 22), usize::MAX).map(End::sealed)
+    join(opener.begin(Role::Opens, 11), accepter.begin(Role::Accepts, 22)).unwrap()
 }
 
 /// What `opener` and `accepter` come to when they do not fit.

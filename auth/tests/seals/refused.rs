@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use pdw_auth::noise::{self, Cipher, Names, PEERS_MAX};
 use pdw_auth::spiped::{Pair, Pairs, Strength};
-use pdw_auth::{Ending, Keys, Role, SealError};
+use pdw_auth::{Ending, Keys, Role, SealError, join};
 
 use crate::ends::{
     Counted, End, Setup, State, connected, every_kind, fits, known, misfits, noise, secret, spiped, talk,
@@ -80,6 +80,8 @@ fn the_same_role_at_both_ends_comes_to_nothing() {
         assert!(opened.iter().all(|end| !matches!(end.state, State::Sealed(_))), "{name}");
         let accepted = talk(setup.begin(Role::Accepts, 11), setup.begin(Role::Accepts, 22), usize::MAX);
         assert!(accepted.iter().all(|end| matches!(end.state, State::Shaking(_))), "{name}");
+        let joined = join(setup.begin(Role::Accepts, 11), setup.begin(Role::Accepts, 22));
+        assert!(matches!(joined, Err(SealError::Late(_))), "{name}");
     }
 }
 
@@ -179,6 +181,8 @@ fn an_interruption_is_told_with_what_it_may_come_from() {
             let State::Shaking(Some(handshake)) = &end.state else { panic!("{name}") };
             assert!(matches!(handshake.given_up(Ending::Closed, &[]), SealError::Closed(_)), "{name}");
             assert!(matches!(handshake.given_up(Ending::Late, &[]), SealError::Late(_)), "{name}");
+            let told = |wire: &[u8]| handshake.given_up(Ending::Late, wire).to_string();
+            assert_ne!(told(b""), told(b"x"), "{name}: whether anything came is not told");
         }
     }
 }

@@ -16,6 +16,7 @@ Examples:
   pdw-proxy serve --config pdw-proxy.toml --listen /run/pdw.sock
   pdw-proxy check pdw-proxy.toml                    every mistake at once
   pdw-proxy route --placement pdwfs --shards 3 /m/f:0
+  pdw-proxy keygen noise leaf3-spine1.key           a key for a sealed link
   PDWFS_REDIS=127.0.0.1:6380 pdwfs -p /m -- ./a.out a client of it";
 
 /// One Redis address in front of many instances.
@@ -38,6 +39,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Tell on which shard keys live
     Route(RouteArgs),
+    /// Make a file with a new key, for a sealed link
+    Keygen(KeygenArgs),
     /// Print a page of the reference, in Markdown: all options unless another is named
     Reference(ReferenceArgs),
     /// Print the completions of a shell
@@ -200,6 +203,39 @@ pub struct RouteArgs {
     pub keys: Vec<OsString>,
 }
 
+const KEYGEN_HELP: &str = "\
+The file can be read by its owner alone, and one that is there is never
+overwritten. One key for each link: who has the key of a link can be either end
+of it. To replace a key, see `pdw-proxy reference`, sealed links.
+
+Examples:
+  pdw-proxy keygen noise leaf3-spine1.key
+  pdw-proxy keygen spiped node7.key
+  pdw-proxy keygen identity spine1.identity";
+
+/// Arguments of `keygen`.
+#[derive(Debug, Args)]
+#[command(after_help = KEYGEN_HELP)]
+pub struct KeygenArgs {
+    /// What the key is for
+    #[arg(value_enum)]
+    pub kind: KeyKind,
+
+    /// The file to make
+    pub file: PathBuf,
+}
+
+/// What a key is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum KeyKind {
+    /// A link to or from Tarsnap's spiped, or one that speaks as it does
+    Spiped,
+    /// A link between proxies
+    Noise,
+    /// A node, for links between proxies that know each other by name
+    Identity,
+}
+
 /// Arguments of `completions`.
 #[derive(Debug, Args)]
 pub struct CompletionsArgs {
@@ -212,7 +248,7 @@ pub struct CompletionsArgs {
 #[derive(Debug, Args)]
 pub struct ManArgs {
     /// The command to describe; the whole program unless given
-    #[arg(value_parser = PossibleValuesParser::new(["serve", "up", "check", "route", "reference", "completions", "man"]))]
+    #[arg(value_parser = PossibleValuesParser::new(["serve", "up", "check", "route", "keygen", "reference", "completions", "man"]))]
     pub command: Option<String>,
 }
 

@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod keygen;
 mod print;
 mod route;
 
@@ -9,8 +10,12 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 
-pub use args::{CheckArgs, Cli, Command, CompletionsArgs, ManArgs, Page, ReferenceArgs, RouteArgs, ServeArgs, UpArgs};
+pub use args::{
+    CheckArgs, Cli, Command, CompletionsArgs, KeyKind, KeygenArgs, ManArgs, Page, ReferenceArgs, RouteArgs, ServeArgs,
+    UpArgs,
+};
 pub use check::check;
+pub use keygen::{KeygenError, keygen};
 pub(crate) use print::say;
 pub use route::{RouteError, route};
 

@@ -12,6 +12,7 @@ mod pump;
 mod request;
 mod scanner;
 mod script;
+mod seals;
 mod session;
 mod setup;
 mod story;
@@ -19,4 +20,5 @@ mod wire;
 mod world;
 
 pub use scanner::scanner;
+pub use seals::{noise, spiped};
 pub use session::{session, session_with};
