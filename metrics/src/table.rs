@@ -232,6 +232,8 @@ values! {
         SessionOutput = "session_output_max",
         /// Request bytes that one link has not taken.
         LinkOutput = "link_output_max",
+        /// Bytes of the files in the spool.
+        Spool = "spool_max",
         /// Links for large values to one upstream.
         BulkLanes = "bulk_lanes",
         /// Bytes that one worker holds.
@@ -372,6 +374,10 @@ metrics! {
             "Times a link with unanswered requests was silent for so long that a fresh connection was tried beside it.";
         Stalls: "pdw_stalls_total", Counter, Number, [], Sum,
             "Sessions closed because a large value of theirs stood still while its link was wanted.";
+        SpooledBytes: "pdw_spooled_bytes_total", Counter, Bytes, [], Sum,
+            "Bytes of large requests that were kept in files of the spool.";
+        SpoolFailures: "pdw_spool_failures_total", Counter, Number, [], Sum,
+            "Files of the spool that could not be made, made larger, written or read.";
         LinkWrites: "pdw_link_writes_total", Counter, Number, [], Sum,
             "Writes to links.";
         Turns: "pdw_turns_total", Counter, Number, [], Sum,
@@ -392,6 +398,8 @@ metrics! {
             "Sessions that may be open at once.";
         RequestsInFlight: "pdw_requests_in_flight", Gauge, Number, [], Sum,
             "Client requests read and not answered yet.";
+        SpoolFiles: "pdw_spool_files", Gauge, Number, [], Sum,
+            "Files of the spool open now, one for each large request that is not answered.";
         LinkRequestsInFlight: "pdw_link_requests_in_flight", Gauge, Number, [], Sum,
             "Requests sent to upstreams and not answered yet, the proxy's own included.";
         HandshakesInProgress: "pdw_handshakes_in_progress", Gauge, Number, [], Sum,

@@ -35,6 +35,8 @@ pub(crate) struct Batch {
     fresh: u64,
     /// Replies to the first parts, which wait until those to all of their unit are there.
     early: Vec<Vec<u8>>,
+    /// Bytes of the newest unit that are to come out of a file; see `outside`.
+    outside: u64,
     /// What the instance said to requests that are to be sent again, by id: they get it if they are not.
     said: HashMap<u64, Vec<u8>>,
 }
@@ -51,6 +53,7 @@ impl Batch {
             earliest: Time::NEVER,
             fresh: 0,
             early: Vec::new(),
+            outside: 0,
             said: HashMap::new(),
         }
     }
@@ -59,17 +62,7 @@ impl Batch {
     pub(crate) fn append(&mut self, id: u64, target: Target, deadline: Time, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.end();
         write(&mut self.bytes);
-        self.parts.push_back(Part {
-            id,
-            target,
-            deadline,
-            tries: 0,
-            spoilt: 0,
-            whole: true,
-            tried: false,
-            start,
-            unit: start,
-        });
+        self.parts.push_back(Part { start, unit: start, ..Part::new(id, target, deadline) });
         self.earliest = self.earliest.min(deadline);
         self.fresh += 1;
     }
@@ -86,7 +79,7 @@ impl Batch {
 
     /// Where the batch ends in all bytes that the link was ever given.
     fn end(&self) -> u64 {
-        self.base + self.bytes.len() as u64
+        self.base + self.bytes.len() as u64 + self.outside
     }
 
     /// Whether nothing was ever sent on it.
@@ -139,7 +132,7 @@ impl Batch {
 
     /// Bytes that wait to be written.
     pub(crate) fn unsent(&self) -> usize {
-        (self.end() - self.written) as usize
+        self.to_write().len()
     }
 
     /// Memory of requests that wait to be written or answered.
@@ -172,6 +165,9 @@ impl Batch {
 
     /// Gives memory of the batch back up to here, if that is worth moving what is behind.
     fn release(&mut self, upto: u64) {
+        if upto < self.base {
+            return;
+        }
         let gone = self.offset(upto);
         if gone == self.bytes.len() {
             self.bytes.clear();
@@ -270,7 +266,11 @@ impl Batch {
 
     /// A part's bytes; none if they are not there any more.
     fn slice(&self, part: &Part, end: u64) -> &[u8] {
-        if part.start >= self.base { &self.bytes[self.offset(part.start)..self.offset(end)] } else { &[] }
+        if part.start >= self.base && part.spool.is_none() {
+            &self.bytes[self.offset(part.start)..self.offset(end)]
+        } else {
+            &[]
+        }
     }
 
     /// Requests that are not answered.
@@ -296,7 +296,8 @@ impl Batch {
         }
         let (written, mut late) = (self.written, Vec::new());
         for part in self.parts.iter_mut().filter(|part| part.deadline <= now) {
-            let sent = part.unit < written;
+            // What is in a file is on its way to the link.
+            let sent = part.unit < written || part.spool.is_some();
             let said = self.said.remove(&part.id).map_or(Fate::NotSent, Fate::Said);
             // Whatever the instance has said, it may have carried out what was on a link that was lost.
             let fate = if sent || part.tried { Fate::Unknown } else { said };
@@ -310,6 +311,9 @@ impl Batch {
 
     /// Takes out of the batch what was not sent and is not wanted.
     fn drop_unsent(&mut self, unwanted: impl Fn(&Part) -> bool) {
+        if self.outside > 0 {
+            return;
+        }
         let first = self.parts.partition_point(|part| part.unit < self.written);
         let tail: Vec<Part> = self.parts.drain(first..).collect();
         let Some(mut at) = tail.first().map(|part| part.start) else { return };
@@ -364,5 +368,6 @@ impl Batch {
     }
 }
 
+mod outside;
 #[cfg(test)]
 mod tests;

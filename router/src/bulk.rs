@@ -13,18 +13,18 @@
 
 use crate::command::{self, CommandId, CommandSpec, Treatment};
 use crate::link::{Lane, Link};
-use crate::memory::Pressure;
 use crate::mutant::Mutant;
 use crate::order::{End, LinkKey, Order, Output, SessionKey};
 use crate::part::Target;
 use crate::place::{Located, Shard};
 use crate::plan::{self, Plan};
 use crate::refusal::Refusal;
-use crate::resp::{self, Request, RequestScan, parse_integer};
+use crate::resp::{Request, RequestScan, parse_integer};
 use crate::router::{Profile, Setup, Traffic};
 use crate::session::{Flow, Pause};
 use crate::stats::CloseReason;
 use crate::time::Time;
+use crate::upstream::Waiter;
 
 /// What became of an unfinished request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,15 +54,15 @@ impl Traffic {
     ) -> Cut {
         let arriving = scan.arriving();
         let large = arriving.is_some_and(|size| size >= setup.limits.large_min);
-        let begins = arriving.is_some_and(|size| size >= self.cut_min(setup));
+        let begins = arriving.is_some_and(|size| size >= self.cut_min(setup, key));
         if self.is_discarding(key) {
             return self.discard_more(setup, key, scan, bytes, need);
         }
-        let lane = match self.cutting_lane(key) {
-            Some(lane) => lane,
+        let to = match self.cutting(key) {
+            Some(to) => to,
             None if !begins && need <= setup.limits.request_buffer_max || scan.is_fresh() => return Cut::No,
             None => match self.begin_cut(setup, key, scan, bytes, need) {
-                Ok(lane) => lane,
+                Ok(to) => to,
                 Err(Cut::No) if need > setup.limits.request_buffer_max => {
                     self.refuse_head(setup, key, scan, bytes);
                     return self.discard_more(setup, key, scan, bytes, need);
@@ -71,32 +71,35 @@ impl Traffic {
                 Err(cut) => return cut,
             },
         };
+        if let End::Spool(spool) = to {
+            self.see_arguments(spool, scan, bytes, large);
+        }
         if large {
-            self.extend_lane(lane, bytes);
+            self.extend(to, bytes);
             scan.pass_argument();
-            self.relay(End::Session(key), End::Link(lane), (need - bytes.len()) as u64);
+            self.relay(End::Session(key), to, (need - bytes.len()) as u64);
             return Cut::Taken;
         }
         let whole = scan.pass_whole();
-        self.extend_lane(lane, &bytes[..whole]);
-        self.pause_if_lane_full(setup, key, lane);
+        self.extend(to, &bytes[..whole]);
+        if let End::Link(lane) = to {
+            self.pause_if_lane_full(setup, key, lane);
+        }
         Cut::Passed(whole)
     }
 
-    /// Values from this size on pass through without being held. What may have to be sent again is held
-    /// rather, as long as there is room.
-    fn cut_min(&self, setup: &Setup) -> usize {
-        let roomy = self.budget.pressure == Pressure::None;
-        if setup.holds() && roomy {
-            setup.limits.retain_max.max(setup.limits.large_min)
-        } else {
-            setup.limits.large_min
-        }
+    /// Where the middle of a request goes.
+    pub(crate) fn cutting(&self, key: SessionKey) -> Option<End> {
+        let session = self.sessions.get(key).filter(|session| session.cut)?;
+        session.spooling.file.map(End::Spool).or(session.lane.map(End::Link))
     }
 
-    /// The lane that the middle of a request goes to.
-    pub(crate) fn cutting_lane(&self, key: SessionKey) -> Option<LinkKey> {
-        self.sessions.get(key).filter(|session| session.cut).and_then(|session| session.lane)
+    fn extend(&mut self, to: End, bytes: &[u8]) {
+        match to {
+            End::Spool(spool) => self.extend_spool(spool, bytes),
+            End::Link(lane) => self.extend_lane(lane, bytes),
+            End::Session(_) => {}
+        }
     }
 
     /// Has a session wait until its lane has written more; whether it has to.
@@ -108,8 +111,8 @@ impl Traffic {
         true
     }
 
-    /// The lane to which an unfinished request may go, once it is the session's turn there. Nothing but the request's
-    /// place is taken on it.
+    /// The lane or the file to which an unfinished request may go, once it is the session's turn there. Nothing but the
+    /// request's place is taken on it.
     fn begin_cut(
         &mut self,
         setup: &Setup,
@@ -117,7 +120,7 @@ impl Traffic {
         scan: &RequestScan,
         bytes: &[u8],
         need: usize,
-    ) -> Result<LinkKey, Cut> {
+    ) -> Result<End, Cut> {
         let head = scan.head(bytes).filter(|head| !head.spans.is_empty()).ok_or(Cut::No)?;
         let id = setup.table.resolve(&head).map_err(|why| self.ask_about_head(setup, key, &head, why))?;
         let shard = self.cut_home(setup, key, id, &head).ok_or(Cut::No)?;
@@ -136,20 +139,30 @@ impl Traffic {
             self.doom(setup, key, &Refusal::NotSent);
             return Err(Cut::Unwanted);
         }
-        let lane = self.lane_for(setup, shard, key).ok_or(Cut::Wait)?;
+        let spool = if self.spools(setup, key) { self.room_for_head(setup, key, shard, need)? } else { None };
+        let to = match spool {
+            Some(spool) => spool,
+            None => self.lane_for(setup, shard, key).map(End::Link).ok_or(Cut::Wait)?,
+        };
         if self.forbids_transactions(setup, key) {
             self.doom(setup, key, &Refusal::TransactionsForbidden);
             return Err(Cut::Unwanted);
         }
         self.note_large(first_key(setup, id, &head));
-        self.go_live(key, lane);
-        let pending = self.push_pending(key);
-        self.send_on_lane(lane, Target::Request(pending, 0), b"");
+        self.go_live(setup, key, to);
+        match to {
+            End::Spool(spool) => self.begin_spooled(setup, spool, &head),
+            End::Link(lane) => {
+                let pending = self.push_pending(key);
+                self.send_on_lane(lane, Target::Request(pending, 0), b"");
+            }
+            End::Session(_) => {}
+        }
         self.stats.count_request(id.index());
         if let Some(session) = self.sessions.get_mut(key) {
-            session.cut = true;
+            (session.cut, session.spooling.barred) = (true, false);
         }
-        Ok(lane)
+        Ok(to)
     }
 
     /// An unfinished request inside a transaction: whether it may go on its way.
@@ -197,43 +210,14 @@ impl Traffic {
         shard
     }
 
-    /// Says why a request is refused of which too much would have to be held.
-    fn refuse_head(&mut self, setup: &Setup, key: SessionKey, scan: &RequestScan, bytes: &[u8]) {
-        let max = setup.limits.request_buffer_max;
-        let why = self.trouble_of_head(setup, key, scan, bytes).unwrap_or(Refusal::WholeTooLong(max));
-        self.doom(setup, key, &why);
-    }
-
-    /// What is wrong with a request as far as it is known: it is no command, its keys live apart, or are too long.
-    fn trouble_of_head(&mut self, setup: &Setup, key: SessionKey, scan: &RequestScan, bytes: &[u8]) -> Option<Refusal> {
-        let head = scan.head(bytes).filter(|head| !head.spans.is_empty())?;
-        let id = match setup.table.resolve(&head) {
-            Ok(id) => id,
-            Err(why) => {
-                let mut text = Vec::new();
-                why.write(&setup.table, &head, &mut text);
-                return Some(Refusal::AsRedis(String::from_utf8_lossy(resp::line(&text)).into_owned().into()));
-            }
-        };
-        let (spec, any) = (setup.table.spec(id), self.any_shard(setup, key));
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let known = command::keys_known(spec, &head, &mut scratch.positions);
-        let denied = known.then(|| self.admission(setup, key, id, &head).err()).flatten();
-        let arriving = scratch.positions.contains(&(head.spans.len() as u32));
-        let too_long = arriving && scan.arriving().is_some_and(|size| size > setup.limits.key_max);
-        let why = match known.then(|| plan::plan(setup, spec, &head, any, &mut scratch)) {
-            Some(Ok(_)) => Some(Refusal::SplitTooLong(setup.limits.request_buffer_max)),
-            Some(Err(why)) => Some(why),
-            None => too_long.then_some(Refusal::KeyTooLong(setup.limits.key_max)),
-        };
-        self.scratch = scratch;
-        denied.or(why)
-    }
-
-    /// The last bytes of a request that was cut through.
-    pub(crate) fn finish_cut(&mut self, key: SessionKey, tail: &[u8]) {
+    /// The last bytes of a request that was cut through, and the arguments that they make whole.
+    pub(crate) fn finish_cut(&mut self, setup: &Setup, key: SessionKey, tail: &[u8], rest: &Request<'_>) {
+        let to = self.cutting(key);
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.cut = false;
+        if let Some(End::Spool(spool)) = to {
+            return self.finish_spooled(setup, key, spool, tail, rest);
+        }
         let (lane, live) = (session.lane, session.held.is_some());
         if let Some(lane) = lane {
             self.extend_lane(lane, tail);
@@ -281,9 +265,9 @@ impl Traffic {
             return None;
         }
         self.pause(key, Pause::Lane);
-        let upstream = &mut self.upstreams[shard.index()];
-        if !upstream.bulk_waiting.contains(&key) {
-            upstream.bulk_waiting.push_back(key);
+        let (upstream, waiter) = (&mut self.upstreams[shard.index()], Waiter::Session(key));
+        if !upstream.bulk_waiting.contains(&waiter) {
+            upstream.bulk_waiting.push_back(waiter);
         }
         self.serve_lanes(setup, shard.index());
         let lane = self.sessions.get(key)?.lane?;
@@ -296,13 +280,17 @@ impl Traffic {
         self.close_outdated_lanes(setup, index);
         loop {
             let upstream = &self.upstreams[index];
-            if upstream.bulk_waiting.is_empty() {
+            // Nothing newer is carried out before what a lost lane may have left.
+            let fenced = upstream.unfenced.is_empty()
+                || setup.mutation.is(Mutant::MissingFence)
+                || setup.mutation.is(Mutant::UnfencedSpool);
+            if upstream.bulk_waiting.is_empty() || !fenced {
                 return;
             }
             let lost = setup.mutation.is(Mutant::LeakedLane);
             let free = upstream.bulk.iter().copied().find(|lane| self.links.get(*lane).is_some_and(Link::is_free_lane));
             let Some(lane) = free.filter(|lane| !lost || self.is_new(*lane)) else { break };
-            self.hand_lane(index, lane);
+            self.hand_lane(setup, index, lane);
         }
         let opening = |lane: &&LinkKey| self.links.get(**lane).is_some_and(|link| !link.is_ready());
         let upstream = &self.upstreams[index];
@@ -320,8 +308,12 @@ impl Traffic {
         self.links.get(lane).is_some_and(|link| link.batch.is_new())
     }
 
-    fn hand_lane(&mut self, index: usize, lane: LinkKey) {
-        while let Some(key) = self.upstreams[index].bulk_waiting.pop_front() {
+    fn hand_lane(&mut self, setup: &Setup, index: usize, lane: LinkKey) {
+        while let Some(waiter) = self.upstreams[index].bulk_waiting.pop_front() {
+            let key = match waiter {
+                Waiter::Session(key) => key,
+                Waiter::Spool(key) => return self.send_spooled(setup, lane, key),
+            };
             let (Some(session), Some(link)) = (self.sessions.get_mut(key), self.links.get_mut(lane)) else { continue };
             session.lane = Some(lane);
             link.owner = Some(key);

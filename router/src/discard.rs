@@ -1,10 +1,12 @@
 //! Requests of which the rest is not wanted: it is skipped, never held.
 
 use crate::bulk::Cut;
+use crate::command;
 use crate::mutant::Mutant;
 use crate::order::{End, Order, SessionKey};
+use crate::plan;
 use crate::refusal::Refusal;
-use crate::resp::RequestScan;
+use crate::resp::{self, RequestScan};
 use crate::router::{Setup, Traffic};
 
 impl Traffic {
@@ -59,5 +61,38 @@ impl Traffic {
     pub(crate) fn refuse_request(&mut self, setup: &Setup, key: SessionKey) {
         self.doom_transaction(setup, key);
         self.refuse(setup, key, &Refusal::RequestTooLong(setup.limits.request_max));
+    }
+
+    /// Says why a request is refused of which too much would have to be held.
+    pub(crate) fn refuse_head(&mut self, setup: &Setup, key: SessionKey, scan: &RequestScan, bytes: &[u8]) {
+        let max = setup.limits.request_buffer_max;
+        let why = self.trouble_of_head(setup, key, scan, bytes).unwrap_or(Refusal::WholeTooLong(max));
+        self.doom(setup, key, &why);
+    }
+
+    /// What is wrong with a request as far as it is known: it is no command, its keys live apart, or are too long.
+    fn trouble_of_head(&mut self, setup: &Setup, key: SessionKey, scan: &RequestScan, bytes: &[u8]) -> Option<Refusal> {
+        let head = scan.head(bytes).filter(|head| !head.spans.is_empty())?;
+        let id = match setup.table.resolve(&head) {
+            Ok(id) => id,
+            Err(why) => {
+                let mut text = Vec::new();
+                why.write(&setup.table, &head, &mut text);
+                return Some(Refusal::AsRedis(String::from_utf8_lossy(resp::line(&text)).into_owned().into()));
+            }
+        };
+        let (spec, any) = (setup.table.spec(id), self.any_shard(setup, key));
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let known = command::keys_known(spec, &head, &mut scratch.positions);
+        let denied = known.then(|| self.admission(setup, key, id, &head).err()).flatten();
+        let arriving = scratch.positions.contains(&(head.spans.len() as u32));
+        let too_long = arriving && scan.arriving().is_some_and(|size| size > setup.limits.key_max);
+        let why = match known.then(|| plan::plan(setup, spec, &head, any, &mut scratch)) {
+            Some(Ok(_)) => Some(Refusal::SplitTooLong(setup.limits.request_buffer_max)),
+            Some(Err(why)) => Some(why),
+            None => too_long.then_some(Refusal::KeyTooLong(setup.limits.key_max)),
+        };
+        self.scratch = scratch;
+        denied.or(why)
     }
 }

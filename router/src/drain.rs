@@ -14,6 +14,7 @@ impl Traffic {
     pub(crate) fn is_quiet(&self) -> bool {
         self.sessions.is_empty()
             && self.links.values().all(|link| link.batch.unsent() == 0 && link.batch.awaited() == 0)
+            && self.spools.is_empty()
             && self.upstreams.iter().all(|upstream| upstream.postponed.is_empty())
     }
 

@@ -9,7 +9,7 @@
 //! An upstream that does not tell the address (it forbids `CLIENT INFO`, or it is a proxy, whose own links
 //! this would not reach) cannot be fenced: only reads are repeated then.
 
-use crate::link::{Lane, Link, Standing};
+use crate::link::{Lane, Link};
 use crate::mutant::Mutant;
 use crate::order::{LinkKey, Notice, Output};
 use crate::part::Target;
@@ -47,7 +47,7 @@ impl Traffic {
         let asked = lost.lane == Lane::Bulk || lost.lane == Lane::Shared && asked;
         let newest = lost.badge.clone().filter(|_| asked).map(|badge| (self.last_id, badge));
         // What was under way on the lost link itself has to be asked again.
-        let served = lost.lane == Lane::Shared && lost.standing == Standing::Serving;
+        let served = lost.lane == Lane::Shared;
         let again = self.upstreams[index].unfenced.iter().filter(|_| served).cloned();
         let kills: Vec<(u64, Badge)> = again.chain(newest.clone()).collect();
         self.upstreams[index].unfenced.extend(newest);
@@ -77,6 +77,7 @@ impl Traffic {
         }
         self.note_fenceable(setup, index, confirmed);
         if self.upstreams[index].unfenced.is_empty() {
+            self.freed_lanes.push(index);
             self.release_fenced(setup, index, confirmed);
         }
     }

@@ -24,6 +24,8 @@ pub struct Limits {
     pub retain_max: usize,
     /// Bytes of unsent and kept requests of all links past which sessions are not read.
     pub retain_total: usize,
+    /// Bytes of requests that may be in files at once, where there is a spool.
+    pub spool_max: usize,
     /// Bulk lanes of a worker to each upstream.
     pub bulk_lanes: usize,
     /// How long a large value may stand still while others wait for its link.
@@ -65,6 +67,7 @@ impl Default for Limits {
             large_min: 128 << 10,
             retain_max: 1 << 20,
             retain_total: 256 << 20,
+            spool_max: 4 << 30,
             bulk_lanes: 2,
             stall_max: Duration::from_secs(10),
             session_pending_max: 1024,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::batch::Batch;
 use crate::fence::Badge;
-use crate::order::SessionKey;
+use crate::order::{SessionKey, SpoolKey};
 use crate::pending::PendingKey;
 use crate::proof::Probe;
 use crate::resp::ReplyScan;
@@ -78,6 +78,8 @@ pub(crate) struct Link {
     pub(crate) scan: ReplyScan,
     /// A Bulk lane's session.
     pub(crate) owner: Option<SessionKey>,
+    /// The file whose request a Bulk lane has.
+    pub(crate) spool: Option<SpoolKey>,
     pub(crate) standing: Standing,
     /// How its instance knows it.
     pub(crate) badge: Option<Badge>,
@@ -127,6 +129,7 @@ impl Link {
             read: 0,
             scan: ReplyScan::default(),
             owner: None,
+            spool: None,
             standing: Standing::Serving,
             badge: None,
             parked: false,
@@ -142,7 +145,12 @@ impl Link {
 
     /// Whether it is a lane that nobody uses.
     pub(crate) fn is_free_lane(&self) -> bool {
-        self.is_ready() && self.owner.is_none() && self.batch.in_flight() == 0
+        self.is_ready() && self.is_unused()
+    }
+
+    /// Whether nobody uses it, as a lane.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.owner.is_none() && self.spool.is_none() && self.batch.in_flight() == 0
     }
 
     /// Its stage as a number: down, connecting, proving, ready.

@@ -19,6 +19,7 @@ use crate::refusal::Refusal;
 use crate::resp::ReplyError;
 use crate::router::{Profile, Setup, Traffic};
 use crate::stats::CloseReason;
+use crate::upstream::Waiter;
 
 /// After so many replies that are none a request is not sent again.
 const SPOILT_MAX: u8 = 3;
@@ -122,7 +123,7 @@ impl Traffic {
             all.into_iter().for_each(|session| self.close_session_now(setup, session, CloseReason::Upstream));
         }
         // A session in the middle of a value towards it: see `lane_lost`.
-        let missing = self.drop_relays(End::Link(key)).first().map(|(_, bytes)| *bytes);
+        let missing = self.relays.drop_of(End::Link(key)).first().map(|(_, bytes)| *bytes);
         if setup.mutation.is(Mutant::BegunAgain) {
             link.end_stream();
         }
@@ -140,6 +141,10 @@ impl Traffic {
         } else if link.lane == Lane::Bulk {
             self.lane_lost(setup, key, &link, missing);
         }
+        if let Some(spool) = link.spool.filter(|_| link.batch.in_flight() == 0) {
+            // It was answered before all of it was sent.
+            self.close_spool(spool);
+        }
         let (mut sent, unsent) = link.batch.salvage();
         if matches!(loss, Loss::NotResp(_)) {
             self.give_up_spoilt(setup, &mut sent);
@@ -149,7 +154,9 @@ impl Traffic {
         self.repeat_lost(setup, index, sent);
         self.move_unsent(setup, next, unsent);
         if setup.profile == Profile::Redis && link.lane == Lane::Shared && link.standing == Standing::Serving {
-            self.resumable.extend(self.upstreams[index].bulk_waiting.drain(..));
+            let waiting = self.upstreams[index].bulk_waiting.drain(..);
+            // Under this profile nothing is in a file.
+            self.resumable.extend(waiting.filter_map(Waiter::session));
         }
         self.relieve(setup, next);
     }

@@ -46,7 +46,7 @@ impl Traffic {
     /// Closes lanes to an old address that nobody uses; the others once they are free.
     pub(crate) fn close_outdated_lanes(&mut self, setup: &Setup, index: usize) {
         let unused = |lane: &LinkKey| {
-            self.links.get(*lane).is_some_and(|link| link.standing == Standing::Retired && link.owner.is_none())
+            self.links.get(*lane).is_some_and(|link| link.standing == Standing::Retired && link.is_unused())
         };
         let unused: Vec<LinkKey> = self.upstreams[index].bulk.iter().copied().filter(unused).collect();
         unused.into_iter().for_each(|lane| self.give_up(setup, lane, Loss::Moved));

@@ -40,6 +40,12 @@ pub enum Mutant {
     LaneOvertakes,
     /// A doomed transaction that has begun at its instance is not ended there.
     MissingDiscard,
+    /// Replies to a transaction that is sent again out of a file are counted from where they stopped.
+    StaleReplies,
+    /// What is in a file is sent again though the fence is not confirmed.
+    UnfencedSpool,
+    /// A request goes to a file though its session has one for the same shard under way.
+    SpoolOvertakes,
     /// A lane is not given back.
     LeakedLane,
     /// A session that was paused at a limit is not read again when it is below it.
@@ -98,7 +104,7 @@ pub enum Mutant {
     EachQueuedHome,
 }
 
-const NAMES: [(&str, Mutant); 44] = [
+const NAMES: [(&str, Mutant); 47] = [
     ("lost-reply", Mutant::LostReply),
     ("swapped-replies", Mutant::SwappedReplies),
     ("reorder-over-paths", Mutant::ReorderOverPaths),
@@ -116,6 +122,9 @@ const NAMES: [(&str, Mutant); 44] = [
     ("wrong-blame", Mutant::WrongBlame),
     ("lane-overtakes", Mutant::LaneOvertakes),
     ("missing-discard", Mutant::MissingDiscard),
+    ("stale-replies", Mutant::StaleReplies),
+    ("unfenced-spool", Mutant::UnfencedSpool),
+    ("spool-overtakes", Mutant::SpoolOvertakes),
     ("leaked-lane", Mutant::LeakedLane),
     ("limit-not-released", Mutant::LimitNotReleased),
     ("woven-out-of-turn", Mutant::WovenOutOfTurn),

@@ -7,6 +7,8 @@ slotmap::new_key_type! {
     pub struct SessionKey;
     /// Names a link for as long as it lives; never used again afterwards.
     pub struct LinkKey;
+    /// Names a file that holds a large request until it is answered; never used again afterwards.
+    pub struct SpoolKey;
 }
 
 /// What happened outside.
@@ -33,6 +35,12 @@ pub enum Input<'a> {
     Relayed(End, u64),
     /// The relay of this end stands still, for this reason until another is reported.
     RelayWaits(End, Wait),
+    /// The file that [`Output::GrowSpool`] asked for is there, and has the room.
+    SpoolReady(SpoolKey),
+    /// So many bytes of [`spool_output`](crate::Router::spool_output) are in the file.
+    SpoolWritten(SpoolKey, usize),
+    /// The file could not be made, made larger, written or read.
+    SpoolFailed(SpoolKey),
     /// The connection is gone, or could not be made.
     LinkLost(LinkKey, LossReason),
     /// The upstream of this index is to be reached at another address: its links are opened anew, without
@@ -62,6 +70,9 @@ pub enum End {
     Session(SessionKey),
     /// An upstream.
     Link(LinkKey),
+    /// A file. What is relayed to it is added at its end; what is relayed from it are its first bytes, whatever
+    /// was relayed from it before.
+    Spool(SpoolKey),
 }
 
 /// For which of its ends a relay stands still.
@@ -103,6 +114,11 @@ pub enum Output {
     Connect(LinkKey, usize),
     /// What happens to the next bytes of this end.
     Order(End, Order),
+    /// Have room for so many bytes more in this file, and make it if there is none. No bytes of it may ever be found
+    /// by anybody else, nor outlive the process.
+    GrowSpool(SpoolKey, u64),
+    /// Forget the file, and its relay if it has one.
+    CloseSpool(SpoolKey),
     /// The end may be read again.
     Read(End),
     /// Close the session's connection; its output has been written.

@@ -1,5 +1,6 @@
 //! What travels on a link: parts of clients' requests, the proxy's own, and what must stay together.
 
+use crate::order::SpoolKey;
 use crate::pending::PendingKey;
 use crate::time::Time;
 
@@ -32,10 +33,19 @@ pub(crate) struct Part {
     pub(crate) whole: bool,
     /// It was on a link that was lost: it may have been carried out, though it is not sent on this one.
     pub(crate) tried: bool,
+    /// The file that holds its bytes, and those of its unit.
+    pub(crate) spool: Option<SpoolKey>,
     /// Where its bytes start in all bytes that the link was ever given.
     pub(crate) start: u64,
     /// Where the bytes start that are sent with it or not at all: those of its transaction, or its own.
     pub(crate) unit: u64,
+}
+
+impl Part {
+    /// One that nothing has happened to, and that lies nowhere yet.
+    pub(crate) fn new(id: u64, target: Target, deadline: Time) -> Self {
+        Self { id, target, deadline, tries: 0, spoilt: 0, whole: true, tried: false, spool: None, start: 0, unit: 0 }
+    }
 }
 
 /// What is sent together or not at all: a transaction, or one request.
@@ -67,7 +77,17 @@ impl Unit {
 
     /// Whether it could be sent again: all its bytes are there.
     pub(crate) fn is_whole(&self) -> bool {
-        self.parts.iter().all(|(part, bytes)| part.whole && !bytes.is_empty())
+        self.parts.iter().all(|(part, bytes)| part.whole && (part.spool.is_some() || !bytes.is_empty()))
+    }
+
+    /// The file that holds its bytes.
+    pub(crate) fn spool(&self) -> Option<SpoolKey> {
+        self.parts.first()?.0.spool
+    }
+
+    /// Whether nothing has gone wrong with it yet.
+    pub(crate) fn is_untroubled(&self) -> bool {
+        self.parts.iter().all(|(part, _)| part.tries == 0 && !part.tried)
     }
 
     /// Has none of its requests sent after this time.

@@ -80,6 +80,7 @@ impl Traffic {
             self.note_fenceable(setup, index, false);
         }
         self.freed_lanes.push(index);
+        self.spool_freed = true;
         self.outputs.push_back(Output::Order(End::Link(key), Order::Inject));
     }
 

@@ -43,12 +43,16 @@ pub enum Refusal {
     WrongPassword,
     /// Too many wrong passwords came from the same address; seconds until the next is looked at.
     TooManyAttempts(u64),
+    /// A transaction that finds no more room in the spool.
+    SpoolFull(usize),
+    /// The file that a request was kept in cannot be written.
+    SpoolFailed,
     /// Too many sessions.
     TooManySessions,
 }
 
 /// Refusals as metrics count them.
-pub const REFUSAL_KINDS: [&str; 19] = [
+pub const REFUSAL_KINDS: [&str; 21] = [
     "as_redis",
     "cross_shard",
     "spread_set",
@@ -67,6 +71,8 @@ pub const REFUSAL_KINDS: [&str; 19] = [
     "not_authenticated",
     "wrong_password",
     "too_many_attempts",
+    "spool_full",
+    "spool_failed",
     "too_many_sessions",
 ];
 
@@ -104,7 +110,9 @@ impl Refusal {
             Self::NotAuthenticated => 15,
             Self::WrongPassword => 16,
             Self::TooManyAttempts(_) => 17,
-            Self::TooManySessions => 18,
+            Self::SpoolFull(_) => 18,
+            Self::SpoolFailed => 19,
+            Self::TooManySessions => 20,
         }
     }
 
@@ -150,6 +158,13 @@ impl Refusal {
                 "ERR too many wrong passwords from this address; none is looked at for {seconds} s"
             )
             .into_bytes(),
+            Self::SpoolFull(max) => format!(
+                "ERR transaction is longer than what is left of the spool (limits.spool_max, {max} bytes for all sessions of a worker); the transaction was not sent: send it in smaller parts"
+            )
+            .into_bytes(),
+            Self::SpoolFailed => {
+                b"ERR the spool of pdw-proxy cannot be written, see its log; the request was not sent".to_vec()
+            }
             Self::TooManySessions => b"ERR max number of clients reached".to_vec(),
         }
     }

@@ -3,45 +3,20 @@
 use crate::link::Lane;
 use crate::mutant::Mutant;
 use crate::order::{End, LinkKey, Order, Output, SessionKey, Wait};
+use crate::relays::Relay;
+use crate::resp::Request;
 use crate::router::{Setup, Traffic};
 use crate::session::Session;
 use crate::stats::CloseReason;
 use crate::time::Time;
 
-/// One ordered relay that is not through.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Relay {
-    from: End,
-    to: End,
-    /// Bytes that have not reached the other end.
-    remaining: u64,
-    /// For which end it stands still, and since when nothing has moved.
-    waits: Option<(Wait, Time)>,
-}
-
-impl Relay {
-    /// The session for which it stands still, and since when. An upstream that takes or sends nothing is
-    /// no session's fault.
-    fn culprit(&self, setup: &Setup) -> Option<(SessionKey, Time)> {
-        match (self.waits?, self.from, self.to) {
-            ((_, since), End::Session(key), _) if setup.mutation.is(Mutant::WrongBlame) => Some((key, since)),
-            ((Wait::Source, since), End::Session(key), _) | ((Wait::Sink, since), _, End::Session(key)) => {
-                Some((key, since))
-            }
-            _ => None,
-        }
-    }
-
-    /// Whether it stands still for its link.
-    fn awaits_link(&self, setup: &Setup) -> bool {
-        self.waits.is_some() && self.culprit(setup).is_none()
-    }
-}
-
 impl Traffic {
     /// Orders the driver to move the next bytes of one end to the other.
     pub(crate) fn relay(&mut self, from: End, to: End, bytes: u64) {
-        self.relays.push(Relay { from, to, remaining: bytes, waits: None });
+        self.relays.add(from, to, bytes);
+        if let End::Spool(key) = to {
+            self.expect_spooled(key, bytes);
+        }
         self.order_bytes(from, Order::Relay { to, bytes });
     }
 
@@ -65,39 +40,60 @@ impl Traffic {
                     link.ordered = ordered;
                 }
             }
+            End::Spool(_) => {}
         }
     }
 
     /// So many bytes of an end have reached the other end of its relay.
-    pub(crate) fn relayed(&mut self, from: End, bytes: u64) {
-        let Some(at) = self.relays.iter().position(|relay| relay.from == from) else { return };
-        let relay = &mut self.relays[at];
+    pub(crate) fn relayed(&mut self, setup: &Setup, from: End, bytes: u64) {
+        let Some(relay) = self.relays.of_mut(from) else { return };
         relay.remaining = relay.remaining.saturating_sub(bytes);
         if let Some((_, since)) = &mut relay.waits {
             *since = self.now;
         }
-        self.count_relayed(from, bytes);
-        if self.relays[at].remaining == 0 {
-            self.relays.swap_remove(at);
-            // What follows on a link, the value's line end first, is read as ever.
-            if let End::Session(key) = from {
-                self.argument_relayed(key);
+        let (to, through) = (relay.to, relay.remaining == 0);
+        self.count_relayed(from, to, bytes);
+        if through {
+            self.relays.end(from);
+            match (from, to) {
+                (End::Session(key), _) => self.argument_relayed(setup, key),
+                (End::Spool(_), End::Link(lane)) => self.end_spooled(lane),
+                // What follows on a link, the value's line end first, is read as ever.
+                _ => {}
             }
         }
     }
 
     /// The relay of an end stands still.
     pub(crate) fn relay_waits(&mut self, from: End, wait: Wait) {
-        let Some(relay) = self.relays.iter_mut().find(|relay| relay.from == from) else { return };
+        let Some(relay) = self.relays.of_mut(from) else { return };
         if relay.waits.is_none_or(|(known, _)| known != wait) {
             relay.waits = Some((wait, self.now));
         }
     }
 
-    fn count_relayed(&mut self, from: End, bytes: u64) {
+    /// A session has sent something, perhaps for its lane or its file.
+    pub(crate) fn note_sending(&mut self, key: SessionKey) {
+        let Some(session) = self.sessions.get(key) else { return };
+        if let Some(link) = session.lane.and_then(|lane| self.links.get_mut(lane)) {
+            link.heard = self.now;
+        }
+        if let Some(spool) = session.spooling.file.and_then(|spool| self.spools.get_mut(spool)) {
+            spool.heard = self.now;
+        }
+    }
+
+    fn count_relayed(&mut self, from: End, to: End, bytes: u64) {
         let counts = &mut self.stats.bytes;
-        match from {
-            End::Session(key) => {
+        match (from, to) {
+            (End::Session(_), End::Spool(key)) => {
+                counts.from_clients += bytes;
+                self.stats.spooled_bytes += bytes;
+                self.spools.get_mut(key).into_iter().for_each(|spool| spool.heard = self.now);
+            }
+            (End::Spool(_), End::Link(lane)) => self.spool_passed(lane, bytes),
+            (End::Spool(_), _) => {}
+            (End::Session(key), _) => {
                 counts.from_clients += bytes;
                 counts.to_upstreams += bytes;
                 let lane = self.sessions.get(key).and_then(|session| session.lane);
@@ -105,7 +101,7 @@ impl Traffic {
                     link.heard = self.now;
                 }
             }
-            End::Link(key) => {
+            (End::Link(key), _) => {
                 counts.from_upstreams += bytes;
                 counts.to_clients += bytes;
                 if let Some(link) = self.links.get_mut(key) {
@@ -115,38 +111,33 @@ impl Traffic {
         }
     }
 
-    fn argument_relayed(&mut self, key: SessionKey) {
+    fn argument_relayed(&mut self, setup: &Setup, key: SessionKey) {
         if self.sessions.get(key).is_some_and(|session| session.between_requests()) {
-            self.finish_cut(key, b"");
+            self.finish_cut(setup, key, b"", &Request { bytes: b"", spans: &[], missing: 0 });
         }
     }
 
     /// Where the bytes of this end are being moved.
     pub(crate) fn relay_target(&self, from: End) -> Option<End> {
-        self.relays.iter().find(|relay| relay.from == from).map(|relay| relay.to)
+        self.relays.of(from).map(|relay| relay.to)
     }
 
     /// Whether bytes of this end are being moved.
     pub(crate) fn is_relaying(&self, from: End) -> bool {
-        self.relays.iter().any(|relay| relay.from == from)
+        self.relays.of(from).is_some()
     }
 
     /// Whether a link's silence is not its upstream's: it is not read until its reply's turn comes, or its
     /// session has yet to send or to take something.
     pub(crate) fn is_occupied(&self, setup: &Setup, key: LinkKey) -> bool {
         let parked = self.links.get(key).is_some_and(|link| link.parked);
-        let moving = || self.relay_of(key).is_some_and(|relay| !relay.awaits_link(setup));
+        let moving = || self.relays.of_link(key).is_some_and(|relay| !relay.awaits_link(setup));
         parked || moving() || self.awaited_owner(key).is_some()
     }
 
     /// Whether bytes are being moved to a link or from it.
     pub(crate) fn is_moving(&self, key: LinkKey) -> bool {
-        self.relay_of(key).is_some()
-    }
-
-    fn relay_of(&self, key: LinkKey) -> Option<&Relay> {
-        let end = End::Link(key);
-        self.relays.iter().find(|relay| relay.from == end || relay.to == end)
+        self.relays.of_link(key).is_some()
     }
 
     /// The session of a lane, if it is the one that has to go on, and since when: in the middle of a request,
@@ -167,19 +158,11 @@ impl Traffic {
         })
     }
 
-    /// Forgets the relays of an end that is gone. Those towards it: what their source has yet to
-    /// send of the value.
-    pub(crate) fn drop_relays(&mut self, end: End) -> Vec<(End, u64)> {
-        let orphaned: Vec<(End, u64)> =
-            self.relays.iter().filter(|relay| relay.to == end).map(|relay| (relay.from, relay.remaining)).collect();
-        self.relays.retain(|relay| relay.from != end && relay.to != end);
-        orphaned
-    }
-
     /// Ends what moves nothing while others wait for it.
     pub(crate) fn end_stalls(&mut self, setup: &Setup) {
         let noticed = !setup.mutation.is(Mutant::StallsUnnoticed);
-        let late = self.hindrances(setup).filter(|(_, due)| noticed && *due <= self.now);
+        let fillers = self.slow_fillers(setup).map(|(key, since)| (key, since.after(setup.limits.stall_max)));
+        let late = self.hindrances(setup).chain(fillers).filter(|(_, due)| noticed && *due <= self.now);
         let stalled: Vec<SessionKey> = late.map(|(key, _)| key).collect();
         for key in stalled {
             self.stats.stalls += 1;
@@ -189,7 +172,7 @@ impl Traffic {
 
     /// Sessions that stand in the way of others because they deliver or take nothing, and when that is too long.
     fn hindrances(&self, setup: &Setup) -> impl Iterator<Item = (SessionKey, Time)> {
-        let relays = self.relays.iter().filter(|relay| self.others_wait(relay));
+        let relays = self.relays.linked().filter(|relay| self.others_wait(relay));
         let moving = relays.filter_map(|relay| {
             let (key, since) = relay.culprit(setup)?;
             // What was held for it goes before what is moved to it.

@@ -13,12 +13,12 @@
 
 use std::time::Duration;
 
-use crate::command::{Categories, Repeat, repeat_of};
+use crate::command::{Repeat, Verdict};
 use crate::mutant::Mutant;
 use crate::order::LinkKey;
 use crate::part::{Fate, Target, Unit};
 use crate::refusal::Refusal;
-use crate::resp::{Request, RequestScan, Scanned};
+use crate::resp::{RequestScan, Scanned};
 use crate::router::{Setup, Traffic};
 use crate::time::Time;
 
@@ -77,16 +77,22 @@ impl Traffic {
         let any = Some(reply).filter(|reply| setup.mutation.is(Mutant::EveryErrorPasses) && reply.starts_with(b"-"));
         let Some(error) = trouble(link.batch.early(), reply).or(any) else { return false };
         let Some(part) = link.batch.front().filter(|part| part.whole && part.deadline > self.now) else { return false };
-        if !link.batch.is_unit_wanted() {
+        if !link.batch.is_unit_wanted() || part.spool.is_some() && self.relays.of_link(key).is_some() {
+            // Nobody waits for it, or an answer came before all of it was sent.
             return false;
         }
-        if link.batch.unit_bytes().any(|bytes| is_unknown_script(setup, bytes)) {
+        let unknown = match part.spool {
+            Some(spool) => self.spools.get(spool).is_none_or(|spool| spool.script),
+            None => link.batch.unit_bytes().any(|bytes| verdict_of_bytes(setup, bytes).script),
+        };
+        if unknown {
             // Its error may be its own, when it has done something already.
             return false;
         }
         self.stats.count_retry(error);
         let mut said = link.batch.take_early();
         said.push(reply.to_vec());
+        link.spool = None;
         let (index, unit) = (link.upstream, Unit { said, ..link.batch.take_unit() });
         let until = Until::Pause(self.now.after(self.pause_of_try(part.tries)));
         let deadline = part.deadline.min(self.now.after(setup.limits.patience));
@@ -110,14 +116,16 @@ impl Traffic {
     pub(crate) fn repeat_lost(&mut self, setup: &Setup, index: usize, sent: Vec<Unit>) {
         for unit in sent {
             let repeat = if setup.holds() { self.repeat_of_unit(setup, &unit) } else { Repeat::Never };
-            let waits = !self.upstreams[index].unfenced.is_empty() && !setup.mutation.is(Mutant::MissingFence);
+            let at_once = setup.mutation.is(Mutant::MissingFence)
+                || setup.mutation.is(Mutant::UnfencedSpool) && unit.spool().is_some();
+            let waits = !self.upstreams[index].unfenced.is_empty() && !at_once;
             let deadline = unit.deadline().min(self.now.after(setup.limits.patience));
             let postponed = Postponed { until: Until::Fenced, deadline, repeat, unit };
             match repeat {
                 Repeat::Never => self.refuse_unit(setup, postponed.unit, &Refusal::OutcomeUnknown),
                 Repeat::Read => self.send_again(setup, index, postponed),
                 Repeat::Same | Repeat::MayDiffer if waits => self.postpone(index, postponed),
-                _ if setup.mutation.is(Mutant::MissingFence) => self.send_again(setup, index, postponed),
+                _ if at_once => self.send_again(setup, index, postponed),
                 _ => self.refuse_unit(setup, postponed.unit, &Refusal::OutcomeUnknown),
             }
         }
@@ -131,7 +139,10 @@ impl Traffic {
         if setup.mutation.is(Mutant::RepeatedAnything) {
             return Repeat::Same;
         }
-        let each = unit.parts.iter().map(|(_, bytes)| repeat_of_bytes(setup, bytes));
+        if let Some(spool) = unit.spool() {
+            return self.spools.get(spool).map_or(Repeat::Never, |spool| spool.repeat);
+        }
+        let each = unit.parts.iter().map(|(_, bytes)| verdict_of_bytes(setup, bytes).repeat);
         each.max().unwrap_or(Repeat::Never)
     }
 
@@ -145,6 +156,9 @@ impl Traffic {
 
     /// Adds what was on another link to the batch of this one.
     pub(crate) fn bring_back(&mut self, setup: &Setup, key: LinkKey, unit: Unit) {
+        if let Some(spool) = unit.spool() {
+            return self.await_lane(setup, spool, unit);
+        }
         let Some(link) = self.links.get_mut(key) else { return };
         if unit.parts.len() > 1 && link.is_ready() && !link.proof.multi {
             let why = if unit.was_tried() { Refusal::OutcomeUnknown } else { Refusal::TransactionsForbidden };
@@ -157,6 +171,7 @@ impl Traffic {
     /// Tells everybody who waits for a request or transaction.
     pub(crate) fn refuse_unit(&mut self, setup: &Setup, unit: Unit, why: &Refusal) {
         unit.targets().for_each(|target| self.deliver_refusal(setup, target, why));
+        unit.spool().into_iter().for_each(|spool| self.close_spool(spool));
     }
 
     /// The instance has confirmed the fence, or will not (`confirmed`): then only reads may be sent again.
@@ -195,10 +210,11 @@ impl Traffic {
     }
 
     /// The patience is over: the client gets what the instance said.
-    fn hand_on_said(&mut self, setup: &Setup, unit: Unit) {
+    pub(crate) fn hand_on_said(&mut self, setup: &Setup, unit: Unit) {
         for (target, reply) in unit.targets().zip(&unit.said) {
             self.deliver_said(setup, target, reply);
         }
+        unit.spool().into_iter().for_each(|spool| self.close_spool(spool));
     }
 
     /// Answers with an error that was to pass.
@@ -246,23 +262,11 @@ fn passes(error: &[u8]) -> bool {
     TROUBLES.contains(&word) && memchr::memmem::find(text, b"script: ").is_none()
 }
 
-fn repeat_of_bytes(setup: &Setup, bytes: &[u8]) -> Repeat {
-    with_request(setup, bytes, |request| repeat_of(&setup.table, &request)).unwrap_or(Repeat::Never)
-}
-
-fn is_unknown_script(setup: &Setup, bytes: &[u8]) -> bool {
-    let unknown = |request: Request<'_>| {
-        let id = setup.table.resolve(&request).ok()?;
-        let scripting = setup.table.spec(id).categories.contains(Categories::SCRIPTING);
-        Some(scripting && repeat_of(&setup.table, &request) == Repeat::Never)
-    };
-    with_request(setup, bytes, unknown).flatten().unwrap_or(false)
-}
-
-fn with_request<T>(setup: &Setup, bytes: &[u8], look: impl FnOnce(Request<'_>) -> T) -> Option<T> {
+/// What becomes of a request when it is sent twice.
+pub(crate) fn verdict_of_bytes(setup: &Setup, bytes: &[u8]) -> Verdict {
     let mut scan = RequestScan::new(setup.scan_limits());
-    let Ok(Scanned::Request(len)) = scan.scan(bytes) else { return None };
-    Some(look(scan.request(&bytes[..len])))
+    let Ok(Scanned::Request(len)) = scan.scan(bytes) else { return Verdict::never() };
+    Verdict::of(&setup.table, &scan.request(&bytes[..len]))
 }
 
 #[cfg(test)]

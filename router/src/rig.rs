@@ -20,6 +20,7 @@ pub(crate) fn router() -> (Router, LinkKey) {
         table: Table::new(),
         limits: Limits::default(),
         profile: Profile::Redis,
+        spool: false,
         name: "pdw/test".to_owned(),
         seed: 1,
         gate: Arc::new(Open::default()),

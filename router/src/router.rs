@@ -17,16 +17,18 @@ use crate::link::Link;
 use crate::memory::Budget;
 use crate::mutant::Mutation;
 use crate::order::End;
-use crate::order::{Input, LinkKey, Order, Output, SessionKey};
+use crate::order::{Input, LinkKey, Order, Output, SessionKey, SpoolKey};
 use crate::pending::{Pending, PendingKey};
 use crate::permit::Found;
 use crate::place::Homes;
 use crate::plan::Scratch;
 use crate::pool::Pool;
-use crate::relay::Relay;
+use crate::relays::Relays;
 use crate::repeat::Postponed;
 use crate::resp::ScanLimits;
+use crate::room::Asker;
 use crate::session::{Partial, Session};
+use crate::spool::Spool;
 use crate::stats::{Holding, Peaks, Stats};
 use crate::time::Time;
 use crate::upstream::Upstream;
@@ -52,6 +54,8 @@ pub struct Setup {
     pub limits: Limits,
     /// Whose traffic it is.
     pub profile: Profile,
+    /// Large requests are kept in files until they are answered; under profile `pdwfs` alone.
+    pub spool: bool,
     /// How links name themselves at instances; the same in all workers of a process, different in
     /// every process. It tells a proxy that it talks to itself.
     pub name: String,
@@ -82,7 +86,7 @@ impl Setup {
 ///    means: write as much of [`session_output`](Self::session_output) or
 ///    [`link_output`](Self::link_output) as the socket takes and report it with
 ///    [`Input::SessionWritten`] or [`Input::LinkWritten`]; if the socket took less than all, again
-///    when it takes more.
+///    when it takes more. A file takes all of [`spool_output`](Self::spool_output), or has failed.
 /// 3. Wait for the next event, but not beyond [`poll_timeout`](Self::poll_timeout); then
 ///    [`Input::Timeout`], after everything that was ready by then was read and written: who is late is
 ///    judged by what his socket gave and took, not by how long this process slept.
@@ -107,6 +111,13 @@ pub(crate) struct Traffic {
     pub(crate) sessions: SlotMap<SessionKey, Session>,
     pub(crate) pendings: SlotMap<PendingKey, Pending>,
     pub(crate) links: SlotMap<LinkKey, Link>,
+    pub(crate) spools: SlotMap<SpoolKey, Spool>,
+    /// So much of `limits.spool_max` is taken.
+    pub(crate) spooled: u64,
+    /// Who waits for room in the spool.
+    pub(crate) spool_waiting: VecDeque<Asker>,
+    /// There may be room for the next of them.
+    pub(crate) spool_freed: bool,
     pub(crate) upstreams: Vec<Upstream>,
     pub(crate) outputs: VecDeque<Output>,
     /// Sessions that may be read again.
@@ -124,7 +135,7 @@ pub(crate) struct Traffic {
     /// COMMAND INFO replies that the table has yet to learn from.
     pub(crate) learned: Vec<(Vec<u8>, Vec<u8>)>,
     /// Bytes that the driver moves without us.
-    pub(crate) relays: Vec<Relay>,
+    pub(crate) relays: Relays,
     pub(crate) budget: Budget,
     /// Links whose reply's turn has come.
     pub(crate) unparked: Vec<LinkKey>,
@@ -178,11 +189,14 @@ impl Router {
             Input::SessionEnded(key) => traffic.session_ended(setup, key),
             Input::SessionLost(key) => traffic.session_lost(setup, key),
             Input::SessionRetired(key) => traffic.session_retired(setup, key),
-            Input::Relayed(end, bytes) => traffic.relayed(end, bytes),
+            Input::Relayed(end, bytes) => traffic.relayed(setup, end, bytes),
             Input::RelayWaits(end, wait) => traffic.relay_waits(end, wait),
             Input::LinkConnected(key) => traffic.link_connected(setup, key),
             Input::LinkBytes(key, bytes) => traffic.link_bytes(setup, key, bytes),
             Input::LinkWritten(key, bytes) => traffic.link_written(setup, key, bytes),
+            Input::SpoolReady(key) => traffic.spool_ready(key),
+            Input::SpoolWritten(key, bytes) => traffic.spool_written(key, bytes),
+            Input::SpoolFailed(key) => traffic.spool_failed(setup, key),
             Input::LinkLost(key, why) => traffic.link_lost(setup, key, why.into()),
             Input::UpstreamMoved(index) => traffic.upstream_moved(setup, index),
             Input::Timeout => traffic.tick(setup),
@@ -206,6 +220,9 @@ impl Router {
             while let Some(index) = self.traffic.freed_lanes.pop() {
                 self.traffic.serve_lanes(&self.setup, index);
             }
+            if std::mem::take(&mut self.traffic.spool_freed) {
+                self.traffic.grant_room(&self.setup);
+            }
             // One by one: what one of them learns, the next may not ask again.
             if let Some(key) = self.traffic.resumable.pop() {
                 self.traffic.resume(&self.setup, key);
@@ -226,6 +243,9 @@ impl Router {
                 if let Some(link) = self.traffic.links.get_mut(key) {
                     link.dirty = false;
                 }
+            }
+            Output::Order(End::Spool(key), Order::Inject) => {
+                self.traffic.spools.get_mut(key).into_iter().for_each(|spool| spool.dirty = false);
             }
             Output::Order(end, _) => self.traffic.set_ordered(end, false),
             _ => {}
@@ -262,12 +282,21 @@ impl Router {
         self.traffic.link_output(key)
     }
 
+    /// Bytes that wait to be written at the end of a file.
+    pub fn spool_output(&self, key: SpoolKey) -> &[u8] {
+        self.traffic.spool_output(key)
+    }
+
     /// Whether bytes that are relayed from this end may go on now: the relay is wanted, and what the
     /// core holds for the other end has gone before them.
     pub fn may_relay(&mut self, now: Time, from: End) -> bool {
         match self.traffic.relay_target(from) {
             Some(End::Session(key)) => self.session_output(key).is_empty(),
-            Some(End::Link(key)) => self.link_output(now, key).is_empty(),
+            Some(End::Link(key)) => match from {
+                End::Spool(spool) if !self.spool_output(spool).is_empty() => false,
+                _ => self.link_output(now, key).is_empty(),
+            },
+            Some(End::Spool(key)) => self.spool_output(key).is_empty(),
             None => false,
         }
     }
@@ -347,6 +376,7 @@ impl Traffic {
             || !self.unparked.is_empty()
             || !self.weaving.is_empty()
             || !self.freed_lanes.is_empty()
+            || self.spool_freed
             || !self.resumable.is_empty()
     }
 
@@ -357,6 +387,10 @@ impl Traffic {
             sessions: SlotMap::with_key(),
             pendings: SlotMap::with_key(),
             links: SlotMap::with_key(),
+            spools: SlotMap::with_key(),
+            spooled: 0,
+            spool_waiting: VecDeque::new(),
+            spool_freed: false,
             upstreams: Vec::new(),
             outputs: VecDeque::new(),
             resumable: Vec::new(),
@@ -367,7 +401,7 @@ impl Traffic {
             unknown: HashSet::new(),
             lookups: HashMap::new(),
             learned: Vec::new(),
-            relays: Vec::new(),
+            relays: Relays::default(),
             budget: Budget::default(),
             unparked: Vec::new(),
             weaving: Vec::new(),
@@ -394,6 +428,11 @@ impl Traffic {
             holding.batch_bytes += link.batch.memory();
             holding.reply_bytes += link.reply_bytes();
             holding.links[link.lane as usize][link.stage_index()] += 1;
+        }
+        for spool in self.spools.values() {
+            holding.spools += 1;
+            holding.spooled_bytes += spool.room;
+            holding.batch_bytes += spool.memory();
         }
         let postponed = self.upstreams.iter().flat_map(|upstream| &upstream.postponed);
         holding.batch_bytes += postponed.map(Postponed::bytes).sum::<usize>();

@@ -18,6 +18,7 @@ use crate::pending::PendingKey;
 use crate::place::Shards;
 use crate::resp::{ProtocolError, RequestScan, Scanned, write};
 use crate::router::{Setup, Traffic};
+use crate::spool::Spooling;
 use crate::stats::CloseReason;
 use crate::time::Time;
 use crate::transaction::Held;
@@ -39,7 +40,9 @@ pub(crate) struct Session {
     pub(crate) reason: CloseReason,
     /// The Bulk lane it uses.
     pub(crate) lane: Option<LinkKey>,
-    /// The rest of its request goes to that lane as it comes.
+    /// What it has to do with the spool.
+    pub(crate) spooling: Spooling,
+    /// The rest of its request goes to its lane, or to its file, as it comes.
     pub(crate) cut: bool,
     /// When its unfinished request began to be held.
     pub(crate) begun: Time,
@@ -122,12 +125,12 @@ impl Session {
     /// Whether nothing of it is outstanding, as far as it knows itself.
     pub(crate) fn rests(&self) -> bool {
         let unread = self.partial.is_some() || self.paused.is_some() || self.held.is_some() || self.finishing;
-        !unread && self.first.is_none() && self.out.is_empty() && self.lane.is_none()
+        !unread && self.first.is_none() && self.out.is_empty() && self.lane.is_none() && self.spooling.file.is_none()
     }
 
     /// Whether its lane is in the middle of its request or transaction.
     pub(crate) fn is_amid(&self) -> bool {
-        self.cut || self.held.as_ref().is_some_and(|held| held.is_live())
+        self.spooling.file.is_none() && (self.cut || self.held.as_ref().is_some_and(|held| held.is_live()))
     }
 
     /// Whether no request is half read.
@@ -187,10 +190,8 @@ impl Traffic {
     pub(crate) fn session_bytes(&mut self, setup: &Setup, key: SessionKey, bytes: &[u8]) {
         self.stats.bytes.from_clients += bytes.len() as u64;
         self.take_in(setup, bytes.len());
+        self.note_sending(key);
         let Some(session) = self.sessions.get_mut(key).filter(|session| !session.finishing) else { return };
-        if let Some(link) = session.lane.and_then(|lane| self.links.get_mut(lane)) {
-            link.heard = self.now;
-        }
         let mut partial =
             session.partial.take().or_else(|| self.partials.pop()).unwrap_or_else(|| {
                 Box::new(Partial { bytes: Vec::new(), scan: RequestScan::new(setup.scan_limits()) })
@@ -258,8 +259,8 @@ impl Traffic {
         while self.may_read(setup, key) {
             let rest = &bytes[used..];
             match scan.scan(rest) {
-                Ok(Scanned::Request(len)) if self.cutting_lane(key).is_some() => {
-                    self.finish_cut(key, &rest[..len]);
+                Ok(Scanned::Request(len)) if self.cutting(key).is_some() => {
+                    self.finish_cut(setup, key, &rest[..len], &scan.request(&rest[..len]));
                     used += len;
                 }
                 Ok(Scanned::Request(len)) if self.is_discarding(key) => {
@@ -431,7 +432,7 @@ impl Traffic {
         self.buffers.give_back_output(session.out);
         self.forget_pending(session.first);
         self.unparked.extend(session.source);
-        for (from, remaining) in self.drop_relays(End::Session(key)) {
+        for (from, remaining) in self.relays.drop_of(End::Session(key)) {
             if let End::Link(link) = from {
                 self.orphan_stream(setup, link, remaining);
             }
@@ -439,5 +440,6 @@ impl Traffic {
         if let Some(lane) = session.lane {
             self.abandon_lane(setup, lane, amid);
         }
+        self.leave_spool(key, session.spooling);
     }
 }

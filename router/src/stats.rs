@@ -87,6 +87,10 @@ pub struct Stats {
     pub fences: [u64; 2],
     /// Links that were silent for too long with requests unanswered.
     pub silences: u64,
+    /// Bytes of large requests that were kept in files.
+    pub spooled_bytes: u64,
+    /// Files that could not be made, written or read.
+    pub spool_failures: u64,
     /// Sessions closed because the ceiling on memory was reached.
     pub sheds: u64,
     /// Sessions closed because a large value stood still while others waited.
@@ -171,6 +175,10 @@ pub struct Holding {
     pub in_flight: usize,
     /// Links by lane (shared, bulk, control) and stage (down, connecting, proving, ready, silent).
     pub links: [[usize; 5]; 3],
+    /// Files with large requests.
+    pub spools: usize,
+    /// Bytes of these files, or room for them.
+    pub spooled_bytes: u64,
     /// Bytes of requests that are not whole, or wait to be looked at.
     pub request_bytes: usize,
     /// Bytes of transactions that wait for their EXEC.

@@ -195,6 +195,9 @@ impl Traffic {
 
     /// A link has one reply less to wait for: a retired one may be closed, a lane be free.
     pub(crate) fn tidy_after_reply(&mut self, key: LinkKey) {
+        if self.links.get(key).is_some_and(|link| link.spool.is_some()) {
+            return self.end_spooled(key);
+        }
         let Some(link) = self.links.get(key).filter(|link| link.batch.in_flight() == 0) else { return };
         if link.standing == Standing::Retired && link.lane != Lane::Bulk {
             self.links.remove(key);

@@ -43,7 +43,7 @@ impl Traffic {
     }
 
     fn heartbeat(&self, setup: &Setup) -> Option<Time> {
-        (!self.sessions.is_empty()).then(|| self.now.after(heartbeat(setup)))
+        (!self.sessions.is_empty() || !self.spools.is_empty()).then(|| self.now.after(heartbeat(setup)))
     }
 
     /// Does what is due.
@@ -58,6 +58,8 @@ impl Traffic {
         if setup.mutation.is(Mutant::IdleClosed) {
             self.close_idle(setup);
         }
+        self.expire_waiting(setup);
+        self.grant_room(setup);
         self.trim_idle();
         self.measure_if_due(setup);
         for index in 0..self.upstreams.len() {

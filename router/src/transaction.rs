@@ -12,7 +12,7 @@
 
 use crate::command::{CommandId, Local, Transaction, Treatment};
 use crate::mutant::Mutant;
-use crate::order::{LinkKey, SessionKey};
+use crate::order::{End, SessionKey};
 use crate::part::Target;
 use crate::pending::PendingKey;
 use crate::place::{Shard, Shards};
@@ -31,8 +31,8 @@ pub(crate) struct Held {
     /// Where its keys live, and one of them.
     home: Option<(Shard, Vec<u8>)>,
     doomed: bool,
-    /// The Bulk lane it has begun on: what follows goes there as it comes.
-    live: Option<LinkKey>,
+    /// The Bulk lane it has begun on, or the file that it fills: what follows goes there as it comes.
+    live: Option<End>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -44,9 +44,19 @@ struct Item {
 }
 
 impl Held {
-    /// Whether it has begun at the instance.
+    /// Whether no more of it is held.
     pub(crate) fn is_live(&self) -> bool {
         self.live.is_some()
+    }
+
+    /// Whether it has begun at the instance.
+    pub(crate) fn is_on_lane(&self) -> bool {
+        matches!(self.live, Some(End::Link(_)))
+    }
+
+    /// Commands that wait for EXEC.
+    pub(crate) fn len(&self) -> usize {
+        self.items.len()
     }
 
     /// Bytes that wait for EXEC.
@@ -143,19 +153,21 @@ impl Traffic {
                 self.doom(setup, session, &Refusal::TransactionsForbidden);
                 return Flow::Next;
             }
-            if !self.begin_at_instance(setup, session) {
-                return Flow::Again;
+            if let Err(flow) = self.begin_at_instance(setup, session, request.bytes.len()) {
+                return flow;
             }
         }
-        let live = self.held(session).and_then(|held| held.live);
-        if live.is_some_and(|lane| self.pause_if_lane_full(setup, session, lane)) {
-            return Flow::Again;
-        }
-        let pending = self.push_pending(session);
-        let Some(held) = self.held(session) else { return Flow::Next };
-        match held.live {
-            Some(lane) => self.send_on_lane(lane, Target::Request(pending, 0), request.bytes),
-            None => held.push(pending, request.bytes),
+        match self.held(session).and_then(|held| held.live) {
+            Some(End::Spool(spool)) => return self.queue_spooled(setup, session, spool, request.bytes),
+            Some(End::Link(lane)) if self.pause_if_lane_full(setup, session, lane) => return Flow::Again,
+            Some(End::Link(lane)) => {
+                let pending = self.push_pending(session);
+                self.send_on_lane(lane, Target::Request(pending, 0), request.bytes);
+            }
+            _ => {
+                let pending = self.push_pending(session);
+                self.held(session).into_iter().for_each(|held| held.push(pending, request.bytes));
+            }
         }
         Flow::Next
     }
@@ -174,14 +186,18 @@ impl Traffic {
         !self.upstreams[shard.index()].multi
     }
 
-    /// Has a transaction begin at its instance, so that no more of it need be held; false: there is no lane yet.
-    fn begin_at_instance(&mut self, setup: &Setup, session: SessionKey) -> bool {
+    /// Has a transaction begin at its instance or in a file, so that no more of it need be held, before a command of
+    /// `more` bytes.
+    fn begin_at_instance(&mut self, setup: &Setup, session: SessionKey, more: usize) -> Result<(), Flow> {
         let any = self.any_shard(setup, session);
-        let Some(held) = self.held(session) else { return false };
+        let Some(held) = self.held(session) else { return Ok(()) };
         let shard = held.home.get_or_insert((any, Vec::new())).0;
         self.answer_held(setup, session);
-        let lane = self.lane_for(setup, shard, session);
-        lane.map(|lane| self.go_live(session, lane)).is_some()
+        let spools = self.spools(setup, session);
+        let spool = if spools { self.room_for_held(setup, session, shard, more)? } else { None };
+        let to = spool.or_else(|| self.lane_for(setup, shard, session).map(End::Link)).ok_or(Flow::Again)?;
+        self.go_live(setup, session, to);
+        Ok(())
     }
 
     /// Finds a queued command's home and holds it against the transaction's.
@@ -232,32 +248,49 @@ impl Traffic {
     pub(crate) fn doom_transaction(&mut self, setup: &Setup, session: SessionKey) {
         let Some(held) = self.held(session) else { return };
         held.doomed = true;
-        if let Some(lane) = held.live.take().filter(|_| !setup.mutation.is(Mutant::MissingDiscard)) {
-            self.send_on_lane(lane, Target::Nobody, b"*1\r\n$7\r\nDISCARD\r\n");
+        match held.live.take() {
+            Some(End::Link(lane)) if !setup.mutation.is(Mutant::MissingDiscard) => {
+                self.send_on_lane(lane, Target::Nobody, b"*1\r\n$7\r\nDISCARD\r\n");
+            }
+            Some(End::Spool(spool)) => self.close_spool(spool),
+            _ => {}
         }
     }
 
-    /// A large value makes a held transaction begin at the instance: MULTI and what is held go first.
-    pub(crate) fn go_live(&mut self, session: SessionKey, lane: LinkKey) {
+    /// A large value makes a held transaction begin at the instance or in a file: MULTI and what is held go first.
+    pub(crate) fn go_live(&mut self, setup: &Setup, session: SessionKey, to: End) {
         let Some(held) = self.held(session).filter(|held| held.live.is_none()) else { return };
-        held.live = Some(lane);
+        held.live = Some(to);
         let (bytes, items) = (std::mem::take(&mut held.bytes), std::mem::take(&mut held.items));
         let mut start = 0;
         for item in items {
             // All of them are answered here by now.
-            self.send_on_lane(lane, Target::Nobody, &bytes[start..item.end]);
+            match to {
+                End::Spool(spool) => self.spool_command(setup, spool, &bytes[start..item.end]),
+                End::Link(lane) => self.send_on_lane(lane, Target::Nobody, &bytes[start..item.end]),
+                End::Session(_) => {}
+            }
             start = item.end;
         }
     }
 
-    /// EXEC of a transaction that has begun at the instance.
-    fn end_live(&mut self, session: SessionKey, lane: LinkKey, request: &Request<'_>) {
-        let pending = self.push_pending(session);
+    /// EXEC of a transaction that has begun at the instance or in a file.
+    fn end_live(&mut self, setup: &Setup, session: SessionKey, to: End, request: &Request<'_>) {
         if let Some(session) = self.sessions.get_mut(session) {
             session.held = None;
         }
-        self.pause(session, Pause::Lane);
-        self.send_on_lane(lane, Target::Request(pending, 0), request.bytes);
+        match to {
+            End::Spool(spool) => {
+                self.spool_command(setup, spool, request.bytes);
+                self.dispatch_spool(setup, session, spool);
+            }
+            End::Link(lane) => {
+                let pending = self.push_pending(session);
+                self.pause(session, Pause::Lane);
+                self.send_on_lane(lane, Target::Request(pending, 0), request.bytes);
+            }
+            End::Session(_) => {}
+        }
     }
 
     /// Answers what is held, for the client may be waiting for it.
@@ -289,8 +322,8 @@ impl Traffic {
     fn execute(&mut self, setup: &Setup, session: SessionKey, request: &Request<'_>) -> Flow {
         let (any, late) = (self.any_shard(setup, session), self.is_too_late(setup));
         let Some(held) = self.held(session) else { return Flow::Next };
-        if let Some(lane) = held.live {
-            self.end_live(session, lane, request);
+        if let Some(to) = held.live {
+            self.end_live(setup, session, to, request);
             return Flow::Next;
         }
         let shard = held.home.as_ref().map_or(any, |(shard, _)| *shard);
@@ -374,6 +407,7 @@ mod tests {
             table: Table::new(),
             limits,
             profile: Profile::Redis,
+            spool: false,
             name: "pdw/test".to_owned(),
             seed: 1,
             gate: Arc::new(Open::default()),

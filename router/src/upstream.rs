@@ -8,7 +8,7 @@ use crate::fence::Badge;
 use crate::link::{Lane, Link, Stage};
 use crate::loss::Loss;
 use crate::mutant::Mutant;
-use crate::order::{End, LinkKey, Order, Output, SessionKey};
+use crate::order::{End, LinkKey, Order, Output, SessionKey, SpoolKey};
 use crate::part::{Part, Target};
 use crate::place::Shard;
 use crate::proof::Probe;
@@ -43,8 +43,10 @@ pub(crate) struct Upstream {
     pub(crate) waiting: Vec<SessionKey>,
     /// Links for one large value at a time.
     pub(crate) bulk: Vec<LinkKey>,
-    /// Sessions that wait for one of these.
-    pub(crate) bulk_waiting: VecDeque<SessionKey>,
+    /// Who waits for one of these.
+    pub(crate) bulk_waiting: VecDeque<Waiter>,
+    /// So much of `limits.spool_max` is taken by requests for it.
+    pub(crate) spooled: u64,
     /// It refused a lane: none is opened before this time.
     pub(crate) bulk_rest: Time,
     /// A fresh connection that is tried beside the shared link, which is silent.
@@ -66,6 +68,25 @@ impl Setup {
     }
 }
 
+/// Who waits for a Bulk lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waiter {
+    /// A session, to use it as it likes.
+    Session(SessionKey),
+    /// A request that is whole in this file.
+    Spool(SpoolKey),
+}
+
+impl Waiter {
+    /// The session that waits.
+    pub(crate) fn session(self) -> Option<SessionKey> {
+        match self {
+            Self::Session(key) => Some(key),
+            Self::Spool(_) => None,
+        }
+    }
+}
+
 impl Traffic {
     /// Adds the upstream of the next index.
     pub(crate) fn add_upstream(&mut self, setup: &Setup, index: usize) {
@@ -80,6 +101,7 @@ impl Traffic {
             waiting: Vec::new(),
             bulk: Vec::new(),
             bulk_waiting: VecDeque::new(),
+            spooled: 0,
             bulk_rest: Time::default(),
             candidate: None,
             unfenced: Vec::new(),

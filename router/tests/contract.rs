@@ -22,7 +22,8 @@ fn router(profile: Profile, limits: Limits) -> Router {
     let (table, mutation) = (Table::new(), Mutation::default());
     let (gate, credentials) = (Arc::new(Open::default()), Vec::new());
     let name = "pdw".into();
-    Router::new(Setup { homes, table, limits, profile, name, seed: 1, gate, credentials, mutation }, Time::default())
+    let setup = Setup { homes, table, limits, profile, spool: false, name, seed: 1, gate, credentials, mutation };
+    Router::new(setup, Time::default())
 }
 
 /// Drains what the router wants; the links that it wants to have.

@@ -38,6 +38,7 @@ impl LoneRouter {
             table: Table::new(),
             limits: Limits::default(),
             profile: Profile::Pdwfs,
+            spool: false,
             name: "pdw/allocations".to_owned(),
             seed: 1,
             gate,

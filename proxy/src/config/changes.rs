@@ -59,7 +59,8 @@ impl Config {
     pub(crate) fn keep_fixed(&mut self, old: &Config) {
         self.admin.clone_from(&old.admin);
         self.state_dir.clone_from(&old.state_dir);
-        for name in ["admin", "state_dir"] {
+        self.spool.clone_from(&old.spool);
+        for name in ["admin", "state_dir", "spool"] {
             if let Some(value) = old.values.get(name) {
                 self.values.insert(name, value.clone());
             }

@@ -16,6 +16,7 @@ pub(super) fn settle(draft: Draft, mut findings: Findings, file: Option<PathBuf>
     placement::check(&draft, &mut findings);
     rules::check(&draft, &mut findings);
     users::check(&draft, &mut findings);
+    check_spool(&draft, &mut findings);
     findings.into_mistakes(file)?;
     Ok(build(draft))
 }
@@ -69,6 +70,13 @@ fn repeated(earlier: &[Sited<UpstreamConfig>], later: &Sited<UpstreamConfig>) ->
     }
 }
 
+/// No spool under a profile that sends nothing again.
+fn check_spool(draft: &Draft, findings: &mut Findings) {
+    if !draft.spool.is_empty() && draft.profile() == Profile::Redis {
+        findings.add(draft.place("spool"), "spool", Problem::UselessSpool);
+    }
+}
+
 fn build(mut draft: Draft) -> Config {
     let values = draft.values();
     let (profile, placement, rules) = (draft.profile(), placement::options(&draft), rules::build(&draft));
@@ -86,6 +94,7 @@ fn build(mut draft: Draft) -> Config {
         workers: draft.workers,
         admin: draft.admin.map(|admin| admin.value),
         state_dir: Some(draft.state_dir).filter(|folder| !folder.is_empty()).map(PathBuf::from),
+        spool: Some(draft.spool).filter(|folder| !folder.is_empty()).map(PathBuf::from),
         log: draft.log,
         handshakes_max: draft.handshakes_max,
         limits: draft.limits,

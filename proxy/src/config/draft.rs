@@ -62,6 +62,7 @@ pub(crate) struct Draft {
     pub(crate) admin: Option<Sited<Address>>,
     pub(crate) log: String,
     pub(crate) state_dir: String,
+    pub(crate) spool: String,
     pub(crate) placement: Option<&'static str>,
     pub(crate) hash: &'static str,
     pub(crate) hash_tag: String,

@@ -157,6 +157,11 @@ pub enum Problem {
     /// An option that needs a rule which the profile has not.
     #[error("there is no rule for it under profile `redis`; choose profile `pdwfs` or write a [[rule]]")]
     NoRule,
+    /// A spool under profile `redis`.
+    #[error(
+        "profile `redis` sends nothing again, so nothing need be kept for it; remove `spool`, or choose profile `pdwfs`"
+    )]
+    UselessSpool,
     /// A filter of log lines that cannot be parsed.
     #[error("`{text}` is no log filter ({reason}); write a level (error, warn, info, debug, trace) or target=level")]
     LogFilter {

@@ -72,6 +72,8 @@ pub struct Config {
     pub admin: Option<Address>,
     /// Where is remembered by what keys are placed, if anywhere.
     pub state_dir: Option<PathBuf>,
+    /// Where large requests are kept until they are answered, if they are.
+    pub spool: Option<PathBuf>,
     /// Filter of log lines, in the syntax of `tracing_subscriber::EnvFilter`.
     pub log: String,
     /// At most so many clients' handshakes may have begun at a worker.

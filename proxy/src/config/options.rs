@@ -142,6 +142,16 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
                    `--accept-upstreams`.",
     },
     OptionSpec {
+        name: "spool",
+        kind: Kind::Text { default: "", check: |_| Ok(()), field: |draft| &mut draft.spool },
+        reload: Reload::Restart,
+        sentence: "Under profile `pdwfs`: a folder in which large requests, from `limits.retain_max` on, are kept until \
+                   they are answered, so that they can be sent again as small ones are. A request is sent when all of \
+                   it is there. The files have no names and end with the process. The folder should be on a fast disk \
+                   of this machine: while the disk makes the kernel wait, a worker waits. A folder in memory (tmpfs) is never \
+                   waited for, but costs twice the CPU time, and memory beyond `limits.memory_max`.",
+    },
+    OptionSpec {
         name: "limits.key_max",
         kind: Kind::Bytes { default: 64 * KIB, range: (1, 512 * MIB), field: |draft| &mut draft.limits.key_max },
         reload: Reload::Live,
@@ -199,6 +209,14 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
         reload: Reload::Live,
         sentence: "Bytes of requests that one worker holds because they are not sent or not answered; past that its \
                    sessions are not read until it is less.",
+    },
+    OptionSpec {
+        name: "limits.spool_max",
+        kind: Kind::Bytes { default: 4 * GIB, range: (MIB, 1024 * GIB), field: |draft| &mut draft.limits.spool_max },
+        reload: Reload::Live,
+        sentence: "Bytes of all files in `spool` together; each worker has its part. While it is reached, or while what \
+                   is kept for one upstream is as much as is left, clients wait in TCP. A request that needs more than half of a worker's \
+                   part passes as if there were no spool.",
     },
     OptionSpec {
         name: "limits.bulk_lanes",

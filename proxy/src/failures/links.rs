@@ -13,7 +13,11 @@ pub(super) const FAULTS: &[Fault] = &[
         note: "The proxy starts all the same; `/readyz` answers 503 until every upstream has a link.",
         cases: &[
             pdwfs("all", "waits; **not sent** after `times.patience`", "nothing"),
-            pdwfs("large value", "is not read: its client waits in TCP, for as long as it takes", "nothing"),
+            pdwfs(
+                "large value, spooled value",
+                "is not read: its client waits in TCP, for as long as it takes",
+                "nothing",
+            ),
             redis("all", "**not sent**, at once when a first attempt to connect has failed", "nothing"),
         ],
         metrics: &[UP, RECONNECTS],
@@ -23,6 +27,7 @@ pub(super) const FAULTS: &[Fault] = &[
             "failure::instances::an_instance_that_is_down_at_the_start_is_told_under_redis",
             "failure::deadlines::at_the_deadline_clients_hear_whether_anything_was_sent",
             "lanes::lanes::profile_redis_refuses_a_large_value_for_an_upstream_that_is_away",
+            "lanes::spool::while_its_upstream_is_away_a_client_waits_in_tcp",
         ],
     },
     Fault {
@@ -88,6 +93,7 @@ pub(super) const FAULTS: &[Fault] = &[
             pdwfs("transaction", "as the worst of its commands; it is repeated whole", "all of it, or nothing"),
             pdwfs("large value, not all of it sent", "**closed**, perhaps after **unknown**", "nothing"),
             pdwfs("large value, all of it sent", "**unknown**", "carried out once or not"),
+            pdwfs("spooled value", "as a small request, or transaction, of its kind", "as with that"),
             redis("all", "**unknown**", "carried out once or not; a transaction whole or not"),
             redis(
                 "large value, not all of it sent",
@@ -109,6 +115,11 @@ pub(super) const FAULTS: &[Fault] = &[
             "failure::repeats::a_reply_or_a_request_cut_at_any_byte_is_made_good",
             "failure::repeats::two_sessions_with_requests_on_one_lost_link_both_get_their_own",
             "failure::large::a_value_that_is_retained_is_sent_again",
+            "failure::large::a_spooled_value_is_sent_again_and_nobody_sees_an_error",
+            "failure::large::with_a_spool_no_writer_sees_that_the_links_of_stripes_are_cut",
+            "lanes::spool::a_lost_request_is_sent_again_from_its_first_byte_when_the_fence_is_confirmed",
+            "lanes::spool::what_counts_is_sent_again_only_if_nothing_of_it_was_sent",
+            "lanes::spool::an_option_behind_the_value_makes_it_unrepeatable",
             "failure::large::under_pdwfs_a_value_that_is_not_retained_costs_its_session_which_is_counted",
             "failure::large::under_redis_it_is_refused_and_its_session_lives_on",
             "failure::large::stripes_whose_links_are_cut_are_never_torn_and_broken_sessions_are_counted",
@@ -154,7 +165,7 @@ pub(super) const FAULTS: &[Fault] = &[
         note: "What an instance forgets that it has acknowledged (`appendfsync` other than `always`) no proxy knows.",
         cases: &[
             pdwfs(
-                "up to `limits.retain_max`",
+                "up to `limits.retain_max`, spooled value",
                 "a pause, and what the loss of a link shows; `LOADING` is waited out",
                 "as when the link is lost",
             ),
@@ -167,6 +178,7 @@ pub(super) const FAULTS: &[Fault] = &[
             "failure::crash::under_pdwfs_no_client_sees_that_an_instance_was_killed",
             "failure::crash::under_redis_every_request_is_answered_once_and_in_time",
             "failure::crash::stripes_are_never_wrong_and_every_broken_session_is_counted",
+            "failure::crash::with_a_spool_no_writer_sees_that_an_instance_was_killed_in_the_middle_of_a_stripe",
             "failure::crash::requests_to_other_instances_keep_their_pace",
             "failure::held_errors::a_load_on_an_instance_that_restarts_and_loads_sees_no_error",
         ],
@@ -203,6 +215,11 @@ pub(super) const FAULTS: &[Fault] = &[
                 "carried out once or not",
             ),
             both("large value, in the middle", "**closed** after `times.link_dead`", "nothing"),
+            pdwfs(
+                "spooled value, in the middle",
+                "after `times.link_dead` it is sent again; **unknown** when that lasts longer than `times.patience`",
+                "as when the link is lost",
+            ),
         ],
         metrics: &["pdw_link_silences_total", "pdw_links{state=\"silent\"}", UP],
         log: &[
@@ -220,6 +237,7 @@ pub(super) const FAULTS: &[Fault] = &[
             "failure::circuit::one_of_four_is_gone_and_the_others_lose_nothing_under_redis",
             "failure::fence::a_write_that_arrives_late_overwrites_nothing",
             "failure::fence::no_version_goes_back_while_paths_are_lost_and_found",
+            "failure::spool::no_version_of_a_stripe_goes_back_while_paths_are_lost_and_found",
             "lanes::stalls::an_instance_that_takes_nothing_for_too_long_is_given_up",
         ],
     },
@@ -277,6 +295,11 @@ pub(super) const FAULTS: &[Fault] = &[
                 "waits on until `times.link_dead`; then **unknown** if all of it was sent, else **closed**",
                 "as above, or nothing",
             ),
+            pdwfs(
+                "spooled value",
+                "waits on until `times.link_dead`, then as when the link is lost; one that had no link yet: **not sent**, `times.patience` after the last sign of life of those that had",
+                "as above",
+            ),
         ],
         metrics: &["pdw_replies_discarded_total", "pdw_link_silences_total"],
         log: &["nothing arrived for times.link_dead"],
@@ -285,6 +308,7 @@ pub(super) const FAULTS: &[Fault] = &[
             "failure::instances::a_frozen_instance_is_answered_for_in_time_and_its_late_reply_is_nobodys",
             "failure::connections::a_stalled_link_costs_its_requests_a_deadline_and_no_session_its_order",
             "lanes::lanes::an_instance_that_does_not_answer_a_large_value_is_given_up",
+            "lanes::spool::a_request_that_waits_for_a_lane_has_time_as_long_as_others_are_taken",
         ],
     },
 ];

@@ -115,10 +115,73 @@ pub(super) const PROXY: &[Fault] = &[
             both("unanswered", "its connection is closed", "carried out once or not"),
             both("large value, not all of it sent", "its connection is closed", "nothing"),
             both("transaction before `EXEC`", "its connection is closed", "nothing"),
+            pdwfs("spooled value", "its connection is closed; nothing is left on the disk", "nothing, or carried out"),
         ],
         metrics: &[],
         log: &[],
-        tests: &["embedded::a_killed_proxy_leaves_nothing"],
+        tests: &[
+            "embedded::a_killed_proxy_leaves_nothing",
+            "failure::spool::nothing_of_it_is_in_the_folder_even_while_it_is_kept",
+        ],
+    },
+    Fault {
+        name: "The disk of the spool is full, or fails",
+        note: "Room is taken before the first byte of a large value, so a full disk shows before anything is lost. What is \
+               told at the start is a folder that takes nothing at all.",
+        cases: &[
+            pdwfs("spooled value, none of it in its file", "passes as a large value", "as a large value"),
+            pdwfs(
+                "spooled value of which something is lost, transaction that needs more room",
+                "`ERR the spool ... the request was not sent`; inside a transaction `EXEC`: `EXECABORT`",
+                "nothing",
+            ),
+        ],
+        metrics: &["pdw_spool_failures_total", "pdw_refusals_total{kind=\"spool_failed\"}"],
+        log: &["the spool failed: large requests pass without it"],
+        tests: &[
+            "failure::spool::on_a_full_disk_large_requests_pass_as_without_a_spool",
+            "failure::spool::a_transaction_that_the_disk_has_no_room_for_is_refused_and_not_sent",
+            "failure::spool::a_folder_that_takes_nothing_is_told_at_the_start",
+            "lanes::spool::where_no_file_can_be_made_it_passes_as_without_a_spool",
+            "lanes::spool::a_file_that_fails_while_it_is_filled_costs_its_request_alone",
+            "lanes::spool::a_transaction_whose_file_fails_is_not_carried_out",
+        ],
+    },
+    Fault {
+        name: "The spool is full (`limits.spool_max`)",
+        note: "Each worker has its part of it. What is kept for one upstream, beyond its first request, is no more than \
+               what is left for all others: one that is away does not take the room from the rest.",
+        cases: &[
+            pdwfs(
+                "spooled value",
+                "is not read until there is room; first come first served for each upstream",
+                "nothing yet",
+            ),
+            pdwfs("spooled value of more than half of it", "passes as a large value", "as a large value"),
+            pdwfs(
+                "transaction that finds no room for its next command",
+                "`ERR transaction is longer than what is left of the spool`; `EXEC`: `EXECABORT`",
+                "nothing",
+            ),
+            pdwfs(
+                "of a client that sends nothing of it for `times.stall_max`",
+                "its session is closed, if others wait for room",
+                "nothing",
+            ),
+        ],
+        metrics: &[
+            "pdw_limit_used{limit=\"spool_max\"}",
+            "pdw_spool_files",
+            "pdw_refusals_total{kind=\"spool_full\"}",
+            "pdw_stalls_total",
+        ],
+        log: &[],
+        tests: &[
+            "failure::spool::an_instance_that_is_away_keeps_large_values_waiting_and_no_other",
+            "lanes::spool::one_upstream_does_not_take_the_room_of_the_others",
+            "lanes::spool::a_transaction_that_finds_no_more_room_is_refused",
+            "lanes::spool::it_is_closed_when_others_wait_for_room",
+        ],
     },
     Fault {
         name: "The ceiling on memory is near, or reached",
@@ -164,6 +227,7 @@ pub(super) const CLIENTS: &[Fault] = &[
                 "nothing of the value or transaction",
             ),
             both("others'", "wait so long at most", "carried out once"),
+            pdwfs("spooled value", "nothing: it has no link yet, so it is in nobody's way", "nothing yet"),
         ],
         metrics: &["pdw_stalls_total", "pdw_sessions_closed_total{reason=\"stalled\"}"],
         log: &[],
@@ -172,6 +236,8 @@ pub(super) const CLIENTS: &[Fault] = &[
             "lanes::stalls::nothing_gets_between_the_commands_of_a_transaction_whose_client_is_slow",
             "lanes::lanes::a_session_that_goes_silent_with_a_lane_loses_it_when_others_wait",
             "large::broken_clients::more_clients_than_lanes_stand_still_and_the_others_go_on_within_stall_max",
+            "failure::spool::a_client_that_stalls_in_a_value_holds_no_lane",
+            "lanes::spool::a_session_that_stands_still_while_it_fills_its_file_holds_no_lane",
         ],
     },
     Fault {
@@ -241,6 +307,8 @@ pub(super) const CLIENTS: &[Fault] = &[
         cases: &[
             both("sent, or waiting", "it is gone", "carried out; the reply is discarded"),
             both("transaction before `EXEC`, unfinished large value", "it is gone", "nothing"),
+            both("large value of which something is sent", "it is gone", "carried out, or nothing"),
+            pdwfs("spooled value, whole", "it is gone", "carried out; the reply is discarded"),
         ],
         metrics: &["pdw_replies_discarded_total", CLOSED],
         log: &[],
@@ -250,6 +318,8 @@ pub(super) const CLIENTS: &[Fault] = &[
             "contract::a_lane_is_closed_when_its_client_is_lost_inside_a_transaction",
             "lanes::lanes::a_client_that_dies_before_exec_leaves_no_lane_inside_its_transaction",
             "large::broken_clients::clients_that_die_or_stand_still_before_exec",
+            "lanes::spool::what_is_whole_is_sent_though_its_client_is_gone",
+            "lanes::spool::a_transaction_whose_home_is_another_or_whose_client_leaves_is_never_sent",
         ],
     },
 ];

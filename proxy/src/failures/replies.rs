@@ -12,12 +12,12 @@ pub(super) const ERRORS_OF_INSTANCES: &[Fault] = &[
                `EXECABORT` because of one of them.",
         cases: &[
             pdwfs(
-                "up to `limits.retain_max`",
+                "up to `limits.retain_max`, spooled value",
                 "waits: it is tried again, with pauses that grow; after `times.patience` the instance's own words, or **unknown** if a try is under way or was lost",
                 "nothing until it is taken",
             ),
             pdwfs(
-                "transaction up to `limits.retain_max`",
+                "transaction up to `limits.retain_max`, or spooled",
                 "the same, as a whole, if no other error was among its replies",
                 "nothing until all of it is taken",
             ),
@@ -26,7 +26,7 @@ pub(super) const ERRORS_OF_INSTANCES: &[Fault] = &[
                 "the error: the script may have met it half-way",
                 "what the script did before",
             ),
-            pdwfs("large value", "the error", "nothing"),
+            pdwfs("large value", "the error, at once: nobody could send it again", "nothing"),
             redis("all", "the error", "nothing"),
         ],
         metrics: &["pdw_retries_total", ERRORS],
@@ -39,6 +39,9 @@ pub(super) const ERRORS_OF_INSTANCES: &[Fault] = &[
             "failure::held_errors::a_doomed_transaction_gives_the_words_of_the_command_that_doomed_it_or_execabort",
             "failure::held_errors::a_script_that_has_done_something_and_then_says_busy_is_not_run_again",
             "failure::held_errors::pauses_grow_and_others_are_served_meanwhile",
+            "failure::spool::a_large_request_waits_until_the_trouble_is_over",
+            "failure::spool::after_the_patience_the_client_hears_of_it",
+            "failure::spool::without_one_a_large_value_hears_of_the_trouble_at_once",
             "failure::instances::under_redis_every_trouble_is_passed_on_and_ends_with_its_cause",
         ],
     },

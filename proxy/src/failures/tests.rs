@@ -65,7 +65,12 @@ fn every_metric_exists() {
 
 #[test]
 fn every_option_exists() {
-    let named: Vec<_> = quoted("times.").into_iter().chain(quoted("limits.")).chain(quoted("state_dir")).collect();
+    let named: Vec<_> = quoted("times.")
+        .into_iter()
+        .chain(quoted("limits."))
+        .chain(quoted("state_dir"))
+        .chain(quoted("spool"))
+        .collect();
     let unknown: Vec<_> = named.iter().filter(|name| options::find(name).is_none()).collect();
     assert!(named.len() > 20 && unknown.is_empty(), "{unknown:?}");
 }

@@ -68,6 +68,7 @@ impl Crew {
                 handshakes: config.handshakes_max,
                 pool: pool.clone(),
                 complaints: complaints.clone(),
+                spool: config.spool.clone(),
                 names: Arc::clone(&names),
             })?);
         }
@@ -188,6 +189,7 @@ fn setup(config: &Config, name: &str, gate: &Arc<dyn Gate>, index: u64) -> Resul
         table: Table::new(),
         limits: limits_of_one(config),
         profile,
+        spool: config.spool.is_some(),
         name: name.to_owned(),
         seed: incarnation().wrapping_add(index),
         gate: Arc::clone(gate),
@@ -204,11 +206,12 @@ fn credentials(config: &Config) -> Vec<Option<Credentials>> {
 /// What the program, its tables and the allocator's waste take of the ceiling; measured.
 const OVERHEAD: usize = 24 << 20;
 
-/// One worker's limits: its share of what the process may hold.
+/// One worker's limits: its share of what the process may hold, in memory and in files.
 fn limits_of_one(config: &Config) -> Limits {
     let mut limits = config.limits.clone();
     let buffers = limits.memory_max.saturating_sub(OVERHEAD) / 4 * 3;
     limits.memory_max = buffers / config.workers;
+    limits.spool_max /= config.workers;
     limits
 }
 

@@ -13,6 +13,7 @@ mod trim;
 mod upstreams;
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -24,6 +25,7 @@ use crate::cli::ServeArgs;
 use crate::config::{Address, Config, ListenConfig, UpstreamConfig};
 use crate::embedded::{self, Embedded, EmbeddedError};
 use crate::seal::LoadError;
+use crate::worker;
 use service::Service;
 use signals::Signals;
 use state::StateError;
@@ -75,6 +77,18 @@ pub enum ServeError {
     /// Keys would be looked for where they are not.
     #[error("{0}")]
     State(String),
+    /// Large requests cannot be kept.
+    #[error(
+        "the spool {} takes no files ({source}): give `spool` a folder of this machine that this user can write to, \
+         or remove it",
+        .folder.display()
+    )]
+    Spool {
+        /// As configured.
+        folder: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
     /// A worker ended.
     #[error("a worker ended ({0}): please report this with the log")]
     Worker(String),
@@ -151,6 +165,7 @@ async fn serve_upstreams(
     signals: &mut Signals,
 ) -> Result<(), ServeError> {
     state::settle(config, args.accept_upstreams)?;
+    try_spool(config)?;
     let admin = match &config.admin {
         Some(address) => Some(admin::Listener::bind(&address.to_string(), stance).await?),
         None => None,
@@ -162,6 +177,12 @@ async fn serve_upstreams(
         outcome = service.serve(args, signals) => outcome,
         () = serve_admin(admin, numbers, standing) => Ok(()),
     }
+}
+
+/// Whether large requests can be kept, if they are to be.
+fn try_spool(config: &Config) -> Result<(), ServeError> {
+    let Some(folder) = &config.spool else { return Ok(()) };
+    worker::try_folder(folder).map_err(|source| ServeError::Spool { folder: folder.clone(), source })
 }
 
 async fn serve_admin(listener: Option<admin::Listener>, source: Arc<Workers>, stands: watch::Receiver<Standing>) {

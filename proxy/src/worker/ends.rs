@@ -1,5 +1,7 @@
 //! What sessions' and links' sockets have in common for the event loop.
 
+use std::io;
+
 use pdw_router::{End, Input, LinkKey, LossReason, SessionKey};
 use slotmap::SecondaryMap;
 
@@ -72,11 +74,12 @@ pub(super) fn end_line<'a>(
     match end {
         End::Session(key) => sessions.get_mut(key),
         End::Link(key) => links.get_mut(key).map(|link| &mut link.line),
+        End::Spool(_) => None,
     }
 }
 
 impl Worker {
-    /// The common state of an end's socket.
+    /// The common state of an end's socket, if it is one.
     pub(super) fn line(&mut self, end: End) -> Option<&mut Line> {
         end_line(&mut self.sessions, &mut self.links, end)
     }
@@ -86,11 +89,15 @@ impl Worker {
         match end {
             End::Session(key) => self.sessions.get(key).map(|session| &session.socket),
             End::Link(key) => self.links.get(key).map(|link| &link.line.socket),
+            End::Spool(_) => None,
         }
     }
 
     /// Has an end read, once.
     pub(super) fn queue(&mut self, end: End, when: Ahead) {
+        if let End::Spool(key) = end {
+            return self.queue_spool(key);
+        }
         let Some(line) = self.line(end) else { return };
         if std::mem::replace(&mut line.queued, true) {
             return;
@@ -124,27 +131,39 @@ impl Worker {
         }
     }
 
+    /// What moves an end's bytes, and whose bytes come there.
+    fn ways(&mut self, end: End) -> Option<(&mut Option<Box<Pump>>, &mut Option<End>)> {
+        match end {
+            End::Spool(key) => self.spools.get_mut(key).map(|spool| (&mut spool.pump, &mut spool.feeder)),
+            _ => self.line(end).map(|line| (&mut line.pump, &mut line.feeder)),
+        }
+    }
+
+    pub(super) fn pump_of(&mut self, end: End) -> Option<&mut Pump> {
+        self.ways(end)?.0.as_deref_mut()
+    }
+
     pub(super) fn take_pump(&mut self, end: End) -> Option<Box<Pump>> {
-        self.line(end)?.pump.take()
+        self.ways(end)?.0.take()
     }
 
     /// Whether there was an end to put it to.
     pub(super) fn put_pump(&mut self, end: End, pump: Option<Box<Pump>>) -> bool {
-        self.line(end).map(|line| line.pump = pump).is_some()
+        self.ways(end).map(|(place, _)| *place = pump).is_some()
     }
 
     pub(super) fn feeder(&mut self, end: End) -> Option<End> {
-        self.line(end)?.feeder
+        *self.ways(end)?.1
     }
 
     pub(super) fn set_feeder(&mut self, end: End, feeder: Option<End>) {
-        if let Some(line) = self.line(end) {
-            line.feeder = feeder;
+        if let Some((_, place)) = self.ways(end) {
+            *place = feeder;
         }
     }
 
-    /// An end's connection is gone.
-    pub(super) fn lose(&mut self, end: End) {
+    /// An end's connection is gone, or a file has failed.
+    pub(super) fn lose(&mut self, end: End, error: &io::Error) {
         self.tell_broken(end);
         match end {
             End::Session(key) => {
@@ -152,6 +171,7 @@ impl Worker {
                 self.router.handle(self.now, Input::SessionLost(key));
             }
             End::Link(key) => self.lose_link(key, LossReason::Failed),
+            End::Spool(key) => self.lose_spool(key, error),
         }
     }
 }

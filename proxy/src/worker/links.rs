@@ -191,7 +191,7 @@ impl Worker {
                 }
             }
             Ok(None) => self.read_on(End::Link(key)),
-            Err(_) => self.lose(End::Link(key)),
+            Err(error) => self.lose(End::Link(key), &error),
         }
     }
 
@@ -218,12 +218,13 @@ impl Worker {
                 line.blocked = count < bytes.len() || line.socket.has_unsent();
                 self.router.handle(self.now, Input::LinkWritten(key, count));
             }
-            Err(_) => self.lose(End::Link(key)),
+            Err(error) => self.lose(End::Link(key), &error),
         }
     }
 
     /// A link's connection is gone.
     pub(super) fn lose_link(&mut self, key: LinkKey, why: LossReason) {
+        self.stop_spool(End::Link(key));
         self.links.remove(key);
         self.router.handle(self.now, Input::LinkLost(key, why));
     }

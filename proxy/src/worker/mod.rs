@@ -20,11 +20,13 @@ mod relay;
 mod seals;
 mod sessions;
 mod socket;
+mod spool;
 mod token;
 mod wakes;
 mod wire;
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -32,13 +34,14 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll};
 use pdw_metrics::Names;
 use pdw_router::limits::Limits;
-use pdw_router::{End, Input, LinkKey, Order, Output, Router, SessionKey, Setup, Time};
+use pdw_router::{End, Input, LinkKey, Order, Output, Router, SessionKey, Setup, SpoolKey, Time};
 use slotmap::SecondaryMap;
 
 pub(crate) use links::{Dial, DialAddress};
 pub(crate) use listener::{Listener, Liveness};
 pub(crate) use mailbox::{Letter, Mailbox};
 pub(crate) use numbers::names;
+pub(crate) use spool::try_folder;
 
 use drain::Drain;
 use ends::Line;
@@ -46,6 +49,7 @@ use guests::Guests;
 use links::LinkSocket;
 use relay::Pipe;
 use seals::SealNumbers;
+use spool::{Folder, SpoolFile};
 use token::Source;
 use wakes::Dozing;
 use wire::Scratch;
@@ -79,6 +83,8 @@ pub(crate) struct Orders {
     pub(crate) doors: Vec<u16>,
     /// How dead peers are found.
     pub(crate) liveness: Liveness,
+    /// Where large requests are kept, if they are.
+    pub(crate) spool: Option<PathBuf>,
     /// So many sockets it may have open before it stops accepting.
     pub(crate) descriptors: usize,
     /// At most so many clients' handshakes may have begun at a time.
@@ -106,6 +112,8 @@ pub(crate) struct Worker {
     turned_away: Vec<(LinkKey, usize)>,
     /// Clients that are not sessions yet.
     guests: Guests,
+    spools: SecondaryMap<SpoolKey, SpoolFile>,
+    folder: Folder,
     /// Sessions and links to read in this turn, and those that have more for the next.
     ready: Vec<End>,
     unfinished: Vec<End>,
@@ -156,6 +164,8 @@ impl Worker {
             links: SecondaryMap::new(),
             turned_away: Vec::new(),
             guests: Guests::new(orders.handshakes),
+            spools: SecondaryMap::new(),
+            folder: Folder::new(orders.spool),
             ready: Vec::new(),
             unfinished: Vec::new(),
             unwritten: Vec::new(),
@@ -262,6 +272,7 @@ impl Worker {
             match end {
                 End::Session(key) => self.read_session(key),
                 End::Link(key) => self.read_link(key),
+                End::Spool(key) => self.read_spool(key),
             }
         }
         self.ready = ready;
@@ -300,6 +311,8 @@ impl Worker {
                 Output::Read(end) => self.read_again(end),
                 Output::CloseSession(key) => self.close_session(key),
                 Output::CloseLink(key) => self.close_link(key),
+                Output::GrowSpool(key, bytes) => self.grow_spool(key, bytes),
+                Output::CloseSpool(key) => drop(self.spools.remove(key)),
                 Output::Notice(notice) => self.tell(&notice),
             }
         }
@@ -309,6 +322,7 @@ impl Worker {
         match end {
             End::Session(key) => self.write_session(key),
             End::Link(key) => self.write_link(key),
+            End::Spool(key) => self.write_spool(key),
         }
         if let Some(from) = self.feeder(end) {
             self.pump(from);

@@ -61,6 +61,7 @@ impl Worker {
             (Limit::SessionPending, limits.session_pending_max, peaks.session_pending),
             (Limit::SessionOutput, limits.session_output_max, peaks.session_output),
             (Limit::LinkOutput, limits.link_output_max, peaks.link_output),
+            (Limit::Spool, limits.spool_max, holding.spooled_bytes as usize),
             (Limit::BulkLanes, limits.bulk_lanes, peaks.bulk_lanes),
             (Limit::Memory, limits.memory_max, holding.bytes()),
             (Limit::Sessions, limits.sessions_max, holding.sessions),
@@ -83,6 +84,8 @@ fn counted(set: &mut WorkerSet, stats: &Stats) {
     set.set_counter(Counter::LinksRetired, stats.links_retired);
     set.set_counter(Counter::Sheds, stats.sheds);
     set.set_counter(Counter::Silences, stats.silences);
+    set.set_counter(Counter::SpooledBytes, stats.spooled_bytes);
+    set.set_counter(Counter::SpoolFailures, stats.spool_failures);
     set.set_counter(Counter::Stalls, stats.stalls);
     set.set_counter(Counter::LinkWrites, stats.batch.counts.iter().sum());
     set.set_family(Family::Requests, &stats.requests);
@@ -105,6 +108,7 @@ fn counted(set: &mut WorkerSet, stats: &Stats) {
 fn held(set: &mut WorkerSet, holding: &Holding) {
     set.set(Gauge::Sessions, holding.sessions as u64);
     set.set(Gauge::RequestsInFlight, holding.pending as u64);
+    set.set(Gauge::SpoolFiles, holding.spools as u64);
     set.set(Gauge::LinkRequestsInFlight, holding.in_flight as u64);
     use LinkState::{Connecting, Proving, Ready, Silent, Waiting};
     let states = [Waiting, Connecting, Proving, Ready, Silent];

@@ -1,8 +1,8 @@
 //! Large values: bytes that the router ordered to be moved from one socket to another.
 //!
-//! Between plain sockets the kernel moves them through a pipe (splice(2)), at about a third of what
-//! copying costs; they never enter this process. Where an end is sealed they pass through the worker's buffer, and a
-//! relay holds no more than what the other end did not take of one read.
+//! Between plain sockets, and between a plain socket and a file, the kernel moves them through a pipe (splice(2)), at
+//! about a third of what copying costs; they never enter this process. Where an end is sealed they pass through the
+//! worker's buffer, and a relay holds no more than what the other end did not take of one read.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -26,8 +26,9 @@ const PIPES_KEPT: usize = 16;
 #[derive(Debug)]
 pub(super) struct Pump {
     to: End,
-    /// Bytes that have not been taken from the source.
+    /// Bytes that have not been taken from the source, and where in a file the next one is.
     left: u64,
+    at: u64,
     /// Bytes that were taken and have not reached the other end.
     carried: usize,
     /// For which end it stood still last, as the router knows it.
@@ -82,9 +83,9 @@ pub(super) enum Halt {
     /// It has had its share of this turn.
     Share,
     /// The source has ended or failed.
-    Source,
+    Source(io::Error),
     /// The other end is gone or failed.
-    Sink,
+    Sink(io::Error),
 }
 
 impl Worker {
@@ -94,10 +95,10 @@ impl Worker {
             Ok(by) => by,
             Err(error) => {
                 tracing::warn!(%error, "no pipe for a large value (are there descriptors left? see `ulimit -n`)");
-                return self.lose(from);
+                return self.lose(from, &error);
             }
         };
-        let pump = Pump { to, left: bytes, carried: 0, waits: None, wakes: Wakes::default(), by };
+        let pump = Pump { to, left: bytes, at: 0, carried: 0, waits: None, wakes: Wakes::default(), by };
         if self.put_pump(from, Some(Box::new(pump))) {
             self.set_feeder(to, Some(from));
             self.pump(from);
@@ -127,13 +128,15 @@ impl Worker {
                 {
                     self.pipes.push(pipe);
                 }
-                self.queue(from, Ahead::NextTurn);
+                if !matches!(from, End::Spool(_)) {
+                    self.queue(from, Ahead::NextTurn);
+                }
             }
             Halt::Share => {
                 self.put_pump(from, Some(pump));
                 self.queue(from, Ahead::NextTurn);
             }
-            Halt::Blocked(_) | Halt::Source | Halt::Sink => {
+            Halt::Blocked(_) | Halt::Source(_) | Halt::Sink(_) => {
                 self.put_pump(from, Some(pump));
             }
         }
@@ -142,16 +145,15 @@ impl Worker {
         }
         match halt {
             Halt::Blocked(wait) => self.report_wait(from, wait),
-            Halt::Source => self.lose(from),
-            Halt::Sink => self.lose(to),
+            Halt::Source(error) => self.lose(from, &error),
+            Halt::Sink(error) => self.lose(to, &error),
             _ => {}
         }
     }
 
     /// Tells the router for which end a relay stands still, if it does not know.
     fn report_wait(&mut self, from: End, wait: Wait) {
-        let pump = self.line(from).and_then(|line| line.pump.as_mut());
-        if pump.is_some_and(|pump| pump.waits.replace(wait) != Some(wait)) {
+        if self.pump_of(from).is_some_and(|pump| pump.waits.replace(wait) != Some(wait)) {
             self.router.handle(self.now, Input::RelayWaits(from, wait));
         }
     }
@@ -185,9 +187,11 @@ impl Worker {
 
     /// One step; how much was taken from the source, and how much the other end took.
     fn carry(&mut self, from: End, pump: &mut Pump) -> Result<(usize, usize), Halt> {
-        let Carrier::Pipe(pipe) = &pump.by else { return self.copy(from, pump) };
-        let taken = self.take_in(from, pipe, (&mut pump.left, &mut pump.carried)).map_err(|_| Halt::Source)?;
-        let given = self.give_out(pump).map_err(|_| Halt::Sink)?;
+        if matches!(pump.by, Carrier::Copy(_)) {
+            return self.copy(from, pump);
+        }
+        let taken = self.take_in(from, pump).map_err(Halt::Source)?;
+        let given = self.give_out(pump).map_err(Halt::Sink)?;
         Ok((taken, given))
     }
 
@@ -196,15 +200,16 @@ impl Worker {
         let Carrier::Copy(held) = &mut pump.by else { return Ok((0, 0)) };
         let mut given = 0;
         if !held.is_empty() {
-            given = self.give(pump.to, held).map_err(|_| Halt::Sink)?;
+            given = self.give(pump.to, held).map_err(Halt::Sink)?;
             held.drain(..given);
         }
         let mut taken = 0;
         if held.is_empty() {
             let wanted = usize::try_from(pump.left).unwrap_or(usize::MAX).min(self.buffer.len());
-            taken = self.take(from, wanted).map_err(|_| Halt::Source)?;
+            taken = self.take(from, wanted, pump.at).map_err(Halt::Source)?;
+            pump.at += taken as u64;
             pump.left -= taken as u64;
-            let now = self.give_read(pump.to, taken).map_err(|_| Halt::Sink)?;
+            let now = self.give_read(pump.to, taken).map_err(Halt::Sink)?;
             held.extend_from_slice(&self.buffer[now..taken]);
             given += now;
         }
@@ -216,9 +221,13 @@ impl Worker {
     }
 
     /// From the source into the worker's buffer. 0: nothing is there.
-    fn take(&mut self, from: End, wanted: usize) -> io::Result<usize> {
+    fn take(&mut self, from: End, wanted: usize, at: u64) -> io::Result<usize> {
         if wanted == 0 {
             return Ok(0);
+        }
+        if let End::Spool(key) = from {
+            let spool = self.spools.get(key).ok_or(io::ErrorKind::NotFound)?;
+            return spool.read(&mut self.buffer[..wanted], at);
         }
         let line = end_line(&mut self.sessions, &mut self.links, from).ok_or(io::ErrorKind::NotConnected)?;
         match line.socket.read(&mut self.buffer[..wanted], &mut self.scratch)? {
@@ -232,6 +241,10 @@ impl Worker {
         if count == 0 {
             return Ok(0);
         }
+        if let End::Spool(key) = to {
+            let spool = self.spools.get_mut(key).ok_or(io::ErrorKind::NotFound)?;
+            return spool.write(&self.buffer[..count]).map(|()| count);
+        }
         let line = end_line(&mut self.sessions, &mut self.links, to).ok_or(io::ErrorKind::NotConnected)?;
         let given = line.socket.write(&self.buffer[..count], &mut self.scratch, Written::Sent)?;
         Ok(given.unwrap_or(0))
@@ -244,18 +257,26 @@ impl Worker {
     }
 
     /// From the source into the pipe. 0: nothing is there, or the pipe is full.
-    fn take_in(&self, from: End, pipe: &Pipe, (left, carried): (&mut u64, &mut usize)) -> io::Result<usize> {
-        let room = PIPE.saturating_sub(*carried);
-        let wanted = usize::try_from(*left).unwrap_or(usize::MAX).min(room);
+    fn take_in(&self, from: End, pump: &mut Pump) -> io::Result<usize> {
+        let Carrier::Pipe(pipe) = &pump.by else { return Ok(0) };
+        let room = PIPE.saturating_sub(pump.carried);
+        let wanted = usize::try_from(pump.left).unwrap_or(usize::MAX).min(room);
         if wanted == 0 {
             return Ok(0);
         }
-        let socket = self.socket(from).ok_or(io::ErrorKind::NotConnected)?;
-        match splice(socket, None, &pipe.inlet, None, wanted, SpliceFlags::MOVE | SpliceFlags::NONBLOCK) {
+        let (inlet, flags) = (&pipe.inlet, SpliceFlags::MOVE | SpliceFlags::NONBLOCK);
+        let spliced = match from {
+            End::Spool(key) => {
+                let spool = self.spools.get(key).ok_or(io::ErrorKind::NotFound)?;
+                splice(&spool.file, Some(&mut pump.at), inlet, None, wanted, flags)
+            }
+            _ => splice(self.socket(from).ok_or(io::ErrorKind::NotConnected)?, None, inlet, None, wanted, flags),
+        };
+        match spliced {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(taken) => {
-                *left -= taken as u64;
-                *carried += taken;
+                pump.left -= taken as u64;
+                pump.carried += taken;
                 Ok(taken)
             }
             Err(rustix::io::Errno::AGAIN) => Ok(0),
@@ -264,17 +285,24 @@ impl Worker {
     }
 
     /// From the pipe to the other end. 0: it takes nothing now.
-    fn give_out(&self, pump: &mut Pump) -> io::Result<usize> {
+    fn give_out(&mut self, pump: &mut Pump) -> io::Result<usize> {
         let Carrier::Pipe(pipe) = &pump.by else { return Ok(0) };
         if pump.carried == 0 {
             return Ok(0);
         }
-        let socket = self.socket(pump.to).ok_or(io::ErrorKind::NotConnected)?;
         let mut flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
         if pump.left > 0 {
             flags |= SpliceFlags::MORE;
         }
-        match splice(&pipe.outlet, None, socket, None, pump.carried, flags) {
+        let (outlet, carried) = (&pipe.outlet, pump.carried);
+        let spliced = match pump.to {
+            End::Spool(key) => {
+                let spool = self.spools.get_mut(key).ok_or(io::ErrorKind::NotFound)?;
+                splice(outlet, None, &spool.file, Some(&mut spool.len), carried, flags)
+            }
+            to => splice(outlet, None, self.socket(to).ok_or(io::ErrorKind::NotConnected)?, None, carried, flags),
+        };
+        match spliced {
             Ok(given) => {
                 pump.carried -= given;
                 Ok(given)

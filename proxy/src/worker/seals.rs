@@ -76,6 +76,7 @@ impl Worker {
     /// Closes a link's connection, which the router has forgotten.
     pub(super) fn close_link(&mut self, key: LinkKey) {
         self.turned_away.retain(|(turned_away, _)| *turned_away != key);
+        self.stop_spool(End::Link(key));
         let Some(mut link) = self.links.remove(key) else { return };
         link.line.socket.say_end(&mut self.scratch);
         if let Some(greeting) = link.greeting.take() {
@@ -105,6 +106,7 @@ impl Worker {
                 let upstream = self.links.get(key).map_or(usize::MAX, |link| link.upstream);
                 self.complain_of_link(upstream, &why);
             }
+            End::Spool(_) => {}
         }
     }
 

@@ -25,7 +25,7 @@ impl Worker {
     /// Accepts who waits at a listener.
     pub(super) fn accept(&mut self, index: usize) {
         for _ in 0..ACCEPT_BURST {
-            if self.sessions.len() + self.links.len() + self.guests.len() >= self.descriptors {
+            if self.sessions.len() + self.links.len() + self.guests.len() + self.spools.len() >= self.descriptors {
                 return self.rest(&io::Error::other("as many connections as there are descriptors for"));
             }
             match self.listeners[index].accept() {
@@ -92,7 +92,7 @@ impl Worker {
             session.unread = true;
             if session.broken {
                 // Nobody would find out before it is read or written again.
-                self.lose(End::Session(key));
+                self.lose(End::Session(key), &io::ErrorKind::ConnectionReset.into());
             }
             return;
         }
@@ -109,14 +109,14 @@ impl Worker {
                     self.unfinished.push(End::Session(key));
                 }
                 if fresh && self.complain_if_sealed(key, &self.buffer[..count]) {
-                    return self.lose(End::Session(key));
+                    return self.lose(End::Session(key), &io::ErrorKind::InvalidData.into());
                 }
                 if skipped < count {
                     self.router.handle(self.now, Input::SessionBytes(key, &self.buffer[skipped..count]));
                 }
             }
             Ok(None) => self.read_on(End::Session(key)),
-            Err(_) => self.lose(End::Session(key)),
+            Err(error) => self.lose(End::Session(key), &error),
         }
     }
 
@@ -142,7 +142,7 @@ impl Worker {
                 session.blocked = count < bytes.len();
                 self.router.handle(self.now, Input::SessionWritten(key, count));
             }
-            Err(_) => self.lose(End::Session(key)),
+            Err(error) => self.lose(End::Session(key), &error),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Which socket an event is about, in one number.
 
 use mio::Token;
-use pdw_router::{End, LinkKey, SessionKey};
+use pdw_router::{LinkKey, SessionKey};
 use slotmap::{Key, KeyData};
 
 use super::guests::GuestKey;
@@ -27,15 +27,6 @@ const KIND_SHIFT: u32 = 30;
 const INDEX_MASK: u64 = (1 << KIND_SHIFT) - 1;
 /// No listener has this index.
 const MAILBOX: u64 = INDEX_MASK;
-
-impl From<End> for Source {
-    fn from(end: End) -> Self {
-        match end {
-            End::Session(key) => Self::Session(key),
-            End::Link(key) => Self::Link(key),
-        }
-    }
-}
 
 impl Source {
     /// The token to register with.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use pdw_router::{End, Wait};
 
 use super::relay::{Halt, Pump};
+use super::token::Source;
 use super::{Ahead, Worker};
 
 /// Bytes that have to be there before the worker is woken, if as many are still to come.
@@ -62,7 +63,7 @@ impl Worker {
             Halt::Blocked(Wait::Source) => (left.clamp(1, CHUNK), false),
             Halt::Blocked(Wait::Sink) => (wakes.at, true),
             Halt::Share => return,
-            Halt::Done | Halt::Source | Halt::Sink => (1, false),
+            Halt::Done | Halt::Source(_) | Halt::Sink(_) => (1, false),
         };
         if std::mem::replace(&mut wakes.deaf, deaf) != deaf {
             self.listen_to(from, !deaf);
@@ -81,14 +82,16 @@ impl Worker {
 
     /// Whether an end's arriving bytes wake the worker. Those that are there by then do.
     fn listen_to(&mut self, end: End, listens: bool) {
-        let socket = match end {
-            End::Session(key) => self.sessions.get_mut(key).map(|line| &mut line.socket),
-            End::Link(key) => self.links.get_mut(key).map(|link| &mut link.line.socket),
+        let (socket, source) = match end {
+            End::Session(key) => (self.sessions.get_mut(key).map(|line| &mut line.socket), Source::Session(key)),
+            End::Link(key) => (self.links.get_mut(key).map(|link| &mut link.line.socket), Source::Link(key)),
+            // Its bytes are there.
+            End::Spool(_) => return,
         };
-        let token = super::Source::from(end).token();
-        if let Some(Err(error)) = socket.map(|socket| socket.listen(self.poll.registry(), token, listens)) {
+        let Some(socket) = socket else { return };
+        if let Err(error) = socket.listen(self.poll.registry(), source.token(), listens) {
             tracing::warn!(%error, "a socket cannot be waited for");
-            self.lose(end);
+            self.lose(end, &error);
         }
     }
 

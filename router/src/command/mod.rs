@@ -33,7 +33,7 @@ pub use flags::{Categories, Flags, Hints, KeyFlags};
 pub use keys::{KeyError, first_key, key_positions, keys_known};
 pub use lookup::{LEARNED_MAX, LearnError, PUBLISHED, Table};
 pub use reason::Reason;
-pub use repeat::{CONDITIONS, MAY_DIFFER, READS, Repeat, SAME, repeat_of};
+pub use repeat::{CONDITIONS, MAY_DIFFER, READS, Repeat, SAME, Verdict, repeat_of};
 pub use spec::{
     BeginSearch, CommandId, CommandSpec, Condition, FindKeys, Gathered, KeySpec, Local, RequestPolicy, ResponsePolicy,
     Transaction, Treatment,

@@ -6,7 +6,7 @@
 
 use sha1::Digest;
 
-use super::{Flags, Table};
+use super::{Categories, Flags, Table};
 use crate::resp::Request;
 
 /// What becomes of a request that is carried out twice. Ordered: of a transaction the worst counts.
@@ -74,24 +74,74 @@ const PDWFS_TRIM: [u8; 20] = [
 
 /// What becomes of a whole request that is carried out twice.
 pub fn repeat_of(table: &Table, request: &Request<'_>) -> Repeat {
-    let Ok(id) = table.resolve(request) else { return Repeat::Never };
-    let spec = table.spec(id);
-    let name = &*spec.name;
-    match name {
-        "eval" | "evalsha" if is_pdwfs_trim(name, request.arg(1)) => Repeat::MayDiffer,
-        _ if spec.flags.contains(Flags::READONLY) || READS.contains(&name) => Repeat::Read,
-        _ if is_conditional(name, request) => Repeat::Never,
-        _ if SAME.contains(&name) => Repeat::Same,
-        _ if MAY_DIFFER.iter().any(|(command, ..)| *command == name) => Repeat::MayDiffer,
-        _ => Repeat::Never,
+    Verdict::of(table, request).repeat
+}
+
+/// The same of a request that is seen argument by argument.
+#[derive(Clone, Copy, Debug)]
+pub struct Verdict {
+    /// What becomes of it, as far as it was seen.
+    pub repeat: Repeat,
+    /// It may be a script of which nobody knows what it has done when it fails.
+    pub script: bool,
+    /// The first argument that may be one of [`CONDITIONS`], if any may.
+    options: usize,
+    /// Arguments seen.
+    seen: usize,
+}
+
+impl Verdict {
+    /// Of a whole request.
+    pub fn of(table: &Table, request: &Request<'_>) -> Self {
+        let mut verdict = Self::begin(table, request);
+        request.args(0).for_each(|arg| verdict.see(arg));
+        verdict
+    }
+
+    /// Of a request of which as much is there as tells its command.
+    pub fn begin(table: &Table, head: &Request<'_>) -> Self {
+        let Ok(id) = table.resolve(head) else { return Self { script: false, ..Self::never() } };
+        let spec = table.spec(id);
+        let name = &*spec.name;
+        let repeat = match name {
+            "eval" | "evalsha" if is_pdwfs_trim(name, head.arg(1)) => Repeat::MayDiffer,
+            _ if spec.flags.contains(Flags::READONLY) || READS.contains(&name) => Repeat::Read,
+            _ if SAME.contains(&name) => Repeat::Same,
+            _ if MAY_DIFFER.iter().any(|(command, ..)| *command == name) => Repeat::MayDiffer,
+            _ => Repeat::Never,
+        };
+        let script = spec.categories.contains(Categories::SCRIPTING) && repeat == Repeat::Never;
+        Self { repeat, script, options: first_option(name), seen: 0 }
+    }
+
+    /// Of a request of which nothing is known.
+    pub fn never() -> Self {
+        Self { repeat: Repeat::Never, script: true, options: usize::MAX, seen: 0 }
+    }
+
+    /// Looks at the next argument.
+    pub fn see(&mut self, arg: &[u8]) {
+        let conditional = self.seen >= self.options && CONDITIONS.iter().any(|option| arg.eq_ignore_ascii_case(option));
+        if conditional && self.repeat != Repeat::Read {
+            self.repeat = Repeat::Never;
+        }
+        self.seen += 1;
+    }
+
+    /// The next argument is too large to be an option.
+    pub fn pass(&mut self) {
+        self.seen += 1;
     }
 }
 
-fn is_conditional(name: &str, request: &Request<'_>) -> bool {
-    let options = matches!(name, "set" | "zadd" | "geoadd" | "expire" | "pexpire" | "expireat" | "pexpireat");
-    // SET's value may be one of these words.
-    let first = if name == "zadd" || name == "geoadd" { 2 } else { 3 };
-    options && request.args(first).any(|arg| CONDITIONS.iter().any(|option| arg.eq_ignore_ascii_case(option)))
+/// Where a command's options begin, if it has any of [`CONDITIONS`].
+fn first_option(name: &str) -> usize {
+    match name {
+        "zadd" | "geoadd" => 2,
+        // SET's value may be one of these words.
+        "set" | "expire" | "pexpire" | "expireat" | "pexpireat" => 3,
+        _ => usize::MAX,
+    }
 }
 
 fn is_pdwfs_trim(name: &str, script: &[u8]) -> bool {

@@ -8,6 +8,7 @@ mod lanes;
 mod long_replies;
 mod pressure;
 mod requests;
+mod spool;
 mod stalls;
 mod world;
 mod woven;

@@ -12,6 +12,13 @@ fn passes(world: &mut World, head: &str) -> bool {
     let passed = world.sent.concat().len() - before >= head.len();
     world.router.handle(world.now, Input::SessionLost(session));
     world.turn();
+    // Its lane is fenced off.
+    (0..2).for_each(|link| {
+        if world.sent[link].contains("KILL") {
+            world.sent[link].clear();
+            world.reply(link, ":1\r\n");
+        }
+    });
     passed
 }
 

@@ -6,7 +6,7 @@ use pdw_router::command::Table;
 use pdw_router::limits::Limits;
 use pdw_router::mutant::Mutation;
 use pdw_router::place::{Homes, Placement, PlacementKind, PlacementOptions, Target, pdwfs_rules};
-use pdw_router::{End, Input, LinkKey, Order, Output, Profile, Router, SessionKey, Setup, Time};
+use pdw_router::{End, Input, LinkKey, Order, Output, Profile, Router, SessionKey, Setup, SpoolKey, Time};
 
 const PROOF: &[u8] = b"+OK\r\n+OK\r\n*0\r\n+PONG\r\n$20\r\nid=1 addr=10.0.0.1:1\r\n";
 /// Of an instance whose ACL forbids MULTI.
@@ -29,10 +29,25 @@ pub(crate) struct World {
     pub(crate) sent: Vec<String>,
     /// What new links answer to the probe.
     pub(crate) proof: &'static [u8],
+    /// Files in the order in which they were asked for, and what the router wrote there; those that are gone stay.
+    pub(crate) files: Vec<(SpoolKey, String)>,
+    /// No file can be made or made larger.
+    pub(crate) disk_is_full: bool,
+    /// Every relay that was ordered: from, to, and how many bytes.
+    pub(crate) relays: Vec<(End, End, u64)>,
 }
 
 impl World {
     pub(crate) fn new(profile: Profile, limits: Limits) -> Self {
+        Self::with(profile, limits, false)
+    }
+
+    /// With a spool.
+    pub(crate) fn spooling(limits: Limits) -> Self {
+        Self::with(Profile::Pdwfs, Limits { retain_max: 1 << 10, bulk_lanes: 1, ..limits }, true)
+    }
+
+    fn with(profile: Profile, limits: Limits, spool: bool) -> Self {
         let targets = [Target::named("x".into(), 1), Target::named("y".into(), 1)];
         let placement = Placement::new(&PlacementOptions::new(PlacementKind::Slots), &targets).unwrap();
         let setup = Setup {
@@ -40,6 +55,7 @@ impl World {
             table: Table::new(),
             limits,
             profile,
+            spool,
             name: "pdw".into(),
             seed: 1,
             gate: std::sync::Arc::new(pdw_router::Open::default()),
@@ -48,7 +64,10 @@ impl World {
         };
         let router = Router::new(setup, Time::default());
         let (links, closed, moves, sent) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let mut world = Self { router, now: Time::from_micros(1), links, closed, moves, sent, proof: PROOF };
+        let now = Time::from_micros(1);
+        let (files, relays) = (Vec::new(), Vec::new());
+        let mut world =
+            Self { router, now, links, closed, moves, sent, proof: PROOF, files, disk_is_full: false, relays };
         world.turn();
         world
     }
@@ -70,6 +89,10 @@ impl World {
                 }
                 Output::CloseSession(key) => self.closed.push(End::Session(key)),
                 Output::CloseLink(key) => self.closed.push(End::Link(key)),
+                Output::CloseSpool(key) => self.closed.push(End::Spool(key)),
+                Output::GrowSpool(key, _) => self.grow(key),
+                Output::Order(End::Spool(key), Order::Inject) => self.fill(key),
+                Output::Order(from, Order::Relay { to, bytes }) => self.relays.push((from, to, bytes)),
                 _ => {}
             }
         }
@@ -83,6 +106,22 @@ impl World {
         if !bytes.is_empty() {
             self.router.handle(self.now, Input::LinkWritten(key, bytes.len()));
         }
+    }
+
+    fn grow(&mut self, key: SpoolKey) {
+        if self.files.iter().all(|(file, _)| *file != key) {
+            self.files.push((key, String::new()));
+        }
+        let grown = if self.disk_is_full { Input::SpoolFailed(key) } else { Input::SpoolReady(key) };
+        self.router.handle(self.now, grown);
+    }
+
+    fn fill(&mut self, key: SpoolKey) {
+        let text = String::from_utf8_lossy(self.router.spool_output(key)).into_owned();
+        if let Some((_, file)) = self.files.iter_mut().find(|(file, _)| *file == key) {
+            *file += &text;
+        }
+        self.router.handle(self.now, Input::SpoolWritten(key, text.len()));
     }
 
     pub(crate) fn send(&mut self, session: SessionKey, text: &str) {

@@ -12,6 +12,8 @@ pub(super) struct Pump {
     from: End,
     to: End,
     left: u64,
+    /// So many bytes of it were moved.
+    moved: usize,
 }
 
 impl Pump {
@@ -23,7 +25,7 @@ impl Pump {
 impl World {
     pub(super) fn begin_relay(&mut self, from: End, to: End, bytes: u64) {
         assert!(bytes > 0 && !self.has_pump(from), "a relay of {bytes} bytes of {from:?}");
-        self.pumps.push(Pump { from, to, left: bytes });
+        self.pumps.push(Pump { from, to, left: bytes, moved: 0 });
     }
 
     /// Whether an end's next bytes go elsewhere.
@@ -36,19 +38,25 @@ impl World {
         self.pumps.retain(|pump| pump.from != from);
     }
 
+    /// Forgets what comes out of a file to a link that is gone.
+    pub(super) fn stop_spools(&mut self, to: End) {
+        self.pumps.retain(|pump| pump.to != to || !matches!(pump.from, End::Spool(_)));
+    }
+
     /// Moves at most `amount` bytes of an end; whether anything happened.
     pub(super) fn pump(&mut self, from: End, amount: usize) -> bool {
         let Some(at) = self.pumps.iter().position(|pump| pump.from == from) else { return false };
-        let Pump { to, left, .. } = self.pumps[at];
+        let Pump { to, left, moved, .. } = self.pumps[at];
         if !self.router.may_relay(self.now, from) || !self.is_open(to) {
             return false;
         }
-        let bytes = self.take_relayed(from, amount.min(CHUNK).min(usize::try_from(left).unwrap_or(CHUNK)));
+        let bytes = self.take_relayed(from, moved, amount.min(CHUNK).min(usize::try_from(left).unwrap_or(CHUNK)));
         if bytes.is_empty() {
             return self.lose_if_ended(from);
         }
         self.give_relayed(to, &bytes);
         self.pumps[at].left -= bytes.len() as u64;
+        self.pumps[at].moved += bytes.len();
         if self.pumps[at].left == 0 {
             self.pumps.remove(at);
         }
@@ -79,15 +87,19 @@ impl World {
         match to {
             End::Session(key) => self.client(key).is_some_and(|client| client.ending == Ending::Open),
             End::Link(key) => self.wires.iter().any(|wire| wire.key == key),
+            End::Spool(key) => self.spools.contains_key(&key),
         }
     }
 
-    fn take_relayed(&mut self, from: End, amount: usize) -> Vec<u8> {
+    fn take_relayed(&mut self, from: End, moved: usize, amount: usize) -> Vec<u8> {
         match from {
             End::Session(key) => self.client(key).map(|client| client.take_relayed(amount)).unwrap_or_default(),
             End::Link(key) => {
                 let wire = self.wires.iter_mut().find(|wire| wire.key == key);
                 wire.map(|wire| wire.take_relayed(amount)).unwrap_or_default()
+            }
+            End::Spool(key) => {
+                self.spools.get(&key).map(|file| file[moved..moved + amount].to_vec()).unwrap_or_default()
             }
         }
     }
@@ -103,6 +115,9 @@ impl World {
                 if let Some(at) = self.wires.iter().position(|wire| wire.key == key) {
                     self.write_to_instance(at, bytes);
                 }
+            }
+            End::Spool(key) => {
+                self.spools.get_mut(&key).into_iter().for_each(|file| file.extend_from_slice(bytes));
             }
         }
     }

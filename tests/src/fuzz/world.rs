@@ -1,10 +1,10 @@
 //! A router and everything around it: it obeys the router as a driver does, when a script says so.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use pdw_router::limits::Limits;
-use pdw_router::{End, Input, LinkKey, LossReason, Order, Output, Router, SessionKey, Setup, Time};
+use pdw_router::{End, Input, LinkKey, LossReason, Order, Output, Router, SessionKey, Setup, SpoolKey, Time};
 
 use super::carried::Carried;
 use super::client::{Client, Ending};
@@ -29,6 +29,8 @@ pub(super) struct World {
     pub(super) wires: Vec<Wire>,
     pub(super) moods: Vec<Mood>,
     pub(super) pumps: Vec<Pump>,
+    /// Files with large requests.
+    pub(super) spools: BTreeMap<SpoolKey, Vec<u8>>,
     connecting: VecDeque<(LinkKey, usize)>,
     carried: Carried,
     /// Every reply was the model's own.
@@ -48,6 +50,7 @@ impl World {
             wires,
             moods,
             pumps,
+            spools: BTreeMap::new(),
             connecting: VecDeque::new(),
             carried: Carried::default(),
             trusted: true,
@@ -171,6 +174,7 @@ impl World {
         if index < self.wires.len() {
             let wire = self.wires.remove(index);
             self.drop_pump(End::Link(wire.key));
+            self.stop_spools(End::Link(wire.key));
             self.handle(Input::LinkLost(wire.key, LossReason::Closed));
         }
     }
@@ -232,6 +236,15 @@ impl World {
                 self.wires.retain(|wire| wire.key != key);
                 self.connecting.retain(|(link, _)| *link != key);
                 self.drop_pump(End::Link(key));
+                self.stop_spools(End::Link(key));
+            }
+            Output::GrowSpool(key, _) => {
+                self.spools.entry(key).or_default();
+                self.handle(Input::SpoolReady(key));
+            }
+            Output::CloseSpool(key) => {
+                self.spools.remove(&key);
+                self.drop_pump(End::Spool(key));
             }
             Output::Read(_) | Output::Notice(_) => {}
         }
@@ -251,6 +264,7 @@ impl World {
                     wire.skip(bytes);
                 }
             }
+            End::Spool(key) => panic!("an order to skip bytes of {key:?}"),
         }
     }
 
@@ -270,6 +284,16 @@ impl World {
                     wire.writable = true;
                 }
             }
+            End::Spool(key) => self.write_spool(key),
+        }
+    }
+
+    /// A file takes everything at once.
+    fn write_spool(&mut self, key: SpoolKey) {
+        let bytes = self.router.spool_output(key).to_vec();
+        if let Some(file) = self.spools.get_mut(&key) {
+            file.extend_from_slice(&bytes);
+            self.handle(Input::SpoolWritten(key, bytes.len()));
         }
     }
 

@@ -124,6 +124,17 @@ impl Findings {
         if flawless { Ok(()) } else { Err(io::Error::other(self.to_string())) }
     }
 
+    /// That there was nothing but right answers, and that nobody was hung up on but in the middle of a reply, which is
+    /// never begun again.
+    ///
+    /// # Errors
+    /// With what there was else.
+    pub fn demand_no_write_harmed(&self) -> io::Result<()> {
+        let reading = self.closed.iter().all(|closed| closed.starts_with("reading "));
+        let unharmed = self.errors.is_empty() && self.violations.is_empty() && reading;
+        if unharmed { Ok(()) } else { Err(io::Error::other(self.to_string())) }
+    }
+
     /// That no value was what it must not be, whatever clients were told.
     ///
     /// # Errors

@@ -12,7 +12,8 @@ use pdw_tests::reply::Value;
 use pdw_tests::versions::{Content, Findings, Manner, Setup};
 
 use crate::full_or;
-use crate::scene::{Scene, UNKNOWN, assert_error, has_spool, heard, launch};
+use crate::scene::{Scene, UNKNOWN, assert_error, heard, launch};
+use crate::spool::spooling;
 
 /// Above what is retained.
 const LARGE: usize = 3 << 20;
@@ -87,20 +88,24 @@ fn a_value_that_is_retained_is_sent_again() -> io::Result<()> {
 
 #[test]
 fn a_spooled_value_is_sent_again_and_nobody_sees_an_error() -> io::Result<()> {
-    if !has_spool()? {
-        return Ok(());
-    }
     let spool = tempfile::tempdir()?;
-    let config = format!("spool = {:?}\n", spool.path());
-    let scene = Scene::before(vec![Durable::start()?], &launch("pdwfs", &[]).config(&config))?;
+    let scene = Scene::before(vec![Durable::start()?], &spooling(spool.path(), ""))?;
     let mut session = scene.session()?;
     for size in full_or(vec![LARGE, 20 << 20, 50 << 20], vec![LARGE, 8 << 20]) {
         session.demand(&[b"SET".as_slice(), b"/m/f:0", &value(1, size)])?;
-        assert_eq!(cut_and_hear(&scene, &mut session, size)?.error(), None, "{size}");
-        assert!(holds(&scene, 2, size)?);
+        // It is sent when all of it is there, so the link is cut from this end, after as many bytes.
+        for cut in [1, size / 2, size] {
+            scene.faults[0].cut_after(Way::Forth, cut as u64, End::Reset)?;
+            session.demand(&[b"SET".as_slice(), b"/m/f:0", &value(2, size)])?;
+            assert!(holds(&scene, 2, size)?);
+        }
+        scene.lose_replies(&mut session, &encode(&[b"SET".as_slice(), b"/m/f:0", &value(3, size)]))?;
+        assert_eq!(heard(&mut session)?, "+OK\r\n", "{size}");
+        assert!(holds(&scene, 3, size)?);
     }
-    let left = std::fs::read_dir(spool.path())?.count();
-    assert_eq!(left, 0, "files are left in the spool");
+    let scrape = scene.proxy.scrape()?;
+    assert!(scrape.value("pdw_repeats_total{reply=\"same\"}") >= 4.0, "the cuts met nobody");
+    assert_eq!(scrape.value("pdw_spool_files"), 0.0);
     Ok(())
 }
 
@@ -140,6 +145,15 @@ fn stripes(launch: &Launch) -> io::Result<(Findings, f64)> {
     thread::sleep(Duration::from_millis(500));
     let findings = verifier.finish(&scene.direct())?;
     Ok((findings, scene.proxy.scrape()?.value(BROKEN) - before))
+}
+
+#[test]
+fn with_a_spool_no_writer_sees_that_the_links_of_stripes_are_cut() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (findings, closed) = stripes(&spooling(folder.path(), ""))?;
+    assert_eq!(findings.closed.len() as f64, closed, "{findings}");
+    assert!(findings.answers > 20, "{findings}");
+    findings.demand_no_write_harmed()
 }
 
 #[test]

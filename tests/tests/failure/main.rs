@@ -15,6 +15,7 @@ mod large;
 mod repeats;
 mod scene;
 mod silence;
+mod spool;
 mod transactions;
 
 /// The first for a run with `PDW_FULL`, else the second.

@@ -9,13 +9,16 @@ use pdw_tests::connection::{Connection, until};
 use pdw_tests::durable::{Durable, addresses};
 use pdw_tests::fault::{End, FaultProxy, Way};
 use pdw_tests::latency::keys_at;
-use pdw_tests::proxy::{Launch, Proxy, program};
+use pdw_tests::proxy::{Launch, Proxy};
 use pdw_tests::reply::Value;
 use pdw_tests::skipped;
 use pdw_tests::versions::Route;
 
 /// How long a client waits: longer than any patience of these tests.
 pub(crate) const LIMIT: Duration = Duration::from_secs(100);
+
+/// How long a trouble lasts.
+pub(crate) const SPELL: Duration = Duration::from_millis(700);
 
 /// What a client hears of a request that no byte of was sent.
 pub(crate) const NOT_SENT: &str = "ERR upstream is not available; the request was not sent";
@@ -124,14 +127,12 @@ pub(crate) fn on_small_disk() -> Option<Durable> {
     Durable::start_on_small_disk().map_err(|error| skipped(&format!("no small disk: {error}"))).ok()
 }
 
-/// Whether the proxy has a `spool`; if not, says that the test is not made.
-pub(crate) fn has_spool() -> io::Result<bool> {
-    let reference = std::process::Command::new(program()?).arg("reference").output()?;
-    let has = String::from_utf8_lossy(&reference.stdout).contains("| `spool` |");
-    if !has {
-        skipped("the proxy has no option `spool`");
-    }
-    Ok(has)
+/// That nothing comes for a while.
+pub(crate) fn assert_waits(session: &mut Connection, what: &str) -> io::Result<()> {
+    session.set_timeout(SPELL)?;
+    let early = session.receive();
+    assert!(early.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut), "{what}: {early:?}");
+    session.set_timeout(LIMIT)
 }
 
 /// The next reply, as text for people.

@@ -58,6 +58,14 @@ fn is_repeatable(args: &Args) -> bool {
     }
 }
 
+/// What proxies of profile `pdwfs` keep large requests in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spool {
+    Sound,
+    /// Now and then it does not take anything.
+    Failing,
+}
+
 /// What happened so far, and what the clients want.
 #[derive(Debug, Default)]
 pub(crate) struct History {
@@ -79,6 +87,8 @@ pub(crate) struct History {
     pub(crate) in_trouble_since: Option<Time>,
     /// Proxies keep requests and send them again.
     pub(crate) holds: bool,
+    /// Where they keep large ones.
+    pub(crate) spool: Option<Spool>,
     /// There are proxies behind the first.
     pub(crate) proxied: bool,
     /// A proxy has lost a link in the middle of a value, and with it a session.
@@ -146,6 +156,12 @@ impl History {
     /// Whether values pass through as they come.
     pub(crate) fn has_large_values(&self) -> bool {
         self.limits.large_min.min(self.limits.request_buffer_max).min(self.limits.multi_max) < self.limits.request_max
+    }
+
+    /// Whether every request is kept until it is answered.
+    pub(crate) fn keeps_all(&self) -> bool {
+        let spooled = self.spool == Some(Spool::Sound) && self.limits.spool_max > 1 << 20;
+        self.holds && (spooled || !self.has_large_values())
     }
 
     /// An instance has carried out a command, inside a transaction or not.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pdw_router::{Refusal, Time};
 
-use crate::history::{Execution, Fate, History, Violation, ensure};
+use crate::history::{Execution, Fate, History, Spool, Violation, ensure};
 use crate::resp::{elements, integer, shown};
 use crate::script::{Expect, Request, Tag};
 use crate::store::Value;
@@ -62,7 +62,8 @@ impl Judge {
         // The end of a transaction that has begun at its instance is the instance's to say.
         let remote = history.has_large_values() && request.args[0] == b"DISCARD";
         let local = matches!(request.expect, Expect::Exactly(_) | Expect::Refusal(_)) && !remote;
-        if reply == self.not_sent && !local {
+        let spoilt = history.spool.is_some() && is_of_spool(reply);
+        if (reply == self.not_sent || spoilt) && !local {
             if matches!(request.expect, Expect::Queued { .. }) {
                 self.doomed.extend(request.transaction);
             }
@@ -115,8 +116,7 @@ impl Judge {
         request: &Request,
         now: Time,
     ) -> Result<Fate, Violation> {
-        let kept = history.holds && !history.has_large_values();
-        ensure(!kept || history.patience_is_over(self.client, index, now), || "it was not held".into())?;
+        ensure(!history.keeps_all() || history.patience_is_over(self.client, index, now), || "it was not held".into())?;
         if matches!(request.expect, Expect::Queued { .. }) {
             self.doomed.extend(request.transaction);
             return Ok(Fate::Refused);
@@ -242,7 +242,10 @@ impl Judge {
             let troubled = history.in_trouble_since.is_some_and(|since| since <= now);
             // Profile redis: a lane that is lost between two commands of a transaction is told at EXEC.
             let lost = !history.holds && history.has_large_values() && history.links_lost;
-            ensure(doomed || apart || troubled || lost || history.proxied, || "nothing was wrong with it".into())?;
+            let spoilt = history.holds && history.spool == Some(Spool::Failing);
+            ensure(doomed || apart || troubled || lost || spoilt || history.proxied, || {
+                "nothing was wrong with it".into()
+            })?;
             ensure(recorded.is_none(), || "it was carried out".into())?;
             return Ok(Fate::Refused);
         }
@@ -269,6 +272,11 @@ impl Judge {
 /// Whether an instance says that it cannot, for now.
 fn is_trouble(reply: &[u8]) -> bool {
     [b"-LOADING".as_slice(), b"-OOM", b"-READONLY", b"-BUSY"].iter().any(|error| reply.starts_with(error))
+}
+
+/// Whether a proxy says that it cannot keep a request.
+fn is_of_spool(reply: &[u8]) -> bool {
+    [b"-ERR the spool".as_slice(), b"-ERR transaction is longer"].iter().any(|error| reply.starts_with(error))
 }
 
 /// Whether the proxy may have refused a request, and did.

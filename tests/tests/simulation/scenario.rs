@@ -10,7 +10,7 @@ use pdw_router::mutant::{Mutant, Mutation};
 use pdw_router::place::{Homes, Placement, PlacementKind, PlacementOptions, Target};
 use pdw_router::{Profile, Router, Setup, Time};
 
-use crate::history::History;
+use crate::history::{History, Spool};
 use crate::script::Author;
 use crate::tier::{Peer, Tier};
 
@@ -28,7 +28,13 @@ pub(crate) struct Scenario {
 impl Scenario {
     /// The scenario of a seed.
     pub(crate) fn new(rng: &mut Rng, mutant: Option<Mutant>) -> Self {
-        let limits = limits(rng);
+        // Not of the same numbers, so that what a seed was without files it still is.
+        let mut files = Rng::with_seed(rng.clone().u64(..) ^ 0x5eed);
+        let spool_max = [6_200, 12_000, 1 << 30][files.usize(0..3)];
+        let (spool, disk_fails) = (files.u8(0..4) > 0, files.u8(0..3) == 0);
+        let limits = Limits { spool_max, ..limits(rng) };
+        let more_lanes = if spool { files.usize(0..3) } else { 0 };
+        let limits = Limits { bulk_lanes: limits.bulk_lanes + more_lanes, ..limits };
         let spines = if rng.u8(0..4) == 0 { rng.usize(1..3) } else { 0 };
         let each = if spines > 0 { rng.usize(1..3) } else { rng.usize(1..5) };
         let profile = if rng.bool() { Profile::Pdwfs } else { Profile::Redis };
@@ -39,6 +45,7 @@ impl Scenario {
                 table: table(),
                 limits: limits.clone(),
                 profile,
+                spool: spool && profile == Profile::Pdwfs,
                 name: format!("pdw-{name}"),
                 seed,
                 gate: std::sync::Arc::new(pdw_router::Open::default()),
@@ -57,13 +64,16 @@ impl Scenario {
                 tiers.push(Tier::new(spine, router(each, &format!("spine{spine}"), rng.u64(..)), own));
             }
         }
+        tiers.iter_mut().for_each(|tier| tier.disk_fails = disk_fails);
         let clients = rng.usize(1..6);
         let len = [5, 20, 60][rng.usize(0..3)];
         let scripts = (0..clients).map(|client| Author::new(rng, &limits, client).write(len)).collect();
+        let mut history = History::new(scripts, limits.clone(), (profile == Profile::Pdwfs, spines > 0));
+        history.spool = spool.then_some(if disk_fails { Spool::Failing } else { Spool::Sound });
         Self {
             tiers,
             instances: each * spines.max(1),
-            history: History::new(scripts, limits.clone(), (profile == Profile::Pdwfs, spines > 0)),
+            history,
             trouble: [0, 60, 200, 800][rng.usize(0..4)],
             gentle: rng.u8(0..3) == 0,
         }
@@ -88,6 +98,7 @@ fn limits(rng: &mut Rng) -> Limits {
         session_pending_max: pick([1, 5, 60]),
         session_output_max: pick([1, 100, 2000]),
         link_output_max: pick([1, 200, 4000]),
+        spool_max: 0,
         sessions_max: 100,
         patience: millis(pick([300, 1_000, 3_000])),
         reconnect_min: millis(5),

@@ -101,6 +101,9 @@ mutants! {
     a_lane_that_overtakes_is_found: LaneOvertakes,
     a_missing_discard_is_found: MissingDiscard,
     a_leaked_lane_is_found: LeakedLane,
+    a_repeat_whose_replies_are_miscounted_is_found: StaleReplies,
+    an_unfenced_repeat_out_of_a_file_is_found: UnfencedSpool,
+    a_file_that_overtakes_is_found: SpoolOvertakes,
     a_limit_that_is_not_released_is_found: LimitNotReleased,
     an_element_out_of_turn_is_found: WovenOutOfTurn,
 }

@@ -9,15 +9,17 @@
 
 mod audit;
 mod detour;
+mod files;
 mod reading;
 mod writing;
 
 use std::collections::BTreeMap;
 
-use pdw_router::{End, Input, LinkKey, Order, Output, Router, SessionKey, Time};
+use pdw_router::{End, Input, LinkKey, Order, Output, Router, SessionKey, SpoolKey, Time};
 
 use self::audit::Audit;
 use self::detour::Detour;
+use self::files::Spool;
 use crate::history::{History, Violation, ensure};
 use crate::net::{ConnId, Net};
 
@@ -42,6 +44,9 @@ pub(crate) struct Tier {
     pub(crate) peers: Vec<Peer>,
     pub(crate) sessions: BTreeMap<SessionKey, SessionSocket>,
     pub(crate) links: BTreeMap<LinkKey, LinkSocket>,
+    spools: BTreeMap<SpoolKey, Spool>,
+    /// Now and then its disk fails.
+    pub(crate) disk_fails: bool,
     /// Ends that took less than all.
     unwritten: Vec<End>,
     timeouts: (Time, usize),
@@ -94,6 +99,8 @@ impl Tier {
             peers,
             sessions: BTreeMap::new(),
             links: BTreeMap::new(),
+            spools: BTreeMap::new(),
+            disk_fails: false,
             unwritten: Vec::new(),
             timeouts: (Time::default(), 0),
             turned: (Time::default(), Time::default()),
@@ -159,7 +166,11 @@ impl Tier {
             net.trace.note(net.now, format_args!("tier {} {output:?}", self.index));
             match output {
                 Output::Connect(key, upstream) => self.dial(key, upstream, net),
+                Output::Order(End::Spool(key), Order::Inject) => self.write_spool(key, net),
+                Output::Order(End::Spool(key), order) => self.order_spool(key, order)?,
                 Output::Order(end, Order::Inject) => self.write(end, net, history)?,
+                Output::GrowSpool(key, _) => self.grow_spool(key, net),
+                Output::CloseSpool(key) => drop(self.spools.remove(&key)),
                 Output::Order(end, order) => {
                     if let Some(detour) = self.detour(end) {
                         detour.order(order);
@@ -179,7 +190,8 @@ impl Tier {
     fn report_waits(&mut self, net: &mut Net) {
         let sessions = self.sessions.iter_mut().map(|(key, session)| (End::Session(*key), &mut session.detour));
         let links = self.links.iter_mut().map(|(key, link)| (End::Link(*key), &mut link.detour));
-        let news: Vec<_> = sessions.chain(links).filter_map(|(end, detour)| Some((end, detour.news()?))).collect();
+        let mut news: Vec<_> = sessions.chain(links).filter_map(|(end, detour)| Some((end, detour.news()?))).collect();
+        news.extend(self.spools.iter_mut().filter_map(|(key, spool)| Some((End::Spool(*key), spool.news()?))));
         for (end, wait) in news {
             net.trace.note(net.now, format_args!("tier {} relay of {end:?} waits for its {wait:?}", self.index));
             self.router.handle(net.now, Input::RelayWaits(end, wait));
@@ -190,6 +202,7 @@ impl Tier {
         match end {
             End::Session(key) => self.sessions.get_mut(&key).map(|session| &mut session.detour),
             End::Link(key) => self.links.get_mut(&key).map(|link| &mut link.detour),
+            End::Spool(_) => None,
         }
     }
 
@@ -198,6 +211,7 @@ impl Tier {
         let unread = match end {
             End::Session(key) => self.sessions.get_mut(&key).map(|session| &mut session.unread),
             End::Link(key) => self.links.get_mut(&key).map(|link| &mut link.unread),
+            End::Spool(_) => None,
         };
         if let Some(unread) = unread {
             *unread = false;
@@ -217,6 +231,7 @@ impl Tier {
     }
 
     fn close_link(&mut self, key: LinkKey, net: &mut Net) {
+        self.spools.values_mut().for_each(|spool| spool.stop(End::Link(key)));
         let state = self.links.remove(&key).map(|link| link.state);
         if let Some(LinkState::Established(conn) | LinkState::Open(conn)) = state {
             net.close_below(conn);
@@ -238,11 +253,14 @@ impl Tier {
         let replies = limits.session_output_max + limits.session_pending_max * REPLY_MAX;
         // Buffers are counted whole, and may have grown to twice of what is in them.
         let both = holding.sessions * replies + links * 2 * REPLY_MAX;
+        // Of a file, what waits to be written, and what is remembered of at most a hundred commands.
+        let files = holding.spools * (4 * request + 100 * 160);
         let bounds = [
             ("pending", holding.pending, holding.sessions * (limits.session_pending_max + 1)),
             ("request bytes", holding.request_bytes, holding.sessions * 2 * (limits.request_buffer_max + READ_MAX)),
             ("transaction bytes", holding.transaction_bytes, holding.sessions * (limits.multi_max + READ_MAX)),
-            ("batch bytes", holding.batch_bytes, links * 2 * (limits.link_output_max + request)),
+            ("batch bytes", holding.batch_bytes, links * 2 * (limits.link_output_max + request) + files),
+            ("room in files", holding.spooled_bytes as usize, limits.spool_max),
             ("reply bytes", holding.reply_bytes, both),
         ];
         let broken = bounds.iter().find(|(_, held, bound)| held > bound);

@@ -20,6 +20,7 @@ impl Tier {
         ready.into_iter().take(some).try_for_each(|end| match end {
             End::Session(key) => self.read_session(key, net, history),
             End::Link(key) => self.read_link(key, net, history),
+            End::Spool(_) => Ok(()),
         })
     }
 

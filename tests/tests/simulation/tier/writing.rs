@@ -12,28 +12,36 @@ impl Tier {
     pub(super) fn flush(&mut self, net: &mut Net, history: &mut History) -> Result<(), Violation> {
         std::mem::take(&mut self.unwritten).into_iter().try_for_each(|end| self.write(end, net, history))?;
         let carriers: Vec<End> = self.carriers().map(|(from, _)| from).collect();
-        carriers.into_iter().try_for_each(|from| self.pump(from, net, history))
+        carriers.into_iter().try_for_each(|from| match from {
+            End::Spool(key) => self.pump_spool(key, net, history),
+            _ => self.pump(from, net, history),
+        })
     }
 
     /// Ends from which a relay carries bytes, and where to.
     pub(super) fn carriers(&self) -> impl Iterator<Item = (End, End)> + '_ {
         let sessions = self.sessions.iter().map(|(key, session)| (End::Session(*key), &session.detour));
         let links = self.links.iter().map(|(key, link)| (End::Link(*key), &link.detour));
-        sessions.chain(links).filter_map(|(from, detour)| Some((from, detour.carried()?.0)))
+        let spools = self.spools.iter().filter_map(|(key, spool)| Some((End::Spool(*key), spool.carrier()?)));
+        sessions.chain(links).filter_map(|(from, detour)| Some((from, detour.carried()?.0))).chain(spools)
     }
 
     pub(super) fn has_room(&self, end: End, net: &Net) -> bool {
-        self.conn(end).is_some_and(|conn| net.has_room(conn, matches!(end, End::Link(_))))
+        match end {
+            End::Spool(key) => self.spools.contains_key(&key),
+            _ => self.conn(end).is_some_and(|conn| net.has_room(conn, matches!(end, End::Link(_)))),
+        }
     }
 
     /// The connection of an end that may be written.
-    fn conn(&self, end: End) -> Option<ConnId> {
+    pub(super) fn conn(&self, end: End) -> Option<ConnId> {
         match end {
             End::Session(key) => self.sessions.get(&key).map(|session| session.conn),
             End::Link(key) => self.links.get(&key).and_then(|link| match link.state {
                 LinkState::Open(conn) => Some(conn),
                 _ => None,
             }),
+            End::Spool(_) => None,
         }
     }
 
@@ -42,6 +50,7 @@ impl Tier {
         let all = match end {
             End::Session(key) => self.write_session(key, net),
             End::Link(key) => self.write_link(key, net, history)?,
+            End::Spool(_) => true,
         };
         if !all && !self.unwritten.contains(&end) {
             self.unwritten.push(end);
@@ -73,7 +82,13 @@ impl Tier {
         Ok(written == bytes.len())
     }
 
-    fn note_sent(&mut self, key: LinkKey, bytes: &[u8], net: &mut Net, history: &History) -> Result<(), Violation> {
+    pub(super) fn note_sent(
+        &mut self,
+        key: LinkKey,
+        bytes: &[u8],
+        net: &mut Net,
+        history: &History,
+    ) -> Result<(), Violation> {
         if bytes.is_empty() {
             return Ok(());
         }
@@ -89,11 +104,15 @@ impl Tier {
     pub(super) fn pump(&mut self, from: End, net: &mut Net, history: &History) -> Result<(), Violation> {
         let Some((to, carried)) = self.detour(from).and_then(|detour| detour.carried()) else { return Ok(()) };
         let carried = carried.to_vec();
-        let Some(conn) = self.conn(to) else { return Ok(()) };
-        if !self.router.may_relay(net.now, from) {
+        let conn = self.conn(to);
+        if conn.is_none() && !matches!(to, End::Spool(_)) || !self.router.may_relay(net.now, from) {
             return Ok(());
         }
-        let moved = net.write(conn, matches!(to, End::Link(_)), &carried);
+        let moved = match (to, conn) {
+            (End::Spool(key), _) => self.fill_spool(key, &carried, net),
+            (_, Some(conn)) => net.write(conn, matches!(to, End::Link(_)), &carried),
+            _ => 0,
+        };
         if let End::Link(key) = to {
             self.note_sent(key, &carried[..moved], net, history)?;
         }

@@ -1,0 +1,106 @@
+//! All relays that are not through, found by where their bytes come from.
+
+use std::collections::BTreeMap;
+
+use crate::mutant::Mutant;
+use crate::order::{End, LinkKey, SessionKey, Wait};
+use crate::router::Setup;
+use crate::time::Time;
+
+/// One ordered relay that is not through.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Relay {
+    pub(crate) from: End,
+    pub(crate) to: End,
+    /// Bytes that have not reached the other end.
+    pub(crate) remaining: u64,
+    /// For which end it stands still, and since when nothing has moved.
+    pub(crate) waits: Option<(Wait, Time)>,
+}
+
+impl Relay {
+    /// The session for which it stands still, and since when. An upstream that takes or sends nothing is
+    /// no session's fault.
+    pub(crate) fn culprit(&self, setup: &Setup) -> Option<(SessionKey, Time)> {
+        match (self.waits?, self.from, self.to) {
+            ((_, since), End::Session(key), _) if setup.mutation.is(Mutant::WrongBlame) => Some((key, since)),
+            ((Wait::Source, since), End::Session(key), _) | ((Wait::Sink, since), _, End::Session(key)) => {
+                Some((key, since))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it stands still for its link.
+    pub(crate) fn awaits_link(&self, setup: &Setup) -> bool {
+        self.waits.is_some() && self.culprit(setup).is_none()
+    }
+}
+
+/// Relays from links or to them, which are few since lanes are, and those by which sessions fill files: as many as there
+/// is room for.
+#[derive(Debug, Default)]
+pub(crate) struct Relays {
+    linked: Vec<Relay>,
+    fills: BTreeMap<SessionKey, Relay>,
+}
+
+impl Relays {
+    pub(crate) fn add(&mut self, from: End, to: End, bytes: u64) {
+        let relay = Relay { from, to, remaining: bytes, waits: None };
+        match (from, to) {
+            (End::Session(key), End::Spool(_)) => drop(self.fills.insert(key, relay)),
+            _ => self.linked.push(relay),
+        }
+    }
+
+    /// The one that moves an end's bytes.
+    pub(crate) fn of(&self, from: End) -> Option<&Relay> {
+        let linked = || self.linked.iter().find(|relay| relay.from == from);
+        self.fill_of(from).or_else(linked)
+    }
+
+    fn fill_of(&self, from: End) -> Option<&Relay> {
+        let End::Session(key) = from else { return None };
+        self.fills.get(&key)
+    }
+
+    pub(crate) fn of_mut(&mut self, from: End) -> Option<&mut Relay> {
+        match from {
+            End::Session(key) if self.fills.contains_key(&key) => self.fills.get_mut(&key),
+            _ => self.linked.iter_mut().find(|relay| relay.from == from),
+        }
+    }
+
+    /// The one from a link or to it.
+    pub(crate) fn of_link(&self, key: LinkKey) -> Option<&Relay> {
+        let end = End::Link(key);
+        self.linked.iter().find(|relay| relay.from == end || relay.to == end)
+    }
+
+    /// Those from links or to them.
+    pub(crate) fn linked(&self) -> impl Iterator<Item = &Relay> {
+        self.linked.iter()
+    }
+
+    /// Forgets the one that moves an end's bytes.
+    pub(crate) fn end(&mut self, from: End) {
+        match from {
+            End::Session(key) if self.fills.remove(&key).is_some() => {}
+            _ => self.linked.retain(|relay| relay.from != from),
+        }
+    }
+
+    /// Forgets those of an end that is gone. Those towards it: what their source has yet to send of the value.
+    pub(crate) fn drop_of(&mut self, end: End) -> Vec<(End, u64)> {
+        self.end(end);
+        let to = |relay: &&Relay| relay.to == end;
+        let orphaned = self.linked.iter().chain(self.fills.values()).filter(to);
+        let orphaned = orphaned.map(|relay| (relay.from, relay.remaining)).collect();
+        self.linked.retain(|relay| relay.to != end);
+        if matches!(end, End::Spool(_)) {
+            self.fills.retain(|_, relay| relay.to != end);
+        }
+        orphaned
+    }
+}
