@@ -81,6 +81,9 @@ impl Worker {
         link.line.socket.say_end(&mut self.scratch);
         if let Some(greeting) = link.greeting.take() {
             let why = greeting.given_up(Ending::Late);
+            let kind =
+                self.upstreams.get(link.upstream).and_then(|dial| dial.seal.as_ref()).map_or(0, |seal| seal.kind());
+            self.seal_numbers.failed(kind, &why);
             self.complain_of_link(link.upstream, &why);
         }
     }

@@ -284,3 +284,6 @@ impl Wire {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// A proxy with a plain and a TLS listener, and what it stands on.
 struct Stage {
     authority: Authority,
-    instances: Vec<Instance>,
+    _instances: Vec<Instance>,
     proxy: Proxy,
     sealed: Address,
 }
@@ -37,7 +37,7 @@ impl Stage {
         let entries = entries.replace("CA", &authority.file().display().to_string());
         let config = format!("{}\n{options}\n", listeners(&plain, &sealed, &pair, &entries));
         let launch = Launch::new("redis", &addresses(&instances)).config(&config).listens_by_file(&plain).with_admin();
-        Stage { authority, instances, proxy: launch.start().unwrap(), sealed }
+        Stage { authority, _instances: instances, proxy: launch.start().unwrap(), sealed }
     }
 
     /// Waits until the log has a text.

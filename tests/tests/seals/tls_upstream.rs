@@ -53,9 +53,7 @@ fn proxy(instance: &TlsInstance, ca: &Authority, entries: &str) -> Proxy {
     );
     let launch = Launch::new("redis", &[]).config(&config).listens_by_file(&listen);
     let mut proxy = launch.spawn().unwrap();
-    until("the proxy", LIMIT, || proxy.connect().map(drop))
-        .inspect_err(|_| eprintln!("{}", proxy.guard().output()))
-        .unwrap();
+    until("the proxy", LIMIT, || proxy.connect().map(drop)).map_err(|error| (error, proxy.guard().output())).unwrap();
     proxy
 }
 
