@@ -19,6 +19,17 @@ const STALE: Duration = Duration::from_millis(130);
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 
+/// pdwfs's sets of stripes as a rule, as its profile knows them: with it a stripe and its set are one transaction under
+/// either profile.
+pub const STRIPE_SETS: &str = r#"
+[[rule]]
+name = "stripe-set"
+keys = "*:stripes"
+unless = "{*"
+layout = "partial-set"
+member = "$1:$member"
+"#;
+
 /// What to start: the options of `pdw-proxy serve` that suites use.
 #[derive(Clone, Debug, Default)]
 pub struct Launch {

@@ -9,7 +9,7 @@ use pdw_tests::connection::{Connection, until};
 use pdw_tests::durable::{Durable, addresses};
 use pdw_tests::fault::{End, FaultProxy, Way};
 use pdw_tests::latency::keys_at;
-use pdw_tests::proxy::{Launch, Proxy};
+use pdw_tests::proxy::{Launch, Proxy, STRIPE_SETS};
 use pdw_tests::reply::Value;
 use pdw_tests::skipped;
 use pdw_tests::versions::Route;
@@ -95,19 +95,9 @@ impl Scene {
     }
 }
 
-/// pdwfs's sets of stripes, as its profile knows them.
-const RULES: &str = r#"
-[[rule]]
-name = "stripe-set"
-keys = "*:stripes"
-unless = "{*"
-layout = "partial-set"
-member = "$1:$member"
-"#;
-
 /// A proxy that places as pdwfs does, whatever the profile, with numbers.
 pub(crate) fn launch(profile: &'static str, times: &[&str]) -> Launch {
-    let config = format!("[times]\n{}\n{RULES}", times.join("\n"));
+    let config = format!("[times]\n{}\n{STRIPE_SETS}", times.join("\n"));
     Launch::new(profile, &[]).placement("pdwfs").config(&config).with_admin()
 }
 

@@ -8,7 +8,7 @@ use pdw_tests::address::Address;
 use pdw_tests::connection::until;
 use pdw_tests::instance::Instance;
 use pdw_tests::latency::keys_at;
-use pdw_tests::proxy::{Launch, Proxy};
+use pdw_tests::proxy::{Launch, Proxy, STRIPE_SETS};
 
 use crate::kernel::status_bytes;
 use crate::memory::tcp_instances;
@@ -25,16 +25,6 @@ const CONSTANT: u64 = 4 << 20;
 
 /// How long memory may take to be given back.
 const RESTORED: Duration = Duration::from_secs(20);
-
-/// pdwfs's sets of stripes, as its profile knows them: under either profile a stripe and its set are one transaction.
-const RULES: &str = r#"
-[[rule]]
-name = "stripe-set"
-keys = "*:stripes"
-unless = "{*"
-layout = "partial-set"
-member = "$1:$member"
-"#;
 
 /// The size of a test: in full with `PDW_FULL`.
 pub(crate) fn full_or<T>(full: T, short: T) -> T {
@@ -63,7 +53,7 @@ impl Stage {
         (instances, addresses): (Vec<Instance>, Vec<Address>),
         second: Address,
     ) -> io::Result<Stage> {
-        let config = format!("[limits]\nmemory_max = \"{mib}MiB\"\n[times]\nstall_max = \"1s\"\n{RULES}");
+        let config = format!("[limits]\nmemory_max = \"{mib}MiB\"\n[times]\nstall_max = \"1s\"\n{STRIPE_SETS}");
         let launch = Launch::new(profile, &[addresses[0].clone(), second]).placement("pdwfs").config(&config);
         let mut proxy = launch.with_admin().start()?;
         // What becomes of the second instance is none of its affair.
