@@ -142,7 +142,7 @@ pub const MECHANISMS: [Mechanism; 32] = [
     row(
         "The ceiling on memory is near, or reached",
         "unbounded",
-        "bad_input::sizes::many_requests_without_reading_do_not_fill_memory",
+        "large::greedy_clients::many_requests_just_below_the_threshold_that_never_end",
     ),
     row(
         "A client stops in the middle of a large value, or of a transaction with one",
@@ -152,7 +152,7 @@ pub const MECHANISMS: [Mechanism; 32] = [
     row(
         "A client does not read its replies",
         "unbounded",
-        "bad_input::sizes::many_requests_without_reading_do_not_fill_memory",
+        "large::greedy_clients::clients_that_pipeline_very_many_gets_and_never_read",
     ),
     row("A client is idle", "idle-closed", "failure::silence::no_session_is_closed_for_being_idle"),
     row(

@@ -208,6 +208,7 @@ pub(super) const PROXY: &[Fault] = &[
         tests: &[
             "bad_input::sizes::many_requests_without_reading_do_not_fill_memory",
             "bad_input::sizes::announced_sizes_cost_no_memory_before_their_bytes_arrive",
+            "large::greedy_clients::many_requests_just_below_the_threshold_that_never_end",
             "fuzz_corpus::every_session_input_passes",
             "lanes::pressure::the_session_for_which_most_is_gathered_is_closed_at_the_ceiling_and_the_others_get_their_replies",
             "large::memory::readers_that_could_not_be_foreseen",
@@ -260,7 +261,7 @@ pub(super) const CLIENTS: &[Fault] = &[
         tests: &[
             "lanes::long_replies::who_reads_nothing_of_a_long_reply_does_not_hold_up_those_behind_it",
             "large::memory::fifty_that_ask_for_what_could_not_be_foreseen_and_never_read",
-            "bad_input::sizes::many_requests_without_reading_do_not_fill_memory",
+            "large::greedy_clients::clients_that_pipeline_very_many_gets_and_never_read",
         ],
     },
     Fault {
