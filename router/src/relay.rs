@@ -17,9 +17,34 @@ pub(crate) struct Relay {
     remaining: u64,
     /// For which end it stands still, and since when nothing has moved.
     waits: Option<(Wait, Time)>,
+    /// The core passes the bytes on itself: an end has no connection of its own.
+    inner: bool,
 }
 
 impl Relay {
+    pub(crate) fn from(&self) -> End {
+        self.from
+    }
+
+    pub(crate) fn to(&self) -> End {
+        self.to
+    }
+
+    /// Whether it passes on what comes from this end, without the driver.
+    pub(crate) fn is_inner_of(&self, from: End) -> bool {
+        self.inner && self.from == from
+    }
+
+    /// Whether it passes bytes on to this end, without the driver.
+    pub(crate) fn is_inner_to(&self, to: End) -> bool {
+        self.inner && self.to == to
+    }
+
+    /// How many of the next `bytes` of its source belong to it.
+    pub(crate) fn part_of(&self, bytes: usize) -> usize {
+        usize::try_from(self.remaining).unwrap_or(usize::MAX).min(bytes)
+    }
+
     /// The session for which it stands still, and since when. An upstream that takes or sends nothing is
     /// no session's fault.
     fn culprit(&self, setup: &Setup) -> Option<(SessionKey, Time)> {
@@ -39,15 +64,22 @@ impl Relay {
 }
 
 impl Traffic {
-    /// Orders the driver to move the next bytes of one end to the other.
+    /// Has the next bytes of one end moved to the other, by the driver if both have a connection.
     pub(crate) fn relay(&mut self, from: End, to: End, bytes: u64) {
-        self.relays.push(Relay { from, to, remaining: bytes, waits: None });
-        self.order_bytes(from, Order::Relay { to, bytes });
+        let inner = self.is_inner(from) || self.is_inner(to);
+        let waits = inner.then_some((Wait::Source, self.now));
+        self.relays.push(Relay { from, to, remaining: bytes, waits, inner });
+        if !inner {
+            self.order_bytes(from, Order::Relay { to, bytes });
+        }
     }
 
     /// Orders what becomes of the next bytes of an end. Until the driver has the order, it must not
     /// hand in these bytes.
     pub(crate) fn order_bytes(&mut self, from: End, order: Order) {
+        if self.is_inner(from) {
+            return self.skip_inner(from, order);
+        }
         self.set_ordered(from, true);
         self.outputs.push_back(Output::Order(from, order));
     }
@@ -72,11 +104,13 @@ impl Traffic {
     pub(crate) fn relayed(&mut self, from: End, bytes: u64) {
         let Some(at) = self.relays.iter().position(|relay| relay.from == from) else { return };
         let relay = &mut self.relays[at];
+        let inner = relay.inner;
         relay.remaining = relay.remaining.saturating_sub(bytes);
         if let Some((_, since)) = &mut relay.waits {
             *since = self.now;
         }
-        self.count_relayed(from, bytes);
+        // What the core passes on itself is counted where it comes in and goes out.
+        self.count_relayed(from, if inner { 0 } else { bytes });
         if self.relays[at].remaining == 0 {
             self.relays.swap_remove(at);
             // What follows on a link, the value's line end first, is read as ever.
@@ -203,6 +237,8 @@ impl Traffic {
     fn others_wait(&self, relay: &Relay) -> bool {
         let ((End::Link(key), _) | (_, End::Link(key))) = (relay.from, relay.to) else { return false };
         self.links.get(key).is_some_and(|link| match link.lane {
+            // It is one session's alone.
+            Lane::Stream => false,
             Lane::Bulk => !self.upstreams[link.upstream].bulk_waiting.is_empty(),
             _ => link.batch.in_flight() > 1 || self.others_wait_for_flows(link),
         })
@@ -217,7 +253,13 @@ impl Traffic {
     pub(crate) fn close_session_now(&mut self, setup: &Setup, key: SessionKey, reason: CloseReason) {
         if let Some(session) = self.sessions.get_mut(key) {
             session.reason = reason;
-            self.session_lost(setup, key);
+            self.close_session(setup, key);
+        }
+    }
+
+    /// Forgets a session and has its connection closed, if it has one.
+    pub(crate) fn close_session(&mut self, setup: &Setup, key: SessionKey) {
+        if self.session_lost(setup, key) {
             self.outputs.push_back(Output::CloseSession(key));
         }
     }

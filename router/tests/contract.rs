@@ -21,8 +21,9 @@ fn router(profile: Profile, limits: Limits) -> Router {
     let homes = Homes::new(placement, Vec::new()).unwrap();
     let (table, mutation) = (Table::new(), Mutation::default());
     let (gate, credentials) = (Arc::new(Open::default()), Vec::new());
-    let name = "pdw".into();
-    Router::new(Setup { homes, table, limits, profile, name, seed: 1, gate, credentials, mutation }, Time::default())
+    let (name, node, peers) = ("pdw".into(), "test".into(), None);
+    let setup = Setup { homes, peers, table, limits, profile, name, node, seed: 1, gate, credentials, mutation };
+    Router::new(setup, Time::default())
 }
 
 /// Drains what the router wants; the links that it wants to have.

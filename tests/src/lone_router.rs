@@ -38,6 +38,8 @@ impl LoneRouter {
             table: Table::new(),
             limits: Limits::default(),
             profile: Profile::Pdwfs,
+            peers: None,
+            node: "test".to_owned(),
             name: "pdw/allocations".to_owned(),
             seed: 1,
             gate,

@@ -192,6 +192,12 @@ pub enum Problem {
     /// A relation that the core demands.
     #[error("{0}")]
     Limits(&'static str),
+    /// A name that cannot stand in a line of the log.
+    #[error("`{0}` is no name; write at most 64 ASCII characters without spaces")]
+    Name(String),
+    /// Peers without any.
+    #[error("there are no `upstreams`; name the proxies of the next level, or choose `shards`")]
+    NoPeers,
     /// A rule of a user.
     #[error(transparent)]
     UserRule(#[from] UserRuleError),
@@ -371,5 +377,9 @@ impl Mistakes {
 
 /// The flag that sets an option: one of a list is given per flag, so the flag's name is singular.
 fn flag_name(option: &str) -> &str {
-    if option == "upstreams" { "upstream" } else { option }
+    match option {
+        "upstreams" => "upstream",
+        "group.kind" => "group",
+        option => option,
+    }
 }
