@@ -1,7 +1,7 @@
 # make run serves, make test tests; make alone lists the rest.
 
 # Further arguments of `make run` and `make test`.
-RUN_ARGS ?=
+RUN_ARGS ?= --leaves 2 --spines 2
 TEST_ARGS ?=
 PREFIX ?= /usr/local
 
@@ -20,7 +20,7 @@ SHARE := $(DESTDIR)$(PREFIX)/share
 help: # this list
 	@awk -F '# ' '/^[a-z-]+:.*# / { split($$1, target, ":"); printf "make %-12s %s\n", target[1], $$2 }' $(MAKEFILE_LIST)
 
-run: # installs what is missing, builds, runs a proxy on 127.0.0.1:6380 and three instances on one screen
+run: # installs what is missing, builds, runs a tree of proxies on 127.0.0.1:6380 and three instances on one screen
 	@tests/setup/install.sh run
 	@$(MAKE) --no-print-directory release
 	@exec $(TIED) $(PROXY) up $(RUN_ARGS)

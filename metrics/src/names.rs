@@ -20,6 +20,8 @@ pub struct Names {
     pub errors: Vec<String>,
     /// Reasons to close a session.
     pub closes: Vec<String>,
+    /// Proxies that have links to this one, as they call themselves.
+    pub peers: Vec<String>,
 }
 
 impl Names {
@@ -31,6 +33,7 @@ impl Names {
             Label::Refusal => &self.refusals,
             Label::Error => &self.errors,
             Label::Close => &self.closes,
+            Label::Peer => &self.peers,
             _ => &[],
         }
     }
@@ -56,6 +59,7 @@ impl Names {
             refusals: union(&self.refusals, &other.refusals),
             errors: union(&self.errors, &other.errors),
             closes: union(&self.closes, &other.closes),
+            peers: union(&self.peers, &other.peers),
         }
     }
 }

@@ -288,10 +288,10 @@ mod tests {
 
     #[test]
     fn each_lane_and_state_has_a_cell_of_its_own() {
-        let lanes = [Lane::Shared, Lane::Bulk, Lane::Pinned, Lane::Control];
+        let lanes = [Lane::Shared, Lane::Bulk, Lane::Pinned, Lane::Control, Lane::Framed];
         use LinkState::{Connecting, Proving, Ready, Retiring, Silent, Waiting};
         let states = [Waiting, Connecting, Proving, Ready, Silent, Retiring];
         let cells: Vec<usize> = lanes.iter().flat_map(|lane| states.map(|state| lane.cell(state))).collect();
-        assert_eq!(cells, (0..24).collect::<Vec<_>>());
+        assert_eq!(cells, (0..30).collect::<Vec<_>>());
     }
 }

@@ -122,6 +122,8 @@ values! {
         Pinned = "pinned",
         /// The proxy's own requests.
         Control = "control",
+        /// It carries streams to another proxy.
+        Framed = "framed",
     }
 }
 
@@ -274,6 +276,8 @@ pub enum Label {
     Error,
     /// Reasons to close a session: [`Names::closes`](crate::Names::closes).
     Close,
+    /// Proxies below: [`Names::peers`](crate::Names::peers).
+    Peer,
     /// The program's version.
     Version,
 }
@@ -295,6 +299,7 @@ impl Label {
             Label::Upstream => "upstream",
             Label::Refusal | Label::Error => "kind",
             Label::Close => "reason",
+            Label::Peer => "peer",
             Label::Version => "version",
         }
     }
@@ -432,6 +437,10 @@ metrics! {
             "Bytes written to sockets: to clients (replies) and to upstreams (requests).";
         Links: "pdw_links", Gauge, Number, [Lane, LinkState], Sum,
             "Links, by lane and state.";
+        PeerLinks: "pdw_peer_links", Gauge, Number, [Peer], Sum,
+            "Framed links that other proxies have made to this one, by the name that they give themselves.";
+        Streams: "pdw_streams", Gauge, Number, [Side], Sum,
+            "Streams on framed links: of sessions of proxies below (client), and to proxies above (upstream).";
         LinkReconnects: "pdw_link_reconnects_total", Counter, Number, [Upstream], Sum,
             "Attempts to replace a lost link, by upstream.";
         UpstreamUp: "pdw_upstream_up", Gauge, Number, [Upstream], Max,

@@ -17,7 +17,6 @@ use crate::command::{CommandId, Transaction, Treatment, sort_reads_by};
 use crate::denials::Denial;
 use crate::gate::{Entrance, Login};
 use crate::local;
-use crate::memory::Pressure;
 use crate::order::{Notice, Output, SessionKey};
 use crate::permit::Denied;
 use crate::refusal::Refusal;
@@ -39,7 +38,7 @@ enum Standing {
 }
 
 /// Who a session is.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Who {
     standing: Standing,
     login: Option<Arc<Login>>,
@@ -87,17 +86,11 @@ impl Who {
 impl Traffic {
     /// Takes in a new client.
     pub(crate) fn open_session(&mut self, setup: &Setup, entrance: Entrance) -> SessionKey {
-        let (first, step) = self.numbering;
-        let id = first + self.stats.sessions_opened * step;
         self.stats.sessions_opened += 1;
-        let crowded = self.sessions.len() >= setup.limits.sessions_max || self.budget.pressure != Pressure::None;
         let mut who = Who { entrance, ..Who::default() };
         who.become_(setup.gate.enter(&entrance), false);
-        let key = self.sessions.insert(Session::new(id, who));
-        if crowded {
-            self.refuse(setup, key, &Refusal::TooManySessions);
-            self.finish_session(setup, key, CloseReason::TooMany);
-        }
+        let key = self.insert_session(Session::of(who));
+        self.close_if_crowded(setup, key);
         key
     }
 

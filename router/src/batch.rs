@@ -33,6 +33,8 @@ pub(crate) struct Batch {
     earliest: Time,
     /// Parts that were added since the last write.
     fresh: u64,
+    /// Proxies below have asked for something on it.
+    carries: bool,
     /// Replies to the first parts, which wait until those to all of their unit are there.
     early: Vec<Vec<u8>>,
     /// Bytes of the newest unit that are to come out of a file; see `outside`.
@@ -52,6 +54,7 @@ impl Batch {
             parts: VecDeque::new(),
             earliest: Time::NEVER,
             fresh: 0,
+            carries: false,
             early: Vec::new(),
             outside: 0,
             said: HashMap::new(),
@@ -65,6 +68,39 @@ impl Batch {
         self.parts.push_back(Part { start, unit: start, ..Part::new(id, target, deadline) });
         self.earliest = self.earliest.min(deadline);
         self.fresh += 1;
+    }
+
+    /// The newest request is one that a proxy below has asked for.
+    pub(crate) fn note_carried(&mut self) {
+        self.carries = true;
+        self.parts.back_mut().into_iter().for_each(|part| part.carried = true);
+    }
+
+    /// Whether proxies below have asked for something on it.
+    pub(crate) fn carries(&self) -> bool {
+        self.carries
+    }
+
+    /// What proxies below have asked for and was not sent: with the unit, whom the reply is for.
+    pub(crate) fn unsent_carried(&self) -> impl Iterator<Item = (u64, Target)> + '_ {
+        let unsent = self.parts.iter().rev().take_while(|part| part.start >= self.written);
+        let unsent = unsent.filter(|part| part.carried && part.unit >= self.written);
+        unsent.map(|part| (part.unit, part.target))
+    }
+
+    /// The same of what was sent and not answered.
+    pub(crate) fn sent_carried(&self) -> impl Iterator<Item = Target> + '_ {
+        let sent = self.parts.iter().filter(|part| part.carried && part.unit < self.written);
+        sent.map(|part| part.target)
+    }
+
+    /// Takes these units out, which were not sent; whom their replies are for, and whether they may have been carried
+    /// out before.
+    pub(crate) fn take_units(&mut self, units: &HashSet<u64>) -> Vec<(Target, bool)> {
+        let taken = self.parts.iter().filter(|part| units.contains(&part.unit));
+        let targets = taken.map(|part| (part.target, part.tried)).collect();
+        self.drop_unsent(|part| units.contains(&part.unit));
+        targets
     }
 
     /// Adds more bytes of the newest request.
@@ -109,7 +145,11 @@ impl Batch {
     pub(crate) fn unite(&mut self, count: usize) {
         let first = self.parts.len().saturating_sub(count);
         let unit = self.parts.get(first).map_or(0, |part| part.unit);
-        self.parts.range_mut(first..).for_each(|part| part.unit = unit);
+        // Not all of them are somebody's whose time is known.
+        let deadline = self.parts.range(first..).map(|part| part.deadline).min().unwrap_or(Time::NEVER);
+        for part in self.parts.range_mut(first..) {
+            (part.unit, part.deadline) = (unit, deadline);
+        }
     }
 
     /// The reply that is arriving is handed on as it comes: its request cannot be sent again.
@@ -125,7 +165,9 @@ impl Batch {
             self.append(part.id, part.target, part.deadline, |out| out.extend_from_slice(&bytes));
             if let Some(newest) = self.parts.back_mut() {
                 (newest.tries, newest.spoilt, newest.tried) = (part.tries, part.spoilt, part.tried);
+                newest.carried = part.carried;
             }
+            self.carries |= part.carried;
         }
         self.unite(count);
     }
@@ -157,15 +199,29 @@ impl Batch {
     /// So many bytes of it are written; how many requests were added for this write.
     pub(crate) fn wrote(&mut self, bytes: usize) -> u64 {
         self.written += bytes as u64;
-        if !self.keeps {
-            self.release(self.written);
-        }
+        self.release(self.needless());
         std::mem::take(&mut self.fresh)
+    }
+
+    /// How far nothing is needed any more: it is written, and will not be sent again.
+    fn needless(&self) -> u64 {
+        if !self.keeps {
+            return self.written;
+        }
+        let kept = self.parts.iter().find(|part| part.whole).map(|part| part.start);
+        kept.map_or(self.written, |start| start.min(self.written))
+    }
+
+    /// When the first of the requests that begin in the next `bytes` is past its time.
+    pub(crate) fn deadline_of_next(&self, bytes: usize) -> Time {
+        let end = self.written + bytes as u64;
+        let next = self.parts.iter().rev().skip_while(|part| part.start >= end);
+        next.take_while(|part| part.start >= self.written).map(|part| part.deadline).min().unwrap_or(Time::NEVER)
     }
 
     /// Gives memory of the batch back up to here, if that is worth moving what is behind.
     fn release(&mut self, upto: u64) {
-        if upto < self.base {
+        if upto <= self.base {
             return;
         }
         let gone = self.offset(upto);
@@ -192,8 +248,7 @@ impl Batch {
         self.parts.pop_front();
         self.forget_said(&part);
         if self.keeps {
-            let next = self.parts.front().map_or(self.written, |next| next.start.min(self.written));
-            self.release(next);
+            self.release(self.needless());
         }
         Some(part)
     }

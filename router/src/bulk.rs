@@ -12,6 +12,7 @@
 //! each other on two paths.
 
 use crate::command::{self, CommandId, CommandSpec, Treatment};
+use crate::large_files::span;
 use crate::link::{Lane, Link};
 use crate::mutant::Mutant;
 use crate::order::{End, LinkKey, Order, Output, SessionKey};
@@ -19,7 +20,7 @@ use crate::part::Target;
 use crate::place::{Located, Shard};
 use crate::plan::{self, Plan};
 use crate::refusal::Refusal;
-use crate::resp::{Request, RequestScan, parse_integer};
+use crate::resp::{Request, RequestScan};
 use crate::router::{Profile, Setup, Traffic};
 use crate::session::{Flow, Pause};
 use crate::stats::CloseReason;
@@ -253,7 +254,8 @@ impl Traffic {
     /// The lane of a session that may use one now; else it is paused, and looked at again when it may.
     pub(crate) fn lane_for(&mut self, setup: &Setup, shard: Shard, key: SessionKey) -> Option<LinkKey> {
         let session = self.sessions.get(key)?;
-        let fits = |link: &Link| link.is_ready() && link.upstream == shard.index();
+        let peers = setup.has_peers();
+        let fits = |link: &Link| link.is_ready() && (peers || link.upstream == shard.index());
         // One that is left over from a doomed transaction is another path by now.
         let on_it = session.first.is_none() || session.held.as_ref().is_some_and(|held| held.is_live());
         let usable = |lane: &LinkKey| on_it && self.links.get(*lane).is_some_and(fits);
@@ -263,6 +265,9 @@ impl Traffic {
         if session.first.is_some() && !setup.mutation.is(Mutant::LaneOvertakes) {
             self.pause(key, Pause::Own);
             return None;
+        }
+        if peers {
+            return self.lane_to_peer(setup, shard, key);
         }
         self.pause(key, Pause::Lane);
         let (upstream, waiter) = (&mut self.upstreams[shard.index()], Waiter::Session(key));
@@ -341,6 +346,10 @@ impl Traffic {
     /// A lane has no owner any more.
     pub(crate) fn free_lane(&mut self, lane: LinkKey) {
         let Some(link) = self.links.get_mut(lane) else { return };
+        if link.lane == Lane::Stream {
+            // It stays its session's.
+            return;
+        }
         link.owner = None;
         self.freed_lanes.push(link.upstream);
     }
@@ -360,13 +369,16 @@ impl Traffic {
         self.write_lane(lane);
     }
 
-    fn extend_lane(&mut self, lane: LinkKey, bytes: &[u8]) {
+    pub(crate) fn extend_lane(&mut self, lane: LinkKey, bytes: &[u8]) {
         let Some(link) = self.links.get_mut(lane) else { return };
         link.batch.extend(bytes);
         self.write_lane(lane);
     }
 
     fn write_lane(&mut self, lane: LinkKey) {
+        if self.is_stream(lane) {
+            return self.queue_stream(lane);
+        }
         let Some(link) = self.links.get_mut(lane) else { return };
         if !std::mem::replace(&mut link.dirty, true) {
             self.outputs.push_back(Output::Order(End::Link(lane), Order::Inject));
@@ -424,15 +436,4 @@ impl Traffic {
 /// The key by which a file with large values is remembered.
 fn first_key<'r>(setup: &Setup, id: CommandId, head: &Request<'r>) -> &'r [u8] {
     command::first_key(setup.table.spec(id), head).map_or(b"", |position| head.arg(position as usize))
-}
-
-/// Bytes that a GETRANGE asks for, if its ends are both counted from the same side.
-fn span(request: &Request<'_>) -> Option<u64> {
-    let (start, end) = (parse_integer(request.arg(2))?, parse_integer(request.arg(3))?);
-    let same_side = (start < 0) == (end < 0);
-    // From the front to the end: as much as there is.
-    if !same_side {
-        return Some(if end < 0 { u64::MAX } else { 0 });
-    }
-    u64::try_from(end.checked_sub(start)?.checked_add(1)?).ok()
 }

@@ -108,7 +108,11 @@ impl Traffic {
     /// Has a link's batch written, unless that is ordered or must wait.
     pub(crate) fn order_write(&mut self, key: LinkKey) {
         let Some(link) = self.links.get_mut(key) else { return };
-        if link.is_ready() && link.batch.unsent() > 0 && !std::mem::replace(&mut link.dirty, true) {
+        if link.lane == Lane::Stream {
+            return self.queue_stream(key);
+        }
+        let may = if link.lane == Lane::Framed { link.is_met() } else { link.is_ready() };
+        if may && link.has_output() && !std::mem::replace(&mut link.dirty, true) {
             self.outputs.push_back(Output::Order(End::Link(key), Order::Inject));
         }
     }

@@ -3,14 +3,17 @@
 use crate::bulk::Cut;
 use crate::command::info::parse_commands;
 use crate::command::{CommandId, Transaction, Treatment, Unknown, looks_like_http};
+use crate::hello;
 use crate::order::SessionKey;
 use crate::part::Target;
+use crate::peer_fence::is_fence;
 use crate::place::Shard;
 use crate::plan::{self, Plan};
 use crate::refusal::Refusal;
 use crate::resp::{Request, write};
 use crate::router::{Setup, Traffic};
 use crate::session::{Flow, Pause};
+use crate::split::concerned;
 use crate::stats::CloseReason;
 
 /// Names that an upstream was asked about; more are not remembered at once.
@@ -66,6 +69,10 @@ impl Traffic {
         let mut scratch = std::mem::take(&mut self.scratch);
         let any = self.any_shard(setup, session);
         let flow = match plan::plan(setup, setup.table.spec(id), request, any, &mut scratch) {
+            Ok(plan) if setup.has_peers() => {
+                let concerned = concerned(setup, plan, &scratch, any);
+                self.send_to_peer(setup, session, request, concerned)
+            }
             Ok(Plan::One(shard)) if self.is_large_read(setup, setup.table.spec(id), request) => {
                 self.read_on_lane(setup, session, shard, request)
             }
@@ -81,9 +88,7 @@ impl Traffic {
 
     /// The shard for a session's requests without keys: always the same, so that they stay in order.
     pub(crate) fn any_shard(&self, setup: &Setup, session: SessionKey) -> Shard {
-        let (_, step) = self.numbering;
-        let nth = self.sessions.get(session).map_or(0, |session| session.id / step);
-        Shard((nth % setup.homes.shards() as u64) as u16)
+        Shard((self.session_number(session) % setup.homes.shards() as u64) as u16)
     }
 
     /// Answers with the sentence of the state table.
@@ -102,6 +107,14 @@ impl Traffic {
     /// A request that the table cannot place. About a command that it lacks the upstream is asked
     /// once; then it is known, or known to be unknown.
     fn unresolved(&mut self, setup: &Setup, session: SessionKey, request: &Request<'_>, why: Unknown) -> Flow {
+        if is_fence(request) {
+            self.accept_fence(setup, session, request);
+            return Flow::Next;
+        }
+        if hello::is_hello(request) {
+            self.accept_hello(setup, session, request);
+            return Flow::Next;
+        }
         if why == Unknown::Command && looks_like_http(request) {
             // A browser was made to send this; as Redis does, say nothing.
             self.finish_session(setup, session, CloseReason::Protocol);
@@ -150,7 +163,7 @@ impl Traffic {
         let mut text = Vec::new();
         write::request(&mut text, 3, [b"COMMAND".as_slice(), b"INFO", &name].into_iter());
         self.lookups.insert(lookup, (name, vec![session]));
-        let link = self.control_link(setup, 0);
+        let link = if setup.has_peers() { self.control_stream(setup) } else { self.control_link(setup, 0) };
         self.send_own(setup, link, Target::Table(lookup), |out| out.extend_from_slice(&text));
     }
 

@@ -6,8 +6,8 @@
 //! the id *and* the address that it gave the link itself (`CLIENT INFO`): ids begin anew when an instance
 //! restarts, and nobody else's connection may be hit. What was lost is repeated only once that is confirmed.
 //!
-//! An upstream that does not tell the address (it forbids `CLIENT INFO`, or it is a proxy, whose own links
-//! this would not reach) cannot be fenced: only reads are repeated then.
+//! An upstream that does not tell the address (it forbids `CLIENT INFO`, or it is a proxy that is spoken to in plain RESP, whose
+//! own links this would not reach) cannot be fenced: only reads are repeated then. Peers: `peer_fence.rs`.
 
 use crate::link::{Lane, Link};
 use crate::mutant::Mutant;

@@ -1,5 +1,7 @@
 //! Which files have large values, as far as requests have shown.
 
+use crate::resp::{Request, parse_integer};
+
 /// Files whose values were large: a small table of fingerprints, newer ones over older.
 ///
 /// The stripes of a file are alike, so the number at a key's end does not count.
@@ -38,6 +40,17 @@ fn fingerprint(key: &[u8]) -> u32 {
         .iter()
         .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
     hash | 1
+}
+
+/// Bytes that a GETRANGE asks for, if its ends are both counted from the same side.
+pub(crate) fn span(request: &Request<'_>) -> Option<u64> {
+    let (start, end) = (parse_integer(request.arg(2))?, parse_integer(request.arg(3))?);
+    let same_side = (start < 0) == (end < 0);
+    // From the front to the end: as much as there is.
+    if !same_side {
+        return Some(if end < 0 { u64::MAX } else { 0 });
+    }
+    u64::try_from(end.checked_sub(start)?.checked_add(1)?).ok()
 }
 
 #[cfg(test)]

@@ -36,6 +36,10 @@ pub struct Limits {
     pub session_output_max: usize,
     /// Unsent request bytes of a link past which sessions that address it are not read.
     pub link_output_max: usize,
+    /// Bytes that a stream between proxies may be ahead of who takes them.
+    pub stream_window: usize,
+    /// The same of all streams of a framed link together.
+    pub peer_window: usize,
     /// Bytes of requests and replies that may be held at once; see `memory`.
     pub memory_max: usize,
     /// Sessions of a worker past which new ones are refused.
@@ -73,6 +77,8 @@ impl Default for Limits {
             session_pending_max: 1024,
             session_output_max: 1 << 20,
             link_output_max: 8 << 20,
+            stream_window: 256 << 10,
+            peer_window: 32 << 20,
             memory_max: 1 << 30,
             sessions_max: 100_000,
             patience: Duration::from_secs(60),
@@ -101,6 +107,10 @@ impl Limits {
             (self.session_pending_max >= 1, "limits.session_pending_max must be at least 1"),
             (self.reconnect_min <= self.reconnect_max, "reconnect_min must be at most reconnect_max"),
             (self.retain_max <= self.retain_total, "limits.retain_max must be at most limits.retain_total"),
+            (
+                1 <= self.stream_window && self.stream_window <= self.peer_window,
+                "limits.stream_window must be at most limits.peer_window",
+            ),
             (self.probe_after <= self.link_dead, "probe_after must be at most link_dead"),
             (self.ping_interval < self.link_dead, "ping_interval must be below link_dead"),
         ];

@@ -10,17 +10,19 @@ use std::sync::Arc;
 
 use crate::batch::Batch;
 use crate::fence::Badge;
+use crate::framed::Framed;
 use crate::order::{SessionKey, SpoolKey};
 use crate::pending::PendingKey;
 use crate::proof::Probe;
 use crate::resp::ReplyScan;
+use crate::streams::Strand;
 use crate::time::Time;
 
 /// The buffer of a reply that is not whole keeps at most this much memory that it does not need: to give it back
 /// and take it anew for every reply costs more than the reply does.
 const REPLY_KEEP: usize = 2 << 20;
 
-/// What a link to an instance is used for.
+/// What a link is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
     /// Small requests of many sessions, pipelined.
@@ -29,6 +31,10 @@ pub enum Lane {
     Bulk,
     /// The proxy's own requests.
     Control,
+    /// Towards another proxy: it carries streams.
+    Framed,
+    /// A stream: it has no connection of its own.
+    Stream,
 }
 
 /// Where a link is in its life.
@@ -89,6 +95,10 @@ pub(crate) struct Link {
     pub(crate) streaming: Option<PendingKey>,
     /// The part of a woven reply whose elements are handed on when they are due.
     pub(crate) flow: Option<Flow>,
+    /// What it carries, if it is framed.
+    pub(crate) framed: Option<Box<Framed>>,
+    /// How it is carried, if it is a stream.
+    pub(crate) strand: Option<Box<Strand>>,
 }
 
 /// A part of a woven reply that a link holds.
@@ -135,12 +145,20 @@ impl Link {
             parked: false,
             streaming: None,
             flow: None,
+            framed: None,
+            strand: None,
         }
     }
 
     /// The same, keeping what it sends until it is answered if `keeps`.
     pub(crate) fn keeping(self, keeps: bool) -> Self {
         Self { batch: Batch::new(keeps), ..self }
+    }
+
+    /// Whether there is something to write.
+    pub(crate) fn has_output(&self) -> bool {
+        let framed = |framed: &Framed| !framed.to_write().is_empty() || framed.carrier.has_more();
+        self.batch.unsent() > 0 || self.framed.as_deref().is_some_and(framed)
     }
 
     /// Whether it is a lane that nobody uses.
@@ -167,6 +185,11 @@ impl Link {
     /// Whether there is a connection, or one is being made.
     pub(crate) fn is_open(&self) -> bool {
         !matches!(self.stage, Stage::Down(_))
+    }
+
+    /// Whether the other end was met, and is a proxy.
+    pub(crate) fn is_met(&self) -> bool {
+        matches!(self.stage, Stage::Ready | Stage::Silent)
     }
 
     /// Whether requests may travel.

@@ -10,6 +10,8 @@
 
 use std::time::Duration;
 
+use crate::frame::FrameError;
+use crate::hello::Unfit;
 use crate::link::{Lane, Link, Standing};
 use crate::mutant::Mutant;
 use crate::order::{End, LinkKey, LossReason, Notice, Output};
@@ -39,6 +41,10 @@ pub(crate) enum Loss {
     Abandoned,
     Moved,
     Replaced,
+    Unfit(Unfit),
+    Frame(FrameError),
+    /// Nothing was taken of what was to be sent, until it was too late to send it.
+    Stuck,
 }
 
 impl From<LossReason> for Loss {
@@ -77,6 +83,9 @@ impl Loss {
             Self::Abandoned => "its session left in the middle of a request".into(),
             Self::Moved => "it is at another address now".into(),
             Self::Replaced => "it was silent while a fresh connection was answered".into(),
+            Self::Unfit(why) => why.to_string(),
+            Self::Frame(error) => error.to_string(),
+            Self::Stuck => "it took nothing for times.patience".into(),
             Self::TooLate => "it could not be connected and proven within times.connect_timeout".into(),
         }
     }
@@ -85,13 +94,20 @@ impl Loss {
 impl Traffic {
     /// Closes a link that the driver believes to be sound.
     pub(crate) fn give_up(&mut self, setup: &Setup, key: LinkKey, loss: Loss) {
-        self.outputs.push_back(Output::CloseLink(key));
+        if !self.is_stream(key) {
+            self.outputs.push_back(Output::CloseLink(key));
+        }
         self.link_lost(setup, key, loss);
     }
 
     /// A link is gone.
     pub(crate) fn link_lost(&mut self, setup: &Setup, key: LinkKey, loss: Loss) {
         let Some(link) = self.links.get(key) else { return };
+        match link.lane {
+            Lane::Framed => return self.framed_lost(setup, key, loss),
+            Lane::Stream => return self.stream_lost(setup, key),
+            _ => {}
+        }
         let standing = link.standing;
         let next = (link.lane != Lane::Bulk && standing == Standing::Serving).then(|| self.successor(setup, key, loss));
         if standing == Standing::Candidate {
@@ -176,20 +192,22 @@ impl Traffic {
         let upstream = &mut self.upstreams[index];
         match lane {
             Lane::Shared => upstream.shared = next,
-            Lane::Control | Lane::Bulk => upstream.control = Some(next),
+            _ => upstream.control = Some(next),
         }
     }
 
     /// What a lost link had not sent waits for the next one; under profile `redis` nothing waits for an
     /// upstream that is not there.
-    fn move_unsent(&mut self, setup: &Setup, next: LinkKey, unsent: Vec<Unit>) {
+    pub(crate) fn move_unsent(&mut self, setup: &Setup, next: LinkKey, unsent: Vec<Unit>) {
         let latest = self.now.after(setup.limits.patience);
         for mut unit in unsent {
             if unit.targets().all(|target| matches!(target, Target::Fence(_))) {
                 // The fence was put up anew.
                 continue;
             }
-            if setup.holds() && unit.is_whole() {
+            // To another peer that answers, so that nobody waits for this one.
+            let elsewhere = setup.has_peers() && !unit.was_tried() && !self.all_peers_failing();
+            if (setup.holds() || elsewhere) && unit.is_whole() {
                 unit.hurry(latest);
                 self.bring_back(setup, next, unit);
             } else {
@@ -209,7 +227,7 @@ impl Traffic {
     }
 
     /// Doubles from attempt to attempt, with a random half so that not everybody comes back at once.
-    fn pause_before_retry(&mut self, setup: &Setup, upstream: usize) -> Duration {
+    pub(crate) fn pause_before_retry(&mut self, setup: &Setup, upstream: usize) -> Duration {
         let upstream = &mut self.upstreams[upstream];
         let doublings = upstream.failures.min(16);
         upstream.failures += 1;

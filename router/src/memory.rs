@@ -18,8 +18,9 @@ use crate::order::{LinkKey, SessionKey};
 use crate::part::Target;
 use crate::pending::Pending;
 use crate::pool::Pool;
+use crate::repeat::Postponed;
 use crate::router::{Setup, Traffic};
-use crate::stats::{CloseReason, Peaks};
+use crate::stats::{CloseReason, Holding, Peaks};
 use crate::time::Time;
 
 /// How much is held, against the ceiling.
@@ -60,6 +61,45 @@ const MEASURE_MICROS: u64 = 20_000;
 const LEAST: usize = 64 << 10;
 
 impl Traffic {
+    /// What is held right now.
+    pub(crate) fn holding(&self) -> Holding {
+        let mut holding = Holding {
+            sessions: self.sessions.len() - self.carried_sessions() - self.accepted.len(),
+            pending: self.pendings.len(),
+            ..Holding::default()
+        };
+        for (_, link) in self.links.everything() {
+            holding.in_flight += link.batch.in_flight();
+            holding.batch_bytes += link.batch.memory() + link.framed.as_ref().map_or(0, |framed| framed.bytes());
+            holding.reply_bytes += link.reply_bytes();
+            if let Some(row) = holding.links.get_mut(link.lane as usize) {
+                row[link.stage_index()] += 1;
+            }
+        }
+        for spool in self.spools.values() {
+            holding.spools += 1;
+            holding.spooled_bytes += spool.room;
+            holding.batch_bytes += spool.memory();
+        }
+        holding.streams = [self.links.streams(), self.carried_sessions()];
+        holding.accepted = self.accepted.len();
+        let postponed = self.upstreams.iter().flat_map(|upstream| &upstream.postponed);
+        holding.batch_bytes += postponed.map(Postponed::bytes).sum::<usize>();
+        holding.reply_bytes += self.pendings.values().map(Pending::bytes).sum::<usize>();
+        for session in self.sessions.values() {
+            holding.request_bytes += session.request_bytes() + session.inbox_bytes();
+            holding.reply_bytes += session.reply_bytes();
+            holding.transaction_bytes += session.held.as_ref().map_or(0, |held| held.bytes());
+        }
+        holding
+    }
+
+    /// Sessions that have no connection of their own.
+    fn carried_sessions(&self) -> usize {
+        let carried = |key: &SessionKey| Some(self.sessions.get(*key)?.framed.as_ref()?.open_streams());
+        self.accepted.iter().filter_map(carried).sum()
+    }
+
     /// How near the router is to its limits.
     pub(crate) fn peaks(&self) -> Peaks {
         let mut peaks = Peaks::default();
@@ -70,7 +110,7 @@ impl Traffic {
             peaks.session_pending = peaks.session_pending.max(session.pending as usize);
             peaks.session_output = peaks.session_output.max(session.reply_bytes());
         }
-        peaks.link_output = self.links.values().map(|link| link.batch.unsent()).max().unwrap_or(0);
+        peaks.link_output = self.links.everything().map(|(_, link)| link.batch.unsent()).max().unwrap_or(0);
         peaks.bulk_lanes = self.upstreams.iter().map(|upstream| upstream.bulk.len()).max().unwrap_or(0);
         peaks
     }
@@ -110,7 +150,8 @@ impl Traffic {
     /// What is held and will be for longer than until this input is done with. What links have of replies to sessions
     /// that were closed goes then, and nobody else has to.
     fn staying(&self) -> usize {
-        let leaving: usize = self.links.values().filter(|link| self.is_unwanted(link)).map(Link::reply_bytes).sum();
+        let links = self.links.everything().map(|(_, link)| link);
+        let leaving: usize = links.filter(|link| self.is_unwanted(link)).map(Link::reply_bytes).sum();
         self.holding().bytes().saturating_sub(leaving)
     }
 
@@ -121,13 +162,13 @@ impl Traffic {
 
     /// Gives memory back that is kept only because it may be needed again.
     fn trim(&mut self) {
-        self.links.values_mut().for_each(|link| link.batch.trim(0));
+        self.links.everything_mut().for_each(|link| link.batch.trim(0));
         self.buffers = Pool::default();
     }
 
     /// Gives memory back that long requests and replies have left, once there are none.
     pub(crate) fn trim_idle(&mut self) {
-        self.links.values_mut().for_each(|link| link.batch.trim(BATCH_IDLE));
+        self.links.everything_mut().for_each(|link| link.batch.trim(BATCH_IDLE));
         self.buffers.age();
     }
 
@@ -135,7 +176,7 @@ impl Traffic {
     /// read again.
     fn measure_kept(&mut self, setup: &Setup) -> usize {
         let total = setup.limits.retain_total;
-        let kept: usize = self.links.values().map(|link| link.batch.kept()).sum();
+        let kept: usize = self.links.everything().map(|(_, link)| link.batch.kept()).sum();
         let was_full = std::mem::replace(&mut self.budget.retain_full, kept >= total);
         if was_full && !self.budget.retain_full {
             self.resumable.extend(self.upstreams.iter_mut().flat_map(|upstream| upstream.waiting.drain(..)));
@@ -174,8 +215,9 @@ impl Traffic {
     fn fullest(&self) -> Option<SessionKey> {
         let mut held: HashMap<SessionKey, usize> = HashMap::new();
         let waiting = self.pendings.values().map(|pending| (pending.session(), pending.bytes()));
-        let arriving = self.links.values().filter_map(|link| Some((self.asker(link)?, link.reply_bytes())));
-        let unread = self.sessions.iter().map(|(key, session)| (key, session.reply_bytes()));
+        let arriving = self.links.everything().filter_map(|(_, link)| Some((self.asker(link)?, link.reply_bytes())));
+        let clients = self.sessions.iter().filter(|(_, session)| session.framed.is_none());
+        let unread = clients.map(|(key, session)| (key, session.reply_bytes()));
         for (key, bytes) in waiting.chain(arriving).chain(unread) {
             *held.entry(key).or_default() += bytes;
         }
@@ -192,7 +234,8 @@ impl Traffic {
     /// Looks again at what links hold of replies that nobody waits for any more.
     fn drop_unwanted_replies(&mut self) {
         let unwanted = |link: &Link| !link.parked && self.is_unwanted(link);
-        let keys: Vec<LinkKey> = self.links.iter().filter(|(_, link)| unwanted(link)).map(|(key, _)| key).collect();
+        let keys: Vec<LinkKey> =
+            self.links.everything().filter(|(_, link)| unwanted(link)).map(|(key, _)| key).collect();
         for key in keys {
             if let Some(link) = self.links.get_mut(key) {
                 link.parked = true;

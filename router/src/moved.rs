@@ -32,7 +32,9 @@ impl Traffic {
 
     fn leave_old_address(&mut self, setup: &Setup, key: LinkKey) {
         let Some(link) = self.links.get_mut(key) else { return };
-        if link.lane == Lane::Shared && link.is_ready() {
+        if link.lane == Lane::Framed && link.is_ready() {
+            self.retire_framed(setup, key);
+        } else if link.lane == Lane::Shared && link.is_ready() {
             self.retire_link(setup, key);
             self.tidy_after_reply(key);
         } else if link.is_open() {

@@ -52,6 +52,16 @@ pub enum Mutant {
     LimitNotReleased,
     /// Elements of a woven reply come from whatever link has some.
     WovenOutOfTurn,
+    /// Not all credit for what was taken is given back.
+    CreditLeak,
+    /// Bytes of a stream go to another one.
+    WrongStream,
+    /// A stream is closed before all of it was sent.
+    StreamClosedEarly,
+    /// A session's next request for a shard takes another peer though one is unanswered.
+    PeerOvertakes,
+    /// What a lost peer was sent is repeated by way of another one at once, and no lease is kept.
+    MissingPeerFence,
     /// A session is blamed for an upstream that stands still.
     WrongBlame,
     /// Under profile `pdwfs` nothing is kept, and so nothing is sent again.
@@ -104,7 +114,7 @@ pub enum Mutant {
     EachQueuedHome,
 }
 
-const NAMES: [(&str, Mutant); 47] = [
+const NAMES: [(&str, Mutant); 52] = [
     ("lost-reply", Mutant::LostReply),
     ("swapped-replies", Mutant::SwappedReplies),
     ("reorder-over-paths", Mutant::ReorderOverPaths),
@@ -120,6 +130,11 @@ const NAMES: [(&str, Mutant); 47] = [
     ("answered-twice", Mutant::AnsweredTwice),
     ("hold-overtakes", Mutant::HoldOvertakes),
     ("wrong-blame", Mutant::WrongBlame),
+    ("credit-leak", Mutant::CreditLeak),
+    ("wrong-stream", Mutant::WrongStream),
+    ("stream-closed-early", Mutant::StreamClosedEarly),
+    ("peer-overtakes", Mutant::PeerOvertakes),
+    ("missing-peer-fence", Mutant::MissingPeerFence),
     ("lane-overtakes", Mutant::LaneOvertakes),
     ("missing-discard", Mutant::MissingDiscard),
     ("stale-replies", Mutant::StaleReplies),

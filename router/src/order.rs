@@ -46,6 +46,8 @@ pub enum Input<'a> {
     /// The upstream of this index is to be reached at another address: its links are opened anew, without
     /// losing what is on the old ones.
     UpstreamMoved(usize),
+    /// The proxy is to end: whoever has framed links to it is asked to take others.
+    Leaving,
     /// The time that [`poll_timeout`](crate::Router::poll_timeout) named has come.
     Timeout,
 }
@@ -149,6 +151,16 @@ pub enum Notice {
     },
     /// The upstream is this very proxy.
     UpstreamIsSelf(usize),
+    /// The upstream leads back to this proxy, by way of these.
+    Circle(usize, String),
+    /// The upstream is the proxy of this name.
+    PeerMet(usize, String),
+    /// The proxy of this name has made a framed link to this one.
+    PeerCame(String),
+    /// A framed link of the proxy of this name is gone.
+    PeerLeft(String),
+    /// The proxy of this name has said something that it must not.
+    PeerBroke(String, String),
 }
 
 impl fmt::Display for Notice {
@@ -174,6 +186,14 @@ impl fmt::Display for Notice {
             Self::UpstreamIsSelf(index) => {
                 write!(f, "upstream {index} is this proxy itself: correct the address in 'upstreams'")
             }
+            Self::Circle(index, way) => write!(
+                f,
+                "upstream {index} leads back to this proxy, by way of {way}: correct the upstreams of one of these proxies"
+            ),
+            Self::PeerMet(index, node) => write!(f, "upstream {index} is proxy {node}"),
+            Self::PeerCame(node) => write!(f, "proxy {node} has made a link to this one"),
+            Self::PeerLeft(node) => write!(f, "a link of proxy {node} is closed"),
+            Self::PeerBroke(node, why) => write!(f, "a link of proxy {node} is closed: {why}"),
         }
     }
 }

@@ -15,6 +15,12 @@ pub(crate) enum Target {
     Table(u64),
     /// The fence: the answer to CLIENT KILL of the lost link of this number.
     Fence(u64),
+    /// The fence between proxies: the answer of a peer about the lost one of this number.
+    PeerFence(u64),
+    /// The same for another proxy: the connections of the instance of this index, for the task of this number.
+    FenceList(u64, u16),
+    /// And one of the answers that this task awaits.
+    FencePart(u64),
 }
 
 /// One request on a link, unsent or sent.
@@ -31,6 +37,8 @@ pub(crate) struct Part {
     pub(crate) spoilt: u8,
     /// It could be sent again: all its bytes went through the batch, and it belongs to nothing that did not.
     pub(crate) whole: bool,
+    /// A proxy below has asked for it: it may be sent only while that one's lease holds.
+    pub(crate) carried: bool,
     /// It was on a link that was lost: it may have been carried out, though it is not sent on this one.
     pub(crate) tried: bool,
     /// The file that holds its bytes, and those of its unit.
@@ -44,7 +52,19 @@ pub(crate) struct Part {
 impl Part {
     /// One that nothing has happened to, and that lies nowhere yet.
     pub(crate) fn new(id: u64, target: Target, deadline: Time) -> Self {
-        Self { id, target, deadline, tries: 0, spoilt: 0, whole: true, tried: false, spool: None, start: 0, unit: 0 }
+        Self {
+            id,
+            target,
+            deadline,
+            tries: 0,
+            spoilt: 0,
+            whole: true,
+            carried: false,
+            tried: false,
+            spool: None,
+            start: 0,
+            unit: 0,
+        }
     }
 }
 

@@ -11,7 +11,7 @@
 
 use crate::gather::{Gather, Join};
 use crate::mutant::Mutant;
-use crate::order::{End, LinkKey, Order, Output, SessionKey};
+use crate::order::{LinkKey, SessionKey};
 use crate::place::Shards;
 use crate::refusal::Refusal;
 use crate::resp::write;
@@ -35,7 +35,7 @@ pub(crate) struct Pending {
     next: Option<PendingKey>,
     arrived: Time,
     answer: Answer,
-    /// Where it is being carried out, if its session has to wait for that.
+    /// Where it is being carried out, if its session has to wait for that, or it may have to go another way.
     busy: Shards,
     /// The link that is not read until it is this request's turn.
     parked: Option<LinkKey>,
@@ -45,6 +45,11 @@ impl Pending {
     /// Whose request it is.
     pub(crate) fn session(&self) -> SessionKey {
         self.session
+    }
+
+    /// Where it is being carried out, as far as somebody has to know.
+    pub(crate) fn shards(&self) -> Shards {
+        self.busy
     }
 
     /// Bytes of replies that wait here.
@@ -101,9 +106,9 @@ impl Traffic {
 
     /// Notes where a request is carried out.
     pub(crate) fn occupy(&mut self, setup: &Setup, key: PendingKey, shards: Shards) {
-        let Some(pending) = self.pendings.get_mut(key).filter(|_| setup.holds()) else { return };
+        let Some(pending) = self.pendings.get_mut(key).filter(|_| setup.holds() || setup.has_peers()) else { return };
         pending.busy = shards;
-        let session = self.sessions.get_mut(pending.session);
+        let session = self.sessions.get_mut(pending.session).filter(|_| setup.holds());
         session.into_iter().for_each(|session| session.busy = session.busy.with(shards));
     }
 
@@ -289,14 +294,11 @@ impl Traffic {
     /// The session's output has grown.
     fn replied(&mut self, setup: &Setup, session_key: SessionKey) {
         let Some(session) = self.sessions.get_mut(session_key) else { return };
-        if !session.dirty {
-            session.dirty = true;
-            self.outputs.push_back(Output::Order(End::Session(session_key), Order::Inject));
-        }
         if session.first.is_none() {
             session.settling = false;
             self.release_lane_if_done(session_key);
         }
+        self.order_session_write(session_key);
         self.resume_if_relieved(setup, session_key);
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::credentials::Credentials;
 use crate::fence::Badge;
+use crate::hello;
 use crate::link::{Lane, Link, Proof, Stage, Standing};
 use crate::loss::Loss;
 use crate::mutant::Mutant;
@@ -29,7 +30,7 @@ impl Traffic {
         link.proof.replies += 1;
         let step = match step.checked_sub(link.proof.probe.greetings) {
             Some(step) => step,
-            None => return greeted(reply),
+            None => return let_in(reply),
         };
         match step {
             0 if reply.starts_with(b"-ERR LOOP") => {
@@ -102,7 +103,7 @@ impl Traffic {
 pub(crate) struct Probe {
     bytes: Vec<u8>,
     /// Replies that come before those to the probe itself: to AUTH.
-    greetings: usize,
+    pub(crate) greetings: usize,
 }
 
 impl Probe {
@@ -115,7 +116,11 @@ impl Probe {
             let words = words.iter().flatten().map(|word| word.as_bytes());
             write::request(&mut bytes, words.clone().count(), words);
         }
-        probe(&setup.name, &mut bytes);
+        if setup.has_peers() {
+            bytes.extend_from_slice(&hello::hello(setup));
+        } else {
+            probe(&setup.name, &mut bytes);
+        }
         Arc::new(Self { bytes, greetings: usize::from(credentials.is_some()) })
     }
 }
@@ -135,7 +140,7 @@ impl Proof {
 }
 
 /// Takes the reply to AUTH.
-fn greeted(reply: &[u8]) -> Result<(), Loss> {
+pub(crate) fn let_in(reply: &[u8]) -> Result<(), Loss> {
     match reply {
         b"+OK\r\n" => Ok(()),
         _ if reply.starts_with(b"-ERR AUTH") => Err(Loss::NeedlessPassword),

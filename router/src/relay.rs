@@ -11,18 +11,24 @@ use crate::stats::CloseReason;
 use crate::time::Time;
 
 impl Traffic {
-    /// Orders the driver to move the next bytes of one end to the other.
+    /// Has the next bytes of one end moved to the other, by the driver if both have a connection.
     pub(crate) fn relay(&mut self, from: End, to: End, bytes: u64) {
-        self.relays.add(from, to, bytes);
+        let inner = self.is_inner(from) || self.is_inner(to);
+        self.relays.add(from, to, bytes, inner.then_some(self.now));
         if let End::Spool(key) = to {
             self.expect_spooled(key, bytes);
         }
-        self.order_bytes(from, Order::Relay { to, bytes });
+        if !inner {
+            self.order_bytes(from, Order::Relay { to, bytes });
+        }
     }
 
     /// Orders what becomes of the next bytes of an end. Until the driver has the order, it must not
     /// hand in these bytes.
     pub(crate) fn order_bytes(&mut self, from: End, order: Order) {
+        if self.is_inner(from) {
+            return self.skip_inner(from, order);
+        }
         self.set_ordered(from, true);
         self.outputs.push_back(Output::Order(from, order));
     }
@@ -52,7 +58,9 @@ impl Traffic {
             *since = self.now;
         }
         let (to, through) = (relay.to, relay.remaining == 0);
-        self.count_relayed(from, to, bytes);
+        // What the core passes on itself is counted where it comes in and goes out.
+        let counted = if relay.inner { 0 } else { bytes };
+        self.count_relayed(from, to, counted);
         if through {
             self.relays.end(from);
             match (from, to) {
@@ -186,6 +194,8 @@ impl Traffic {
     fn others_wait(&self, relay: &Relay) -> bool {
         let ((End::Link(key), _) | (_, End::Link(key))) = (relay.from, relay.to) else { return false };
         self.links.get(key).is_some_and(|link| match link.lane {
+            // It is one session's alone.
+            Lane::Stream => false,
             Lane::Bulk => !self.upstreams[link.upstream].bulk_waiting.is_empty(),
             _ => link.batch.in_flight() > 1 || self.others_wait_for_flows(link),
         })
@@ -200,7 +210,13 @@ impl Traffic {
     pub(crate) fn close_session_now(&mut self, setup: &Setup, key: SessionKey, reason: CloseReason) {
         if let Some(session) = self.sessions.get_mut(key) {
             session.reason = reason;
-            self.session_lost(setup, key);
+            self.close_session(setup, key);
+        }
+    }
+
+    /// Forgets a session and has its connection closed, if it has one.
+    pub(crate) fn close_session(&mut self, setup: &Setup, key: SessionKey) {
+        if self.session_lost(setup, key) {
             self.outputs.push_back(Output::CloseSession(key));
         }
     }

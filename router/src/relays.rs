@@ -16,9 +16,16 @@ pub(crate) struct Relay {
     pub(crate) remaining: u64,
     /// For which end it stands still, and since when nothing has moved.
     pub(crate) waits: Option<(Wait, Time)>,
+    /// The core passes the bytes on itself: an end has no connection of its own.
+    pub(crate) inner: bool,
 }
 
 impl Relay {
+    /// How many of the next `bytes` of its source belong to it.
+    pub(crate) fn part_of(&self, bytes: usize) -> usize {
+        usize::try_from(self.remaining).unwrap_or(usize::MAX).min(bytes)
+    }
+
     /// The session for which it stands still, and since when. An upstream that takes or sends nothing is
     /// no session's fault.
     pub(crate) fn culprit(&self, setup: &Setup) -> Option<(SessionKey, Time)> {
@@ -46,8 +53,10 @@ pub(crate) struct Relays {
 }
 
 impl Relays {
-    pub(crate) fn add(&mut self, from: End, to: End, bytes: u64) {
-        let relay = Relay { from, to, remaining: bytes, waits: None };
+    /// `inner`: now, if the core passes the bytes on itself.
+    pub(crate) fn add(&mut self, from: End, to: End, bytes: u64, inner: Option<Time>) {
+        let waits = inner.map(|now| (Wait::Source, now));
+        let relay = Relay { from, to, remaining: bytes, waits, inner: inner.is_some() };
         match (from, to) {
             (End::Session(key), End::Spool(_)) => drop(self.fills.insert(key, relay)),
             _ => self.linked.push(relay),
@@ -58,6 +67,16 @@ impl Relays {
     pub(crate) fn of(&self, from: End) -> Option<&Relay> {
         let linked = || self.linked.iter().find(|relay| relay.from == from);
         self.fill_of(from).or_else(linked)
+    }
+
+    /// The one by which the core itself passes on what comes from this end.
+    pub(crate) fn inner_of(&self, from: End) -> Option<&Relay> {
+        self.of(from).filter(|relay| relay.inner)
+    }
+
+    /// Whose bytes the core itself passes on to this end.
+    pub(crate) fn inner_to(&self, to: End) -> Option<End> {
+        self.linked.iter().find(|relay| relay.inner && relay.to == to).map(|relay| relay.from)
     }
 
     fn fill_of(&self, from: End) -> Option<&Relay> {

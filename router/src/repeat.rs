@@ -116,9 +116,11 @@ impl Traffic {
     pub(crate) fn repeat_lost(&mut self, setup: &Setup, index: usize, sent: Vec<Unit>) {
         for unit in sent {
             let repeat = if setup.holds() { self.repeat_of_unit(setup, &unit) } else { Repeat::Never };
-            let at_once = setup.mutation.is(Mutant::MissingFence)
-                || setup.mutation.is(Mutant::UnfencedSpool) && unit.spool().is_some();
-            let waits = !self.upstreams[index].unfenced.is_empty() && !at_once;
+            let fenceless = [Mutant::MissingFence, Mutant::MissingPeerFence].iter().any(|it| setup.mutation.is(*it));
+            let at_once = fenceless || setup.mutation.is(Mutant::UnfencedSpool) && unit.spool().is_some();
+            let upstream = &self.upstreams[index];
+            let may_arrive = !upstream.unfenced.is_empty() || !upstream.lost.is_empty();
+            let waits = may_arrive && !at_once;
             let deadline = unit.deadline().min(self.now.after(setup.limits.patience));
             let postponed = Postponed { until: Until::Fenced, deadline, repeat, unit };
             match repeat {
@@ -159,13 +161,22 @@ impl Traffic {
         if let Some(spool) = unit.spool() {
             return self.await_lane(setup, spool, unit);
         }
-        let Some(link) = self.links.get_mut(key) else { return };
-        if unit.parts.len() > 1 && link.is_ready() && !link.proof.multi {
+        let way = if setup.has_peers() { self.way_of_unit(setup, &unit) } else { Some(key) };
+        let Some((key, link)) = way.and_then(|way| Some((way, self.links.get_mut(way)?))) else {
+            let why = if unit.was_tried() { Refusal::OutcomeUnknown } else { Refusal::NotSent };
+            return self.refuse_unit(setup, unit, &why);
+        };
+        if unit.parts.len() > 1 && link.is_ready() && !link.proof.multi && !setup.has_peers() {
             let why = if unit.was_tried() { Refusal::OutcomeUnknown } else { Refusal::TransactionsForbidden };
             return self.refuse_unit(setup, unit, &why);
         }
         link.batch.adopt(unit);
         self.order_write(key);
+    }
+
+    /// Whether something waits for a fence.
+    pub(crate) fn awaits_fence(&self, index: usize) -> bool {
+        self.upstreams[index].postponed.iter().any(|postponed| postponed.until == Until::Fenced)
     }
 
     /// Tells everybody who waits for a request or transaction.
@@ -258,6 +269,10 @@ fn passes(error: &[u8]) -> bool {
     let cause = memchr::memmem::find(text, reason).map(|at| &text[at + reason.len()..]);
     let cause = cause.filter(|_| text.starts_with(b"EXECABORT")).unwrap_or(text);
     let word = cause.split(|byte| matches!(byte, b' ' | b'\r')).next().unwrap_or_default();
+    // Another proxy's word for the same.
+    if text.strip_suffix(b"\r\n") == Some(&Refusal::NotSent.text()) {
+        return true;
+    }
     // What a script met, the script may have met half-way.
     TROUBLES.contains(&word) && memchr::memmem::find(text, b"script: ").is_none()
 }

@@ -13,18 +13,18 @@ use crate::gate::{Entrance, Gate};
 use crate::gather::Gather;
 use crate::large_files::LargeFiles;
 use crate::limits::Limits;
-use crate::link::Link;
+use crate::links::Links;
 use crate::memory::Budget;
 use crate::mutant::Mutation;
-use crate::order::End;
-use crate::order::{Input, LinkKey, Order, Output, SessionKey, SpoolKey};
+use crate::order::{End, Input, LinkKey, Order, Output, SessionKey, SpoolKey};
+use crate::peer_fence::FenceTask;
 use crate::pending::{Pending, PendingKey};
 use crate::permit::Found;
 use crate::place::Homes;
 use crate::plan::Scratch;
 use crate::pool::Pool;
+use crate::random::Random;
 use crate::relays::Relays;
-use crate::repeat::Postponed;
 use crate::resp::ScanLimits;
 use crate::room::Asker;
 use crate::session::{Partial, Session};
@@ -32,6 +32,7 @@ use crate::spool::Spool;
 use crate::stats::{Holding, Peaks, Stats};
 use crate::time::Time;
 use crate::upstream::Upstream;
+use crate::ways::Peers;
 
 /// A named set of habits, chosen for whose traffic it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,8 +47,10 @@ pub enum Profile {
 /// What a router is told once, at its start.
 #[derive(Debug)]
 pub struct Setup {
-    /// Where keys live. Its shards are the upstreams, in this order.
+    /// Where keys live. Its shards are the upstreams, in this order; before peers it is what they say.
     pub homes: Homes,
+    /// The upstreams are other proxies, each of which reaches everything.
+    pub peers: Option<Peers>,
     /// The command table; it learns what it lacks.
     pub table: Table,
     /// The bounds.
@@ -59,6 +62,8 @@ pub struct Setup {
     /// How links name themselves at instances; the same in all workers of a process, different in
     /// every process. It tells a proxy that it talks to itself.
     pub name: String,
+    /// What the operator calls this proxy, for those above and below it.
+    pub node: String,
     /// Start of the router's own random numbers, which spread reconnections.
     pub seed: u64,
     /// The users.
@@ -110,7 +115,7 @@ pub(crate) struct Traffic {
     pub(crate) before: Time,
     pub(crate) sessions: SlotMap<SessionKey, Session>,
     pub(crate) pendings: SlotMap<PendingKey, Pending>,
-    pub(crate) links: SlotMap<LinkKey, Link>,
+    pub(crate) links: Links,
     pub(crate) spools: SlotMap<SpoolKey, Spool>,
     /// So much of `limits.spool_max` is taken.
     pub(crate) spooled: u64,
@@ -144,6 +149,20 @@ pub(crate) struct Traffic {
     /// Upstreams of which a Bulk lane may be free.
     pub(crate) freed_lanes: Vec<usize>,
     pub(crate) large: LargeFiles,
+    /// Proxies that are being fenced off for others.
+    pub(crate) fence_tasks: Vec<FenceTask>,
+    /// The proxy is to end.
+    pub(crate) leaving: bool,
+    /// Sessions that are framed links of proxies below.
+    pub(crate) accepted: Vec<SessionKey>,
+    /// Carried sessions that may be read again.
+    pub(crate) revived: Vec<SessionKey>,
+    /// Streams of which what has come is taken again.
+    pub(crate) refreshed: Vec<LinkKey>,
+    /// It is known where keys live.
+    pub(crate) homes_known: bool,
+    /// What a peer has said of that.
+    pub(crate) learned_homes: Option<Homes>,
     pub(crate) attempts: Attempts,
     pub(crate) denials: Denials,
     pub(crate) found: Found,
@@ -156,7 +175,10 @@ pub(crate) struct Traffic {
 
 impl Router {
     /// A router at time `now`. It orders its links at once.
-    pub fn new(setup: Setup, now: Time) -> Self {
+    pub fn new(mut setup: Setup, now: Time) -> Self {
+        if setup.has_peers() {
+            setup.homes = Homes::single();
+        }
         let mut traffic = Traffic::new(&setup, now);
         traffic.tick(&setup);
         Self { setup, traffic }
@@ -184,20 +206,23 @@ impl Router {
         let (setup, traffic) = (&self.setup, &mut self.traffic);
         traffic.advance(setup, now);
         match input {
-            Input::SessionBytes(key, bytes) => traffic.session_bytes(setup, key, bytes),
+            Input::SessionBytes(key, bytes) => traffic.connection_bytes(setup, key, bytes),
             Input::SessionWritten(key, bytes) => traffic.session_written(setup, key, bytes),
             Input::SessionEnded(key) => traffic.session_ended(setup, key),
-            Input::SessionLost(key) => traffic.session_lost(setup, key),
+            Input::SessionLost(key) => {
+                traffic.session_lost(setup, key);
+            }
             Input::SessionRetired(key) => traffic.session_retired(setup, key),
             Input::Relayed(end, bytes) => traffic.relayed(setup, end, bytes),
             Input::RelayWaits(end, wait) => traffic.relay_waits(end, wait),
             Input::LinkConnected(key) => traffic.link_connected(setup, key),
-            Input::LinkBytes(key, bytes) => traffic.link_bytes(setup, key, bytes),
+            Input::LinkBytes(key, bytes) => traffic.upstream_bytes(setup, key, bytes),
             Input::LinkWritten(key, bytes) => traffic.link_written(setup, key, bytes),
             Input::SpoolReady(key) => traffic.spool_ready(key),
             Input::SpoolWritten(key, bytes) => traffic.spool_written(key, bytes),
             Input::SpoolFailed(key) => traffic.spool_failed(setup, key),
             Input::LinkLost(key, why) => traffic.link_lost(setup, key, why.into()),
+            Input::Leaving => traffic.leave(setup),
             Input::UpstreamMoved(index) => traffic.upstream_moved(setup, index),
             Input::Timeout => traffic.tick(setup),
         }
@@ -210,6 +235,16 @@ impl Router {
             for (name, reply) in std::mem::take(&mut self.traffic.learned) {
                 self.setup.learn(&name, &reply);
                 self.traffic.note_asked(name);
+            }
+            if let Some(homes) = self.traffic.learned_homes.take() {
+                self.setup.homes = homes;
+                self.traffic.homes_changed(&self.setup);
+            }
+            while let Some(key) = self.traffic.revived.pop() {
+                self.traffic.revive(&self.setup, key);
+            }
+            while let Some(key) = self.traffic.refreshed.pop() {
+                self.traffic.take_stream(&self.setup, key);
             }
             while let Some(key) = self.traffic.unparked.pop() {
                 self.traffic.unpark(&self.setup, key);
@@ -238,6 +273,10 @@ impl Router {
                 if let Some(session) = self.traffic.sessions.get_mut(key) {
                     session.dirty = false;
                 }
+                if self.traffic.is_framed(key) {
+                    self.traffic.fill_session(&self.setup, key);
+                    self.settle();
+                }
             }
             Output::Order(End::Link(key), Order::Inject) => {
                 if let Some(link) = self.traffic.links.get_mut(key) {
@@ -260,12 +299,13 @@ impl Router {
 
     /// Whether a session's bytes may be handed in now.
     pub fn wants_bytes(&self, key: SessionKey) -> bool {
-        self.traffic.sessions.get(key).is_some_and(|session| session.paused.is_none() && !session.ordered)
+        self.traffic.wants_bytes(&self.setup, key)
     }
 
     /// Whether a link's bytes may be handed in now.
     pub fn wants_link_bytes(&self, key: LinkKey) -> bool {
-        self.traffic.links.get(key).is_some_and(|link| !link.parked && !link.ordered)
+        let link = self.traffic.links.get(key).filter(|link| !link.parked && !link.ordered);
+        link.is_some() && self.traffic.may_pass(&self.setup, End::Link(key))
     }
 
     /// Reply bytes that wait to be written to a session.
@@ -335,6 +375,11 @@ impl Router {
         self.handle(now, Input::Timeout);
     }
 
+    /// The proxies below, by their operators' names for them, each with how many framed links it has here.
+    pub fn below(&self) -> Vec<(String, usize)> {
+        self.traffic.below()
+    }
+
     /// Has other users from now on. Sessions whose user or password is no longer good are closed once they are answered,
     /// the others go on under the new rules.
     pub fn set_gate(&mut self, now: Time, gate: Arc<dyn Gate>) {
@@ -371,8 +416,17 @@ impl Router {
 }
 
 impl Traffic {
+    /// Whether a session's bytes may be handed in now.
+    pub(crate) fn wants_bytes(&self, setup: &Setup, key: SessionKey) -> bool {
+        let session = self.sessions.get(key).filter(|session| session.paused.is_none() && !session.ordered);
+        session.is_some() && self.may_pass(setup, End::Session(key))
+    }
+
     fn is_unsettled(&self) -> bool {
         !self.learned.is_empty()
+            || self.learned_homes.is_some()
+            || !self.revived.is_empty()
+            || !self.refreshed.is_empty()
             || !self.unparked.is_empty()
             || !self.weaving.is_empty()
             || !self.freed_lanes.is_empty()
@@ -386,7 +440,7 @@ impl Traffic {
             before: now,
             sessions: SlotMap::with_key(),
             pendings: SlotMap::with_key(),
-            links: SlotMap::with_key(),
+            links: Links::default(),
             spools: SlotMap::with_key(),
             spooled: 0,
             spool_waiting: VecDeque::new(),
@@ -407,6 +461,13 @@ impl Traffic {
             weaving: Vec::new(),
             freed_lanes: Vec::new(),
             large: LargeFiles::default(),
+            fence_tasks: Vec::new(),
+            leaving: false,
+            accepted: Vec::new(),
+            revived: Vec::new(),
+            refreshed: Vec::new(),
+            homes_known: !setup.has_peers(),
+            learned_homes: None,
             attempts: Attempts::default(),
             denials: Denials::default(),
             found: Found::default(),
@@ -415,47 +476,9 @@ impl Traffic {
             numbering: (1, 1),
             stats: Stats::default(),
         };
-        for index in 0..setup.homes.shards() {
+        for index in 0..setup.peers.map_or(setup.homes.shards(), |peers| peers.count) {
             traffic.add_upstream(setup, index);
         }
         traffic
-    }
-
-    pub(crate) fn holding(&self) -> Holding {
-        let mut holding = Holding { sessions: self.sessions.len(), pending: self.pendings.len(), ..Holding::default() };
-        for link in self.links.values() {
-            holding.in_flight += link.batch.in_flight();
-            holding.batch_bytes += link.batch.memory();
-            holding.reply_bytes += link.reply_bytes();
-            holding.links[link.lane as usize][link.stage_index()] += 1;
-        }
-        for spool in self.spools.values() {
-            holding.spools += 1;
-            holding.spooled_bytes += spool.room;
-            holding.batch_bytes += spool.memory();
-        }
-        let postponed = self.upstreams.iter().flat_map(|upstream| &upstream.postponed);
-        holding.batch_bytes += postponed.map(Postponed::bytes).sum::<usize>();
-        holding.reply_bytes += self.pendings.values().map(Pending::bytes).sum::<usize>();
-        for session in self.sessions.values() {
-            holding.request_bytes += session.request_bytes();
-            holding.reply_bytes += session.reply_bytes();
-            holding.transaction_bytes += session.held.as_ref().map_or(0, |held| held.bytes());
-        }
-        holding
-    }
-}
-
-/// A small generator (xorshift64*): it spreads reconnections and picks shards, nothing that needs secrecy.
-#[derive(Debug)]
-pub(crate) struct Random(u64);
-
-impl Random {
-    /// A number below `bound`, which must not be 0.
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 16) % bound
     }
 }

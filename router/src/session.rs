@@ -1,4 +1,4 @@
-//! A client's connection: reading its requests, writing its replies, its end.
+//! A client's connection: reading its requests, writing its replies; its end is told in `session/ending.rs`.
 //!
 //! ```text
 //!         FIN, QUIT, protocol error             all answered and written
@@ -9,13 +9,19 @@
 //! An open session may be *paused*: it is not read, because something it wants is at its limit,
 //! or because its next request waits for a command to be looked up.
 
+mod ending;
+
+use crate::accept::Accepted;
 use crate::admission::{Who, stranger_limits};
 use crate::bulk::Cut;
+use crate::carrier::StreamEnd;
 use crate::local::Identity;
+use crate::memory::Pressure;
 use crate::mutant::Mutant;
-use crate::order::{End, LinkKey, Output, SessionKey};
+use crate::order::{End, LinkKey, SessionKey};
 use crate::pending::PendingKey;
 use crate::place::Shards;
+use crate::refusal::Refusal;
 use crate::resp::{ProtocolError, RequestScan, Scanned, write};
 use crate::router::{Setup, Traffic};
 use crate::spool::Spooling;
@@ -78,6 +84,12 @@ pub(crate) struct Session {
     pub(crate) held: Option<Box<Held>>,
     /// What the client said of itself.
     pub(crate) identity: Option<Box<Identity>>,
+    /// Its streams to other proxies: the first of them.
+    pub(crate) streams: Option<LinkKey>,
+    /// It is a framed link, which carries other sessions.
+    pub(crate) framed: Option<Box<Accepted>>,
+    /// It is carried by a framed link, and has no connection of its own.
+    pub(crate) carried: Option<Box<StreamEnd<SessionKey>>>,
 }
 
 /// Bytes of requests that are not whole, or may not be looked at yet.
@@ -113,8 +125,8 @@ pub(crate) enum Flow {
 
 impl Session {
     /// A session that has just begun.
-    pub(crate) fn new(id: u64, who: Who) -> Self {
-        Self { id, who, ..Self::default() }
+    pub(crate) fn of(who: Who) -> Self {
+        Self { who, ..Self::default() }
     }
 
     /// Bytes of requests that are not whole, or wait to be looked at.
@@ -124,8 +136,27 @@ impl Session {
 
     /// Whether nothing of it is outstanding, as far as it knows itself.
     pub(crate) fn rests(&self) -> bool {
+        if self.framed.is_some() {
+            return false;
+        }
         let unread = self.partial.is_some() || self.paused.is_some() || self.held.is_some() || self.finishing;
         !unread && self.first.is_none() && self.out.is_empty() && self.lane.is_none() && self.spooling.file.is_none()
+    }
+
+    /// Whether nothing has happened on it that would not do on a framed link.
+    pub(crate) fn may_become_framed(&self) -> bool {
+        let busy = self.first.is_some() || self.held.is_some() || self.finishing || self.ended;
+        !busy && self.streams.is_none() && self.carried.is_none() && self.framed.is_none()
+    }
+
+    /// Bytes that have come for it on its stream and wait.
+    pub(crate) fn inbox_bytes(&self) -> usize {
+        self.carried.as_ref().map_or(0, |end| end.inbox.capacity())
+    }
+
+    /// After this time nothing of what has come is sent on.
+    pub(crate) fn latest(&self) -> Time {
+        self.carried.as_ref().map_or(Time::NEVER, |end| end.latest)
     }
 
     /// Whether its lane is in the middle of its request or transaction.
@@ -186,11 +217,55 @@ impl Session {
 }
 
 impl Traffic {
-    /// Reads what a client sent.
-    pub(crate) fn session_bytes(&mut self, setup: &Setup, key: SessionKey, bytes: &[u8]) {
+    /// Takes in a session that is carried by a framed link, and may do what that may.
+    pub(crate) fn open_carried(&mut self, end: StreamEnd<SessionKey>) -> SessionKey {
+        self.stats.streams_accepted += 1;
+        let who = self.sessions.get(end.carrier).map(|session| session.who.clone()).unwrap_or_default();
+        self.insert_session(Session { carried: Some(Box::new(end)), who, ..Session::default() })
+    }
+
+    /// Gives a new session its number.
+    pub(crate) fn insert_session(&mut self, session: Session) -> SessionKey {
+        let (first, step) = self.numbering;
+        let id = first + (self.stats.sessions_opened + self.stats.streams_accepted - 1) * step;
+        self.sessions.insert(Session { id, ..session })
+    }
+
+    /// Turns a new session away if there are too many; whether it stays.
+    pub(crate) fn close_if_crowded(&mut self, setup: &Setup, key: SessionKey) -> bool {
+        let crowded = self.sessions.len() > setup.limits.sessions_max || self.budget.pressure != Pressure::None;
+        if crowded {
+            self.refuse(setup, key, &Refusal::TooManySessions);
+            self.finish_session(setup, key, CloseReason::TooMany);
+        }
+        !crowded
+    }
+
+    /// Which session it is, counted from 0 among those of this router.
+    pub(crate) fn session_number(&self, key: SessionKey) -> u64 {
+        let (_, step) = self.numbering;
+        self.sessions.get(key).map_or(0, |session| session.id / step)
+    }
+
+    /// Reads what a client's connection brought.
+    pub(crate) fn connection_bytes(&mut self, setup: &Setup, key: SessionKey, bytes: &[u8]) {
         self.stats.bytes.from_clients += bytes.len() as u64;
         self.take_in(setup, bytes.len());
         self.note_sending(key);
+        if self.is_framed(key) {
+            self.frames_from_below(setup, key, bytes);
+        } else {
+            self.session_bytes(setup, key, bytes);
+        }
+    }
+
+    /// Reads what a client sent.
+    pub(crate) fn session_bytes(&mut self, setup: &Setup, key: SessionKey, bytes: &[u8]) {
+        let passed = self.pass_on(setup, End::Session(key), bytes);
+        let bytes = &bytes[passed..];
+        if bytes.is_empty() {
+            return;
+        }
         let Some(session) = self.sessions.get_mut(key).filter(|session| !session.finishing) else { return };
         let mut partial =
             session.partial.take().or_else(|| self.partials.pop()).unwrap_or_else(|| {
@@ -221,7 +296,7 @@ impl Traffic {
             self.keep_partial(setup, key, partial);
         }
         if self.sessions.get(key).is_some_and(|session| session.paused.is_none()) {
-            self.outputs.push_back(Output::Read(End::Session(key)));
+            self.read_again(End::Session(key));
             self.close_if_done(setup, key);
         }
     }
@@ -329,7 +404,7 @@ impl Traffic {
         if session.paused.is_none() && session.settling && session.first.is_some() {
             session.paused = Some(Pause::Own);
         }
-        session.paused.is_none() && !session.finishing
+        session.paused.is_none() && !session.finishing && session.framed.is_none()
     }
 
     /// Stops reading a session until [`resume`](Self::resume).
@@ -366,80 +441,5 @@ impl Traffic {
         self.answer_held(setup, key);
         self.answer_new(setup, key, |out| write::error(out, format!("ERR {error}").as_bytes()));
         self.finish_session(setup, key, CloseReason::Protocol);
-    }
-
-    /// Reads nothing more of a session and closes it when everything is answered and written.
-    pub(crate) fn finish_session(&mut self, setup: &Setup, key: SessionKey, reason: CloseReason) {
-        if let Some(session) = self.sessions.get_mut(key) {
-            session.finishing = true;
-            session.reason = reason;
-        }
-        self.close_if_done(setup, key);
-    }
-
-    /// The client sends nothing more. What it sent before is still carried out and answered.
-    pub(crate) fn session_ended(&mut self, setup: &Setup, key: SessionKey) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        session.ended = true;
-        self.close_if_done(setup, key);
-    }
-
-    /// So many bytes of a session's output are written.
-    pub(crate) fn session_written(&mut self, setup: &Setup, key: SessionKey, bytes: usize) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        self.stats.bytes.to_clients += bytes as u64;
-        session.written += bytes;
-        session.note_taken(bytes, self.now);
-        if session.written >= session.out.len() {
-            session.written = 0;
-            self.buffers.give_back_output(std::mem::take(&mut session.out));
-            self.close_if_done(setup, key);
-        } else if session.written > setup.limits.session_output_max {
-            session.out.drain(..std::mem::take(&mut session.written));
-        }
-        self.refill(setup, key);
-        self.resume_if_relieved(setup, key);
-    }
-
-    /// What is to be written to a session.
-    pub(crate) fn session_output(&self, key: SessionKey) -> &[u8] {
-        self.sessions.get(key).map_or(&[], |session| &session.out[session.written..])
-    }
-
-    /// Closes a session that is finishing once everything is answered and written.
-    pub(crate) fn close_if_done(&mut self, setup: &Setup, key: SessionKey) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        session.finishing |= session.ended && session.paused.is_none();
-        if session.finishing && session.held.is_some() {
-            // Its EXEC will not come.
-            self.answer_held(setup, key);
-        }
-        let relaying = self.is_relaying(End::Session(key));
-        let Some(session) = self.sessions.get(key) else { return };
-        let answered = session.first.is_none() && session.out.is_empty();
-        // The rest of a request that is on a lane already will not come, and nor will its reply.
-        if session.finishing && (answered || session.cut && !relaying) {
-            self.session_lost(setup, key);
-            self.outputs.push_back(Output::CloseSession(key));
-        }
-    }
-
-    /// Forgets a session whose connection is gone.
-    pub(crate) fn session_lost(&mut self, setup: &Setup, key: SessionKey) {
-        let Some(session) = self.sessions.remove(key) else { return };
-        let amid = session.is_amid();
-        self.stats.sessions_closed[session.reason as usize] += 1;
-        self.buffers.give_back_output(session.out);
-        self.forget_pending(session.first);
-        self.unparked.extend(session.source);
-        for (from, remaining) in self.relays.drop_of(End::Session(key)) {
-            if let End::Link(link) = from {
-                self.orphan_stream(setup, link, remaining);
-            }
-        }
-        if let Some(lane) = session.lane {
-            self.abandon_lane(setup, lane, amid);
-        }
-        self.leave_spool(key, session.spooling);
     }
 }

@@ -26,7 +26,7 @@ impl Traffic {
         if self.must_wait(setup, session, plan) || self.must_take_turns(setup, session, shards) {
             return Flow::Again;
         }
-        if self.is_too_late(setup) {
+        if self.is_too_late(setup, session) {
             self.refuse(setup, session, &Refusal::NotSent);
             return Flow::Next;
         }
@@ -118,6 +118,16 @@ impl Traffic {
             }
         }
     }
+}
+
+/// The shards that a plan concerns, and the one of them by which its way is chosen.
+pub(crate) fn concerned(setup: &Setup, plan: Plan, scratch: &Scratch, any: Shard) -> (Shard, Shards) {
+    let first = match plan {
+        Plan::One(shard) | Plan::Cursor { shard, .. } => shard,
+        Plan::Split { .. } if let Some(Place::At(shard)) = scratch.places.first() => *shard,
+        Plan::All(_) | Plan::Split { .. } => any,
+    };
+    (first, shards_of(setup, plan, scratch))
 }
 
 /// The shards that a plan concerns.

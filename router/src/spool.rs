@@ -122,8 +122,12 @@ impl Spool {
 impl Traffic {
     /// Whether what is large of a session is kept in a file.
     pub(crate) fn spools(&self, setup: &Setup, key: SessionKey) -> bool {
-        let Some(session) = self.sessions.get(key).filter(|_| setup.spool && setup.holds()) else { return false };
-        !session.spooling.barred && !session.held.as_ref().is_some_and(|held| held.is_on_lane())
+        let kept = setup.spool && setup.holds() && !setup.has_peers();
+        let Some(session) = self.sessions.get(key).filter(|_| kept) else { return false };
+        // What comes on a stream has no connection out of which the driver could fill a file.
+        session.carried.is_none()
+            && !session.spooling.barred
+            && !session.held.as_ref().is_some_and(|held| held.is_on_lane())
     }
 
     /// The file is there and has its room.

@@ -61,6 +61,8 @@ pub struct Stats {
     pub protocol_errors: u64,
     /// Sessions accepted.
     pub sessions_opened: u64,
+    /// Streams accepted from proxies below.
+    pub streams_accepted: u64,
     /// Sessions that are over, by reason, indexed like [`CLOSE_REASONS`].
     pub sessions_closed: [u64; CLOSE_REASONS.len()],
     /// Replies handed over, refusals included.
@@ -167,18 +169,22 @@ pub const ERROR_WORDS: [&str; 18] = [
 /// What one router holds right now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Holding {
-    /// Sessions.
+    /// Sessions with a connection of their own, framed links left out.
     pub sessions: usize,
     /// Requests that are not answered yet.
     pub pending: usize,
     /// Requests on links that are not answered yet, the proxy's own included.
     pub in_flight: usize,
-    /// Links by lane (shared, bulk, control) and stage (down, connecting, proving, ready, silent).
-    pub links: [[usize; 5]; 3],
+    /// Links by lane (shared, bulk, control, framed) and stage (down, connecting, proving, ready, silent).
+    pub links: [[usize; 5]; 4],
     /// Files with large requests.
     pub spools: usize,
     /// Bytes of these files, or room for them.
     pub spooled_bytes: u64,
+    /// Streams opened to proxies above, and accepted from proxies below.
+    pub streams: [usize; 2],
+    /// Framed links accepted from proxies below.
+    pub accepted: usize,
     /// Bytes of requests that are not whole, or wait to be looked at.
     pub request_bytes: usize,
     /// Bytes of transactions that wait for their EXEC.

@@ -169,9 +169,7 @@ impl Traffic {
         let Some(session) = self.sessions.get_mut(session_key) else { return };
         self.buffers.provide_output(&mut session.out, bytes.len());
         session.out.extend_from_slice(bytes);
-        if !std::mem::replace(&mut session.dirty, true) {
-            self.outputs.push_back(Output::Order(End::Session(session_key), Order::Inject));
-        }
+        self.order_session_write(session_key);
     }
 
     /// Takes the Shared link out of service because a large value is on it. Sessions that have
@@ -199,7 +197,9 @@ impl Traffic {
             return self.end_spooled(key);
         }
         let Some(link) = self.links.get(key).filter(|link| link.batch.in_flight() == 0) else { return };
-        if link.standing == Standing::Retired && link.lane != Lane::Bulk {
+        if link.lane == Lane::Stream {
+            self.tidy_stream(key);
+        } else if link.standing == Standing::Retired && link.lane != Lane::Bulk {
             self.links.remove(key);
             self.outputs.push_back(Output::CloseLink(key));
         } else if let Some(owner) = link.owner {
@@ -212,8 +212,11 @@ impl Traffic {
     /// The session that a link streams to is gone: the rest of the value goes nowhere.
     pub(crate) fn orphan_stream(&mut self, setup: &Setup, key: LinkKey, remaining: u64) {
         let Some(link) = self.links.get_mut(key) else { return };
-        if link.lane == Lane::Bulk {
-            return self.close_lane(setup, key);
+        match link.lane {
+            Lane::Bulk => return self.close_lane(setup, key),
+            // It is its session's alone, and goes with it.
+            Lane::Stream => return,
+            _ => {}
         }
         link.end_stream();
         link.dissolve_flow();
@@ -237,7 +240,7 @@ impl Traffic {
         if std::mem::take(&mut link.parked) {
             self.end_flow_if_unwanted(key);
             self.link_bytes(setup, key, b"");
-            self.outputs.push_back(Output::Read(End::Link(key)));
+            self.read_again(End::Link(key));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::link::{Stage, Standing};
+use crate::link::{Lane, Stage, Standing};
 use crate::loss::Loss;
 use crate::mutant::Mutant;
 use crate::order::{LinkKey, SessionKey};
@@ -33,13 +33,14 @@ impl Traffic {
         self.now = now;
         let absent = gap.saturating_sub(heartbeat(setup));
         if absent >= HEARTBEAT / 2 {
-            self.links.values_mut().for_each(|link| link.heard = link.heard.after(absent).min(now));
+            self.links.everything_mut().for_each(|link| link.heard = link.heard.after(absent).min(now));
         }
     }
 
     /// Whether what came in just now may be past its time already.
-    pub(crate) fn is_too_late(&self, setup: &Setup) -> bool {
-        self.before.after(setup.limits.patience) <= self.now
+    pub(crate) fn is_too_late(&self, setup: &Setup, session: SessionKey) -> bool {
+        let latest = self.sessions.get(session).map_or(Time::NEVER, |session| session.latest());
+        self.before.after(setup.limits.patience).min(latest) <= self.now
     }
 
     fn heartbeat(&self, setup: &Setup) -> Option<Time> {
@@ -50,11 +51,12 @@ impl Traffic {
     pub(crate) fn tick(&mut self, setup: &Setup) {
         let mut at = 0;
         // By position: a link that is given up is replaced while we go on.
-        while let Some(key) = self.links.keys().nth(at) {
-            at += 1;
+        while let Some(key) = self.links.at(at) {
             self.tick_link(setup, key);
+            at += usize::from(self.links.at(at) == Some(key));
         }
         self.end_stalls(setup);
+        self.serve_fence_tasks(setup);
         if setup.mutation.is(Mutant::IdleClosed) {
             self.close_idle(setup);
         }
@@ -65,6 +67,7 @@ impl Traffic {
         for index in 0..self.upstreams.len() {
             self.serve_lanes(setup, index);
             self.serve_postponed(setup, index);
+            self.fence_lost_peers(setup, index);
         }
     }
 
@@ -78,6 +81,9 @@ impl Traffic {
 
     fn tick_link(&mut self, setup: &Setup, key: LinkKey) {
         self.connect_if_due(setup, key);
+        if self.links.get(key).is_some_and(|link| link.lane == Lane::Framed) {
+            return self.tick_framed(setup, key);
+        }
         self.expire(setup, key);
         let (occupied, moving) = (self.is_occupied(setup, key), self.is_moving(key));
         let Some(link) = self.links.get_mut(key) else { return };
@@ -108,6 +114,9 @@ impl Traffic {
     /// When something is due next.
     pub(crate) fn next_timeout(&self, setup: &Setup) -> Option<Time> {
         let due = self.links.iter().map(|(key, link)| {
+            if link.lane == Lane::Framed {
+                return self.framed_due(setup, key, link);
+            }
             let stage = match link.stage {
                 Stage::Ready | Stage::Silent if self.is_occupied(setup, key) => Time::NEVER,
                 Stage::Down(when) => when,
@@ -130,6 +139,7 @@ impl Traffic {
             .chain(self.next_stall(setup))
             .chain(self.next_lane_attempt())
             .chain(self.next_measure())
+            .chain(self.next_peer_fence())
             .min()
     }
 }

@@ -12,10 +12,10 @@
 
 use crate::command::{CommandId, Local, Transaction, Treatment};
 use crate::mutant::Mutant;
-use crate::order::{End, SessionKey};
+use crate::order::{End, LinkKey, SessionKey};
 use crate::part::Target;
 use crate::pending::PendingKey;
-use crate::place::{Shard, Shards};
+use crate::place::{Located, Shard, Shards};
 use crate::plan::{self, Plan};
 use crate::refusal::Refusal;
 use crate::resp::Request;
@@ -62,6 +62,15 @@ impl Held {
     /// Bytes that wait for EXEC.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// Keys live elsewhere than was thought.
+    pub(crate) fn find_home_again(&mut self, setup: &Setup) {
+        if let Some((shard, key)) = &mut self.home
+            && let Located::Home(home) = setup.homes.locate(key)
+        {
+            *shard = home;
+        }
     }
 
     fn push(&mut self, pending: PendingKey, bytes: &[u8]) {
@@ -183,7 +192,7 @@ impl Traffic {
         let any = self.any_shard(setup, session);
         let Some(held) = self.held(session).filter(|held| held.live.is_none()) else { return false };
         let shard = held.home.as_ref().map_or(any, |(shard, _)| *shard);
-        !self.upstreams[shard.index()].multi
+        self.upstreams.get(shard.index()).is_some_and(|upstream| !upstream.multi)
     }
 
     /// Has a transaction begin at its instance or in a file, so that no more of it need be held, before a command of
@@ -320,7 +329,7 @@ impl Traffic {
     }
 
     fn execute(&mut self, setup: &Setup, session: SessionKey, request: &Request<'_>) -> Flow {
-        let (any, late) = (self.any_shard(setup, session), self.is_too_late(setup));
+        let (any, late) = (self.any_shard(setup, session), self.is_too_late(setup, session));
         let Some(held) = self.held(session) else { return Flow::Next };
         if let Some(to) = held.live {
             self.end_live(setup, session, to, request);
@@ -330,10 +339,11 @@ impl Traffic {
         let (doomed, empty) = (held.doomed, held.items.len() <= 1);
         let forbidden = self.forbids_transactions(setup, session);
         if !doomed && !empty && !forbidden && !late {
-            if self.is_full(setup, shard, session) || self.must_take_turns(setup, session, Shards::one(shard)) {
+            if self.must_take_turns(setup, session, Shards::one(shard)) {
                 return Flow::Again;
             }
-            self.send_transaction(setup, session, shard, request);
+            let Some(way) = self.way_of_transaction(setup, session, shard) else { return Flow::Again };
+            self.send_transaction(setup, session, (way, shard), request);
             return Flow::Next;
         }
         self.answer_held(setup, session);
@@ -352,21 +362,27 @@ impl Traffic {
     }
 
     /// Sends MULTI, what is held, and EXEC without anything in between.
-    fn send_transaction(&mut self, setup: &Setup, session: SessionKey, shard: Shard, request: &Request<'_>) {
+    fn send_transaction(
+        &mut self,
+        setup: &Setup,
+        session: SessionKey,
+        (way, shard): (LinkKey, Shard),
+        request: &Request<'_>,
+    ) {
         let exec = self.push_pending(session);
         self.occupy(setup, exec, Shards::one(shard));
         let Some(held) = self.sessions.get_mut(session).and_then(|session| session.held.take()) else { return };
         let mut start = 0;
         for (at, item) in held.items.iter().enumerate() {
             if at == 1 && setup.mutation.is(Mutant::SplitMulti) && self.last_id.is_multiple_of(5) {
-                self.send(setup, shard, Target::Nobody, |out| out.extend_from_slice(b"*1\r\n$6\r\nDBSIZE\r\n"));
+                self.send_on(setup, way, Target::Nobody, |out| out.extend_from_slice(b"*1\r\n$6\r\nDBSIZE\r\n"));
             }
             let target = item.pending.map_or(Target::Nobody, |pending| Target::Request(pending, 0));
-            self.send(setup, shard, target, |out| out.extend_from_slice(&held.bytes[start..item.end]));
+            self.send_on(setup, way, target, |out| out.extend_from_slice(&held.bytes[start..item.end]));
             start = item.end;
         }
-        self.send(setup, shard, Target::Request(exec, 0), |out| out.extend_from_slice(request.bytes));
-        self.unite_newest(shard, held.items.len() + 1);
+        self.send_on(setup, way, Target::Request(exec, 0), |out| out.extend_from_slice(request.bytes));
+        self.unite_newest(way, held.items.len() + 1);
     }
 
     fn mutant_each_queued_home(&mut self, setup: &Setup, session: SessionKey, request: &Request<'_>) {
@@ -408,7 +424,9 @@ mod tests {
             limits,
             profile: Profile::Redis,
             spool: false,
+            peers: None,
             name: "pdw/test".to_owned(),
+            node: "test".to_owned(),
             seed: 1,
             gate: Arc::new(Open::default()),
             credentials: Vec::new(),

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::fence::Badge;
+use crate::hello::Peer;
 use crate::link::{Lane, Link, Stage};
 use crate::loss::Loss;
 use crate::mutant::Mutant;
 use crate::order::{End, LinkKey, Order, Output, SessionKey, SpoolKey};
 use crate::part::{Part, Target};
+use crate::peer_fence::LostPeer;
 use crate::place::Shard;
 use crate::proof::Probe;
 use crate::refusal::Refusal;
@@ -27,8 +29,14 @@ const MOMENT: Duration = Duration::from_millis(100);
 /// One configured target.
 #[derive(Debug)]
 pub(crate) struct Upstream {
-    /// The link for small requests of all sessions.
+    /// The link for small requests of all sessions; of a peer the first of its framed links.
     pub(crate) shared: LinkKey,
+    /// Framed links, if it is a peer.
+    pub(crate) framed: Vec<LinkKey>,
+    /// The peer, and all proxies above it.
+    pub(crate) above: Vec<Peer>,
+    /// Peers at its address that are lost, and may still do something.
+    pub(crate) lost: Vec<LostPeer>,
     /// The link for the proxy's own questions, opened when there is one.
     pub(crate) control: Option<LinkKey>,
     /// Attempts since it was last usable.
@@ -90,9 +98,16 @@ impl Waiter {
 impl Traffic {
     /// Adds the upstream of the next index.
     pub(crate) fn add_upstream(&mut self, setup: &Setup, index: usize) {
-        let shared = self.links.insert(Link::new(index, Lane::Shared, self.now).keeping(setup.holds()));
+        let links = setup.peers.map_or(0, |peers| peers.links);
+        let framed: Vec<LinkKey> = (0..links).map(|_| self.add_framed(setup, index, self.now)).collect();
+        let shared = framed.first().copied();
+        let shared = shared
+            .unwrap_or_else(|| self.links.insert(Link::new(index, Lane::Shared, self.now).keeping(setup.holds())));
         self.upstreams.push(Upstream {
             shared,
+            framed,
+            above: Vec::new(),
+            lost: Vec::new(),
             control: None,
             failures: 0,
             reconnects: 0,
@@ -113,7 +128,8 @@ impl Traffic {
 
     /// Whether an upstream answers, be it on a link that takes no more requests.
     pub(crate) fn answers(&self, index: usize) -> bool {
-        self.links.values().any(|link| link.upstream == index && link.lane == Lane::Shared && link.is_ready())
+        let carries = |link: &Link| matches!(link.lane, Lane::Shared | Lane::Framed);
+        self.links.values().any(|link| link.upstream == index && carries(link) && link.is_ready())
     }
 
     /// Whether requests to an upstream travel at once.
@@ -123,11 +139,15 @@ impl Traffic {
 
     /// Adds a request to the batch for a shard.
     pub(crate) fn send(&mut self, setup: &Setup, shard: Shard, target: Target, bytes: impl FnOnce(&mut Vec<u8>)) {
-        let upstream = &self.upstreams[shard.index()];
-        let mut key = upstream.shared;
+        let mut key = self.upstreams[shard.index()].shared;
         if setup.mutation.is(Mutant::ReorderOverPaths) && self.last_id.is_multiple_of(7) {
             key = self.control_link(setup, shard.index());
         }
+        self.send_on(setup, key, target, bytes);
+    }
+
+    /// Adds a request to the batch of a link.
+    pub(crate) fn send_on(&mut self, setup: &Setup, key: LinkKey, target: Target, bytes: impl FnOnce(&mut Vec<u8>)) {
         // It may have come any time since the last look.
         self.append(setup, key, (target, self.before), bytes);
     }
@@ -149,30 +169,24 @@ impl Traffic {
         if setup.fails_fast() && self.is_failing(link) {
             return self.deliver_refusal(setup, target, &Refusal::NotSent);
         }
-        let Some(link) = self.links.get_mut(key) else { return };
         let patience = if setup.mutation.is(Mutant::Impatient) { MOMENT } else { setup.limits.patience };
-        link.batch.append(self.last_id, target, since.after(patience), bytes);
-        if link.is_ready() && !link.dirty {
-            link.dirty = true;
-            self.outputs.push_back(Output::Order(End::Link(key), Order::Inject));
+        let (latest, carried) = self.latest(target);
+        let deadline = since.after(patience).min(latest);
+        let Some(link) = self.links.get_mut(key) else { return };
+        link.batch.append(self.last_id, target, deadline, bytes);
+        if carried {
+            link.batch.note_carried();
         }
-    }
-
-    fn is_failing(&self, link: &Link) -> bool {
-        matches!(link.stage, Stage::Down(_)) && self.upstreams[link.upstream].failures > 0
+        self.order_write(key);
     }
 
     /// Whether a request for a shard is refused rather than kept until its upstream is there.
     pub(crate) fn fails_fast(&self, setup: &Setup, shard: Shard) -> bool {
+        if setup.has_peers() {
+            return setup.fails_fast() && self.all_peers_failing();
+        }
         let link = self.links.get(self.upstreams[shard.index()].shared);
         setup.fails_fast() && link.is_some_and(|link| self.is_failing(link))
-    }
-
-    /// Ties the newest requests of a shard's batch together: all of them are sent, or none.
-    pub(crate) fn unite_newest(&mut self, shard: Shard, count: usize) {
-        if let Some(link) = self.links.get_mut(self.upstreams[shard.index()].shared) {
-            link.batch.unite(count);
-        }
     }
 
     /// Whether a shard's batch is full; the session then waits until it is shorter.
@@ -227,6 +241,13 @@ impl Traffic {
 
     /// Takes out of a link's batch what is past its deadline.
     pub(crate) fn drop_stale(&mut self, setup: &Setup, key: LinkKey) {
+        if self.links.get(key).is_some_and(|link| link.lane == Lane::Framed) {
+            self.fill_link(setup, key);
+            return;
+        }
+        if !setup.mutation.is(Mutant::MissingPeerFence) {
+            self.drop_unleased(setup, key);
+        }
         if !setup.mutation.is(Mutant::StaleDeadline) {
             self.expire(setup, key);
         }
@@ -235,8 +256,11 @@ impl Traffic {
     /// What is to be written to a link.
     pub(crate) fn link_output(&self, key: LinkKey) -> &[u8] {
         match self.links.get(key) {
-            Some(link) if link.is_ready() => link.batch.to_write(),
             Some(link) if matches!(link.stage, Stage::Proving(_)) => link.proof.to_write(),
+            Some(link) if link.is_met() && link.framed.is_some() => {
+                link.framed.as_ref().map_or(&[], |framed| framed.to_write())
+            }
+            Some(link) if link.is_ready() => link.batch.to_write(),
             _ => &[],
         }
     }
@@ -249,10 +273,14 @@ impl Traffic {
             link.proof.written += bytes;
             return;
         }
+        if link.lane == Lane::Framed {
+            return self.framed_written(key, bytes);
+        }
         let requests = link.wrote(bytes, self.now);
         if requests > 0 {
             self.stats.batch.observe(requests);
         }
+        self.wake_feeder(setup, End::Link(key));
         self.relieve(setup, key);
     }
 
@@ -264,16 +292,28 @@ impl Traffic {
         }
     }
 
+    /// Reads what an upstream's connection brought.
+    pub(crate) fn upstream_bytes(&mut self, setup: &Setup, key: LinkKey, bytes: &[u8]) {
+        let Some(link) = self.links.get(key) else { return };
+        let (framed, silent) = (link.lane == Lane::Framed, link.stage == Stage::Silent);
+        self.stats.bytes.from_upstreams += bytes.len() as u64;
+        self.take_in(setup, bytes.len());
+        if framed {
+            return self.framed_bytes(setup, key, bytes);
+        }
+        if silent {
+            self.end_silence(key);
+        }
+        let passed = self.pass_on(setup, End::Link(key), bytes);
+        if passed < bytes.len() {
+            self.link_bytes(setup, key, &bytes[passed..]);
+        }
+    }
+
     /// Reads what an upstream sent.
     pub(crate) fn link_bytes(&mut self, setup: &Setup, key: LinkKey, bytes: &[u8]) {
         let Some(link) = self.links.get_mut(key) else { return };
         link.heard = self.now;
-        let silent = link.stage == Stage::Silent;
-        self.stats.bytes.from_upstreams += bytes.len() as u64;
-        self.take_in(setup, bytes.len());
-        if silent {
-            self.end_silence(key);
-        }
         let Some(link) = self.links.get_mut(key) else { return };
         let (mut kept, read) = link.take_reply();
         let mut scan = std::mem::take(&mut link.scan);
@@ -375,6 +415,9 @@ impl Traffic {
             Target::Request(pending, index) => self.deliver(setup, pending, index, reply),
             Target::Nobody => self.stats.discarded_replies += 1,
             Target::Table(lookup) => self.looked_up(lookup, reply),
+            Target::PeerFence(number) => self.peer_fenced(setup, number, reply),
+            Target::FenceList(number, index) => self.fence_listed(setup, number, index.into(), reply),
+            Target::FencePart(number) => self.fence_part(setup, number, reply),
             Target::Fence(number) => {
                 let index = self.links.get(key).map(|link| link.upstream);
                 index.into_iter().for_each(|index| self.fenced(setup, index, number, reply));
@@ -393,6 +436,8 @@ impl Traffic {
                 self.buffers.give_back(text);
             }
             Target::Table(lookup) => self.looked_up(lookup, b"*1\r\n*-1\r\n"),
+            Target::PeerFence(number) => self.peer_fenced(setup, number, b"-ERR\r\n"),
+            Target::FenceList(number, _) | Target::FencePart(number) => self.fence_part(setup, number, b"-ERR\r\n"),
             Target::Nobody | Target::Fence(_) => {}
         }
     }

@@ -21,8 +21,9 @@ fn router(profile: Profile, limits: Limits) -> Router {
     let homes = Homes::new(placement, Vec::new()).unwrap();
     let (table, mutation) = (Table::new(), Mutation::default());
     let (gate, credentials) = (Arc::new(Open::default()), Vec::new());
-    let name = "pdw".into();
-    let setup = Setup { homes, table, limits, profile, spool: false, name, seed: 1, gate, credentials, mutation };
+    let (name, node, peers) = ("pdw".into(), "test".into(), None);
+    let setup =
+        Setup { homes, peers, table, limits, profile, spool: false, name, node, seed: 1, gate, credentials, mutation };
     Router::new(setup, Time::default())
 }
 

@@ -39,6 +39,8 @@ impl LoneRouter {
             limits: Limits::default(),
             profile: Profile::Pdwfs,
             spool: false,
+            peers: None,
+            node: "test".to_owned(),
             name: "pdw/allocations".to_owned(),
             seed: 1,
             gate,

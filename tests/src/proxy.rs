@@ -45,12 +45,14 @@ pub struct Launch {
     arguments: Vec<String>,
     admin: bool,
     tracer: Vec<String>,
+    levels: usize,
 }
 
 impl Launch {
     /// A proxy of one worker in front of `upstreams`, with a profile's defaults.
     pub fn new(profile: &'static str, upstreams: &[Address]) -> Launch {
-        Launch { profile: Some(profile), upstreams: upstreams.to_vec(), workers: 1, ..Launch::default() }
+        let levels = std::env::var("PDW_LEVELS").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+        Launch { profile: Some(profile), upstreams: upstreams.to_vec(), workers: 1, levels, ..Launch::default() }
     }
 
     /// As many workers instead of one.
@@ -65,6 +67,23 @@ impl Launch {
     pub fn upstreams(mut self, upstreams: &[Address]) -> Launch {
         self.upstreams = upstreams.to_vec();
         self
+    }
+
+    /// A tree of so many levels, by framed links; what is said to the proxy is said to all of them. `PDW_LEVELS` is
+    /// how many there are unless a test says so.
+    #[must_use]
+    pub fn levels(mut self, levels: usize) -> Launch {
+        self.levels = levels;
+        self
+    }
+
+    /// Stands before other proxies, each of which reaches everything.
+    #[must_use]
+    pub fn before_peers(mut self, peers: &[Address]) -> Launch {
+        self.upstreams = peers.to_vec();
+        self.placement = None;
+        self.levels = 1;
+        self.argument("--group").argument("peers")
     }
 
     /// Places keys by `name`.
@@ -128,6 +147,12 @@ impl Launch {
     /// # Errors
     /// When it does not; the text holds what it wrote.
     pub fn start(&self) -> io::Result<Proxy> {
+        if self.levels > 1 {
+            let inner = Launch { listen: None, levels: self.levels - 1, ..self.clone() }.start()?;
+            let mut leaf = self.clone().before_peers(std::slice::from_ref(&inner.address)).start()?;
+            leaf.behind = Some(Box::new(inner));
+            return Ok(leaf);
+        }
         let mut proxy = self.spawn()?;
         let address = proxy.address.clone();
         proxy.guard.wait_ready(START_LIMIT, || Connection::open(&address)?.demand(&["PING"]).map(drop))?;
@@ -162,7 +187,7 @@ impl Launch {
             command.arg("--config").arg(file);
         }
         let guard = Guard::start(&mut command, &folder.path().join("log"))?;
-        Ok(Proxy { address, admin, guard, folder })
+        Ok(Proxy { address, admin, guard, folder, behind: None })
     }
 
     fn optional(&self, command: &mut Command) {
@@ -207,9 +232,16 @@ pub struct Proxy {
     admin: Option<Address>,
     guard: Guard,
     folder: TempDir,
+    /// The next level of its tree.
+    behind: Option<Box<Proxy>>,
 }
 
 impl Proxy {
+    /// The next level of its tree.
+    pub fn behind(&mut self) -> Option<&mut Proxy> {
+        self.behind.as_deref_mut()
+    }
+
     /// Where it listens.
     pub fn address(&self) -> &Address {
         &self.address

@@ -80,8 +80,19 @@ fn describe(seed: u64, steps: &[Step], difference: &Difference) -> String {
 /// Compares a proxy before `shards` instances of `server` with one of them; the masks it needed, and differences.
 fn proxied(server: &Server, shards: usize, count: u64, left_out: &[&str]) -> io::Result<(Used, Vec<String>)> {
     let instances = (0..shards).map(|_| Instance::start_with(server, &[])).collect::<io::Result<Vec<_>>>()?;
-    let proxy = Launch::new("redis", &addresses(&instances)).placement("slots").start()?;
-    let mut trial = trial(server, proxy.address(), &instances)?;
+    proxied_by(&Launch::new("redis", &addresses(&instances)), server, &instances, count, left_out)
+}
+
+/// The same by a proxy, or a tree of them.
+fn proxied_by(
+    launch: &Launch,
+    server: &Server,
+    instances: &[Instance],
+    count: u64,
+    left_out: &[&str],
+) -> io::Result<(Used, Vec<String>)> {
+    let (shards, proxy) = (instances.len(), launch.clone().placement("slots").start()?);
+    let mut trial = trial(server, proxy.address(), instances)?;
     let noise = Noise::start(proxy.address(), 2);
     let found = differences(&mut trial, count, left_out)?;
     noise.finish()?;
@@ -108,6 +119,18 @@ fn a_proxy_answers_as_one_valkey_does() -> io::Result<()> {
         // Valkey aborts a transaction for them, Redis does not, and the proxy does as Redis.
         let (_, found) = proxied(server, 4, number("PDW_SEEDS", SEEDS) / 4, &["WATCH", "NESTED"])?;
         assert!(found.is_empty(), "{}", found.join("\n"));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_tree_of_proxies_answers_as_one_redis_does() -> io::Result<()> {
+    for levels in [2, 3] {
+        let instances = Instance::start_many(4)?;
+        let launch = Launch::new("redis", &addresses(&instances)).levels(levels);
+        let count = number("PDW_SEEDS", SEEDS) / 3;
+        let (_, found) = proxied_by(&launch, &Server::redis(), &instances, count, &[])?;
+        assert!(found.is_empty(), "{levels} levels: {}", found.join("\n"));
     }
     Ok(())
 }

@@ -39,6 +39,12 @@ fn every_session_input_passes() {
 }
 
 #[test]
+fn every_carrier_input_passes() {
+    assert!(corpus("carrier").len() > 10, "the corpus is missing");
+    assert_eq!(failing("carrier", fuzz::carrier), Vec::<PathBuf>::new());
+}
+
+#[test]
 fn every_input_of_the_seals_passes() {
     for (target, run) in [("spiped", fuzz::spiped as fn(&[u8])), ("noise", fuzz::noise)] {
         assert!(corpus(target).len() > 10, "the corpus is missing");

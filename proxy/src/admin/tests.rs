@@ -29,6 +29,7 @@ fn numbers() -> WorkerSet {
         refusals: vec!["not_sent".into()],
         errors: vec!["WRONGTYPE".into()],
         closes: vec!["client".into()],
+        peers: Vec::new(),
     };
     let mut set = WorkerSet::new(Arc::new(names));
     set.count(Counter::Turns, 7);

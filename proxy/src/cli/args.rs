@@ -11,6 +11,7 @@ use crate::config::options;
 const EXAMPLES: &str = "\
 Examples:
   pdw-proxy up                                      a proxy and three instances, on one screen
+  pdw-proxy up --leaves 2 --spines 2                a tree of proxies and three instances
   pdw-proxy serve                                   serve from three instances of its own
   pdw-proxy serve --upstream node1:6379 --upstream node2:6379
   pdw-proxy serve --config pdw-proxy.toml --listen /run/pdw.sock
@@ -33,7 +34,7 @@ pub struct Cli {
 pub enum Command {
     /// Serve clients until SIGINT or SIGTERM
     Serve(ServeArgs),
-    /// Start a proxy and instances on this machine, show them on one screen, and break them on purpose
+    /// Start instances and a proxy, or a tree of them, on this machine, show all on one screen, and break it on purpose
     Up(UpArgs),
     /// Tell every mistake of a configuration file
     Check(CheckArgs),
@@ -74,6 +75,10 @@ pub struct ServeArgs {
     #[doc = "The instances, in shard order."]
     pub upstream: Vec<String>,
 
+    #[arg(long, value_name = "KIND", value_parser = choices("group.kind"), help_heading = "Addresses", help = about("group.kind", "What the upstreams are: instances that each own a part, or proxies that reach all"))]
+    #[doc = "What the upstreams are."]
+    pub group: Option<String>,
+
     #[arg(long, value_name = "ADDR", help_heading = "Addresses", help = about("admin", "Where /metrics, /healthz and /readyz are served over HTTP"))]
     #[doc = "Where metrics and health are served."]
     pub admin: Option<String>,
@@ -93,6 +98,10 @@ pub struct ServeArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Process", help = about("instances", "Instances to start when there is no upstream"))]
     #[doc = "Number of embedded instances."]
     pub instances: Option<i64>,
+
+    #[arg(long, value_name = "NAME", help_heading = "Process", help = about("name", "What other proxies call this one"))]
+    #[doc = "What other proxies call this one."]
+    pub name: Option<String>,
 
     /// Take the place of a proxy that listens on the same addresses: new connections come here as soon as the line
     /// "ready" is printed, and that proxy can be ended with SIGTERM
@@ -121,6 +130,7 @@ Keys:
 
 Examples:
   pdw-proxy up
+  pdw-proxy up --leaves 2 --spines 2 --instances 4
   pdw-proxy up --instances 5 --profile redis";
 
 /// Arguments of `up`.
@@ -131,11 +141,19 @@ pub struct UpArgs {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub instances: u8,
 
-    /// Where clients of the proxy connect
+    /// How many proxies before the instances
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub spines: u8,
+
+    /// How many proxies before those, with framed links to each of them
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=16))]
+    pub leaves: u8,
+
+    /// Where clients of the first proxy connect
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:6380")]
     pub listen: String,
 
-    /// Where the proxy serves its metrics, which the screen shows
+    /// Where the first proxy serves its metrics, which the screen shows
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9121")]
     pub admin: String,
 

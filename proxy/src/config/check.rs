@@ -13,6 +13,7 @@ pub(super) fn settle(draft: Draft, mut findings: Findings, file: Option<PathBuf>
     limits::check_relations(&draft, &mut findings);
     check_listeners(&draft, &mut findings);
     check_upstreams(&draft, &mut findings);
+    check_group(&draft, &mut findings);
     placement::check(&draft, &mut findings);
     rules::check(&draft, &mut findings);
     users::check(&draft, &mut findings);
@@ -60,6 +61,13 @@ fn check_upstreams(draft: &Draft, findings: &mut Findings) {
     }
 }
 
+/// Peers are somewhere.
+fn check_group(draft: &Draft, findings: &mut Findings) {
+    if draft.has_peers() && draft.upstreams.is_empty() && !findings.concern("upstreams") {
+        findings.add(draft.place("group.kind"), "group.kind", Problem::NoPeers);
+    }
+}
+
 fn repeated(earlier: &[Sited<UpstreamConfig>], later: &Sited<UpstreamConfig>) -> Option<Problem> {
     let UpstreamConfig { address, name, .. } = &later.value;
     let by_address = earlier.iter().find(|first| first.value.address.canonical() == address.canonical());
@@ -74,6 +82,8 @@ fn repeated(earlier: &[Sited<UpstreamConfig>], later: &Sited<UpstreamConfig>) ->
 fn check_spool(draft: &Draft, findings: &mut Findings) {
     if !draft.spool.is_empty() && draft.profile() == Profile::Redis {
         findings.add(draft.place("spool"), "spool", Problem::UselessSpool);
+    } else if !draft.spool.is_empty() && draft.has_peers() {
+        findings.add(draft.place("spool"), "spool", Problem::SpoolBeforePeers);
     }
 }
 
@@ -81,6 +91,7 @@ fn build(mut draft: Draft) -> Config {
     let values = draft.values();
     let (profile, placement, rules) = (draft.profile(), placement::options(&draft), rules::build(&draft));
     let warnings = warnings(&draft);
+    let peer_links = draft.has_peers().then_some(draft.group_links);
     let users = users::named(&draft);
     let upstreams: Vec<UpstreamConfig> = draft.upstreams.into_iter().map(|upstream| upstream.value).collect();
     Config {
@@ -88,6 +99,8 @@ fn build(mut draft: Draft) -> Config {
         embedded: upstreams.is_empty(),
         listen: draft.listen.into_iter().map(|listener| listener.value).collect(),
         upstreams,
+        peer_links,
+        name: draft.name,
         instances: draft.instances,
         placement,
         rules,
@@ -109,6 +122,10 @@ fn warnings(draft: &Draft) -> Vec<Warning> {
     let mut warnings = users::warnings(draft);
     if draft.is_given("instances") && !draft.upstreams.is_empty() {
         warnings.push(Warning::UnusedInstances);
+    }
+    let placing = ["placement", "hash", "hash_tag", "spread_children", "rule"];
+    if let Some(option) = placing.into_iter().find(|option| draft.has_peers() && draft.is_given(option)) {
+        warnings.push(Warning::PlacedByPeers(option));
     }
     if draft.profile() == Profile::Pdwfs && draft.placement() != "pdwfs" {
         warnings.push(Warning::ForeignPlacement(draft.placement()));

@@ -57,6 +57,9 @@ pub(crate) struct Draft {
     pub(crate) profile: &'static str,
     pub(crate) listen: Vec<Sited<ListenConfig>>,
     pub(crate) upstreams: Vec<Sited<UpstreamConfig>>,
+    pub(crate) group_kind: &'static str,
+    pub(crate) group_links: usize,
+    pub(crate) name: String,
     pub(crate) instances: usize,
     pub(crate) workers: usize,
     pub(crate) admin: Option<Sited<Address>>,
@@ -110,6 +113,11 @@ impl Draft {
 
     pub(crate) fn profile(&self) -> Profile {
         Profile::named(self.profile)
+    }
+
+    /// Whether the upstreams are proxies that reach everything.
+    pub(crate) fn has_peers(&self) -> bool {
+        self.group_kind == "peers"
     }
 
     /// The placement's name, from the profile unless given.

@@ -14,6 +14,8 @@ pub(super) fn given(args: &ServeArgs) -> Vec<Given> {
         ("profile", one(args.profile.as_ref())),
         ("listen", many(&args.listen)),
         ("upstreams", upstreams(&args.upstream)),
+        ("group.kind", one(args.group.as_ref())),
+        ("name", one(args.name.as_ref())),
         ("placement", one(args.placement.as_ref())),
         ("admin", one(args.admin.as_ref())),
         ("log", one(args.log.as_ref())),

@@ -26,7 +26,7 @@ struct Relation<T> {
     why: &'static str,
 }
 
-const SIZES: [Relation<usize>; 3] = [
+const SIZES: [Relation<usize>; 4] = [
     Relation {
         low: ("limits.key_max", |limits| limits.key_max),
         high: ("limits.request_buffer_max", |limits| limits.request_buffer_max),
@@ -41,6 +41,11 @@ const SIZES: [Relation<usize>; 3] = [
         low: ("limits.retain_max", |limits| limits.retain_max),
         high: ("limits.retain_total", |limits| limits.retain_total),
         why: "what may be kept of one request must fit in what is kept of all",
+    },
+    Relation {
+        low: ("limits.stream_window", |limits| limits.stream_window),
+        high: ("limits.peer_window", |limits| limits.peer_window),
+        why: "a stream's bytes are on a link",
     },
 ];
 

@@ -162,6 +162,9 @@ pub enum Problem {
         "profile `redis` sends nothing again, so nothing need be kept for it; remove `spool`, or choose profile `pdwfs`"
     )]
     UselessSpool,
+    /// A spool where large requests travel on.
+    #[error("the upstreams are peers, and what travels on framed links is kept in no file; remove `spool`")]
+    SpoolBeforePeers,
     /// A filter of log lines that cannot be parsed.
     #[error("`{text}` is no log filter ({reason}); write a level (error, warn, info, debug, trace) or target=level")]
     LogFilter {
@@ -197,6 +200,12 @@ pub enum Problem {
     /// A relation that the core demands.
     #[error("{0}")]
     Limits(&'static str),
+    /// A name that cannot stand in a line of the log.
+    #[error("`{0}` is no name; write at most 64 ASCII characters without spaces")]
+    Name(String),
+    /// Peers without any.
+    #[error("there are no `upstreams`; name the proxies of the next level, or choose `shards`")]
+    NoPeers,
     /// A rule of a user.
     #[error(transparent)]
     UserRule(#[from] UserRuleError),
@@ -376,5 +385,9 @@ impl Mistakes {
 
 /// The flag that sets an option: one of a list is given per flag, so the flag's name is singular.
 fn flag_name(option: &str) -> &str {
-    if option == "upstreams" { "upstream" } else { option }
+    match option {
+        "upstreams" => "upstream",
+        "group.kind" => "group",
+        option => option,
+    }
 }

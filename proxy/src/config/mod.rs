@@ -60,6 +60,10 @@ pub struct Config {
     pub upstreams: Vec<UpstreamConfig>,
     /// Whether the proxy starts instances of its own.
     pub embedded: bool,
+    /// Framed links of a worker to each upstream, if the upstreams are proxies that reach everything.
+    pub peer_links: Option<usize>,
+    /// What other proxies call this one; empty for what the machine and the first listener are called.
+    pub name: String,
     /// How many it starts then.
     pub instances: usize,
     /// How keys find their shard.
@@ -111,6 +115,9 @@ pub enum Warning {
     /// `instances` beside `upstreams`.
     #[error("`instances` has no effect beside `upstreams`: remove one of them")]
     UnusedInstances,
+    /// An option of placement before peers.
+    #[error("`{0}` has no effect with group.kind = \"peers\": where keys live is learned from them; remove it")]
+    PlacedByPeers(&'static str),
     /// Profile `pdwfs` with another placement.
     #[error(
         "profile `pdwfs` with placement `{0}`: pdwfs clients that reach the instances without this proxy look \

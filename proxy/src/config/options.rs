@@ -60,6 +60,24 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
                    same places.",
     },
     OptionSpec {
+        name: "group.kind",
+        kind: Kind::Choice { choices: GROUPS, default: "shards", field: |draft| &mut draft.group_kind },
+        reload: Reload::Restart,
+        sentence: "What the upstreams are. `shards`: each owns a part of the keys. `peers`: each is a pdw-proxy that                    reaches all of them; where keys live is then learned from them, `placement`, `rule` and the like have no                    effect, and links to them are framed.",
+    },
+    OptionSpec {
+        name: "group.links",
+        kind: Kind::Count { default: 1, range: (1, 64), field: |draft| &mut draft.group_links },
+        reload: Reload::Restart,
+        sentence: "Framed links of one worker to each of the `peers`. All its sessions share them; one is enough until                    a single connection is too slow for its traffic.",
+    },
+    OptionSpec {
+        name: "name",
+        kind: Kind::Text { default: "", check: check_name, field: |draft| &mut draft.name },
+        reload: Reload::Restart,
+        sentence: "What proxies above and below call this one in their logs and metrics; the machine's name and the                    first listener unless given.",
+    },
+    OptionSpec {
         name: "instances",
         kind: Kind::Count { default: 3, range: (1, 64), field: |draft| &mut draft.instances },
         reload: Reload::Restart,
@@ -149,7 +167,8 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
                    they are answered, so that they can be sent again as small ones are. A request is sent when all of \
                    it is there. The files have no names and end with the process. The folder should be on a fast disk \
                    of this machine: while the disk makes the kernel wait, a worker waits. A folder in memory (tmpfs) is never \
-                   waited for, but costs twice the CPU time, and memory beyond `limits.memory_max`.",
+                   waited for, but costs twice the CPU time, and memory beyond `limits.memory_max`. What travels on framed links \
+                   between proxies is kept in no file.",
     },
     OptionSpec {
         name: "limits.key_max",
@@ -249,6 +268,22 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
         },
         reload: Reload::Live,
         sentence: "Bytes of requests that one link has not taken past which the sessions that need that link are not read.",
+    },
+    OptionSpec {
+        name: "limits.stream_window",
+        kind: Kind::Bytes { default: 256 * KIB, range: (4 * KIB, GIB), field: |draft| &mut draft.limits.stream_window },
+        reload: Reload::Live,
+        sentence: "Bytes of one session that may be on their way between two proxies before the far end has taken them, each way. Who takes nothing holds up itself, with so much, and nobody else. Links that are made from then on keep to another value.",
+    },
+    OptionSpec {
+        name: "limits.peer_window",
+        kind: Kind::Bytes {
+            default: 32 * MIB,
+            range: (64 * KIB, 64 * GIB),
+            field: |draft| &mut draft.limits.peer_window,
+        },
+        reload: Reload::Live,
+        sentence: "The same of all sessions of one framed link together.",
     },
     OptionSpec {
         name: "limits.memory_max",
@@ -355,6 +390,15 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
         sentence: "How long sessions may last after SIGTERM before what is left is closed. Under profile `pdwfs` an idle session lasts until its client leaves, under `redis` until it was silent for a second.",
     },
 ];
+
+/// What a group of upstreams can be.
+pub(crate) const GROUPS: &[&str] = &["shards", "peers"];
+
+/// Accepts a name that can stand in a line of the log.
+fn check_name(text: &str) -> Result<(), Problem> {
+    let fits = text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if fits { Ok(()) } else { Err(Problem::Name(text.to_owned())) }
+}
 
 /// Whether the log lines' filter can be parsed.
 fn check_log_filter(text: &str) -> Result<(), Problem> {

@@ -12,7 +12,7 @@ const SIGNALS: &str = include_str!("reference/signals.md");
 /// `docs/configuration.md`: every option with its type, default and range.
 pub fn reference_page() -> String {
     let mut page = HEAD.to_owned();
-    section(&mut page, "Options", |name| !name.contains('.'));
+    section(&mut page, "Options", |name| !name.contains('.') || name.starts_with("group."));
     page.push_str(LISTS);
     section(&mut page, "Limits", |name| name.starts_with("limits."));
     section(&mut page, "Times", |name| name.starts_with("times."));

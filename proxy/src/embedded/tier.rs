@@ -2,13 +2,13 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::guard::Guard;
 use super::{EmbeddedError, Event, Order, Setup, addresses, folder, instance};
 
-/// Makes a proxy's arguments from the sockets of the instances and its own.
-pub(crate) type Arguments<'a> = &'a dyn Fn(&[PathBuf], &Path) -> Vec<OsString>;
+/// Makes a proxy's arguments from the sockets of all members and which of them it is.
+pub(crate) type Arguments<'a> = &'a dyn Fn(&[PathBuf], usize) -> Vec<OsString>;
 
 /// Processes that are watched, and can be broken on purpose. They end when this is dropped or ended.
 #[derive(Debug)]
@@ -19,17 +19,16 @@ pub(crate) struct Tier {
 }
 
 impl Tier {
-    /// Starts `count` instances, and a proxy for each entry of `proxies`, which is made from the paths of the
-    /// instances' sockets and of the proxy's own, on which it has to listen. Nothing is ready yet.
-    pub(crate) fn start(count: usize, proxies: &[Arguments<'_>]) -> Result<Self, EmbeddedError> {
+    /// Starts `count` instances, then so many proxies, with `arguments` that are made from the paths of all members'
+    /// sockets; on its own each has to listen. Nothing is ready yet.
+    pub(crate) fn start(count: usize, proxies: usize, arguments: Arguments<'_>) -> Result<Self, EmbeddedError> {
         let base = std::env::temp_dir();
         folder::sweep(&base);
         let server = instance::find_server().ok_or(EmbeddedError::NoServer)?;
-        let placeholders = vec![Vec::new(); proxies.len()];
+        let placeholders = vec![Vec::new(); proxies];
         let mut setup = Setup { server, folder: folder::fresh_path(&base), count, proxies: placeholders };
         let sockets = addresses(&setup)?;
-        let own = sockets[count..].iter();
-        setup.proxies = proxies.iter().zip(own).map(|(arguments, own)| arguments(&sockets[..count], own)).collect();
+        setup.proxies = (count..count + proxies).map(|member| arguments(&sockets, member)).collect();
         let guard = Guard::spawn(&setup)?;
         Ok(Self { guard, folder: setup.folder, sockets })
     }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `links` | instances that are away, links that break |
 //! | `replies` | what instances answer, what they permit, where they are |
+//! | `peers` | links between proxies |
 //! | `own` | the proxy itself, and clients in its way |
 //!
 //! `mechanisms` says what makes them so.
@@ -12,6 +13,7 @@ mod fault;
 mod links;
 mod mechanisms;
 mod own;
+mod peers;
 mod replies;
 #[cfg(test)]
 mod tests;
@@ -29,11 +31,12 @@ const HEAD: &str = include_str!("head.md");
 const KINDS: &str = include_str!("kinds.md");
 
 /// All faults, by what they are faults of.
-const SECTIONS: [(&str, &[Fault]); 6] = [
+const SECTIONS: [(&str, &[Fault]); 7] = [
     ("An instance is away, or the way to it is", links::FAULTS),
     ("An instance answers, but not as it should", replies::ERRORS_OF_INSTANCES),
     ("An upstream does not permit what the proxy needs", replies::RIGHTS),
     ("An upstream is somewhere else", replies::ADDRESSES),
+    ("Proxies before proxies", peers::PEERS),
     ("The proxy itself", own::PROXY),
     ("Clients", own::CLIENTS),
 ];

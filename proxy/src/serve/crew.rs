@@ -8,7 +8,7 @@ use pdw_router::command::Table;
 use pdw_router::limits::Limits;
 use pdw_router::mutant::{Mutant, Mutation};
 use pdw_router::place::{Homes, Placement};
-use pdw_router::{Credentials, Gate, Profile, Setup};
+use pdw_router::{Credentials, Gate, Peers, Profile, Setup};
 use rustix::process::{Resource, getrlimit};
 use tokio::sync::mpsc;
 
@@ -176,16 +176,16 @@ fn worker(orders: Orders) -> Result<(Worker, Mailbox), ServeError> {
 }
 
 fn setup(config: &Config, name: &str, gate: &Arc<dyn Gate>, index: u64) -> Result<Setup, ServeError> {
-    let placement = Placement::new(&config.placement, &config.targets())
-        .map_err(|error| ServeError::Placement(error.to_string()))?;
-    let homes =
-        Homes::new(placement, config.rules.clone()).map_err(|error| ServeError::Placement(error.to_string()))?;
+    let homes = homes(config)?;
+    let peers = config.peer_links.map(|links| Peers { count: config.upstreams.len(), links });
     let profile = match config.profile {
         config::Profile::Pdwfs => Profile::Pdwfs,
         config::Profile::Redis => Profile::Redis,
     };
     Ok(Setup {
         homes,
+        peers,
+        node: node(config),
         table: Table::new(),
         limits: limits_of_one(config),
         profile,
@@ -196,6 +196,30 @@ fn setup(config: &Config, name: &str, gate: &Arc<dyn Gate>, index: u64) -> Resul
         credentials: credentials(config),
         mutation: Mutation::of(chosen_mutant()),
     })
+}
+
+/// Where keys live; peers say it themselves.
+fn homes(config: &Config) -> Result<Homes, ServeError> {
+    if config.peer_links.is_some() {
+        return Ok(Homes::single());
+    }
+    let impossible = |error: String| ServeError::Placement(error);
+    let placement = Placement::new(&config.placement, &config.targets());
+    let placement = placement.map_err(|error| impossible(error.to_string()))?;
+    Homes::new(placement, config.rules.clone()).map_err(|error| impossible(error.to_string()))
+}
+
+/// What other proxies call this one.
+fn node(config: &Config) -> String {
+    if !config.name.is_empty() {
+        return config.name.clone();
+    }
+    let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    match config.listen.first().map(|listener| &listener.address) {
+        Some(Address::Tcp { port, .. }) => format!("{machine}:{port}"),
+        Some(Address::Unix(path)) => format!("{machine}:{}", path.display()),
+        None => machine,
+    }
 }
 
 /// By what links authenticate, for each upstream.

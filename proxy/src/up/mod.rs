@@ -1,23 +1,25 @@
-//! `pdw-proxy up`: a proxy and instances as real processes, on one screen, to be looked at and broken on purpose.
+//! `pdw-proxy up`: instances and proxies, one or a tree of them, as real processes on one screen, to be looked at and
+//! broken on purpose.
 //!
 //! ```text
 //!   terminal ──► wishes ─┐                        ┌─► watchdog ─► instances, proxies   (embedded)
 //!   standard input ──────┼─► loop: scene ◄────────┤
 //!   signals ─────────────┘    │                   └── events
-//!                             ▼          ◄── numbers ── /metrics of the proxy
-//!                      screen or lines   ◄── load: clients of the proxy, on and off
+//!                             ▼          ◄── numbers ── /metrics of each proxy
+//!                      screen or lines   ◄── load: clients of the first proxy, on and off
 //! ```
 
 mod lines;
 mod load;
 mod numbers;
+mod plan;
 mod scene;
 mod screen;
 mod wish;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,6 +29,7 @@ use crate::embedded::{EmbeddedError, Event, Order, Tier};
 use lines::Lines;
 use load::Load;
 use numbers::Watcher;
+use plan::Plan;
 use scene::Scene;
 use screen::Screen;
 use wish::{Wish, Wishes};
@@ -71,8 +74,10 @@ pub fn run(args: &UpArgs) -> Result<(), UpError> {
 
 async fn up(args: &UpArgs) -> Result<(), UpError> {
     let screen = !args.plain && io::stdout().is_terminal() && io::stdin().is_terminal();
-    let arguments = |instances: &[PathBuf], own: &Path| proxy_arguments(args, instances, own);
-    let tier = Tier::start(args.instances.into(), &[&arguments])?;
+    let plan = Plan::new(args);
+    let tier = Tier::start(plan.instances, plan.spines + plan.leaves, &|sockets, member| {
+        proxy_arguments(args, plan, sockets, member)
+    })?;
     let outcome = match Show::new(args, &tier, screen) {
         Ok(show) => show.run(tier).await,
         Err(error) => (Err(error.into()), tier),
@@ -82,20 +87,37 @@ async fn up(args: &UpArgs) -> Result<(), UpError> {
     outcome.0
 }
 
-/// How the proxy is started in front of the instances.
-fn proxy_arguments(args: &UpArgs, instances: &[PathBuf], own: &Path) -> Vec<OsString> {
-    let mut words: Vec<OsString> = ["serve", "--listen", &args.listen, "--admin", &args.admin].map(Into::into).to_vec();
-    words.extend(["--listen".into(), own.into()]);
-    for (index, socket) in instances.iter().enumerate() {
-        let mut upstream = OsString::from(format!("instance-{index}="));
-        upstream.push(socket);
-        words.extend(["--upstream".into(), upstream]);
+/// How a proxy is started: a leaf before the spines, a spine before the instances.
+fn proxy_arguments(args: &UpArgs, plan: Plan, sockets: &[PathBuf], member: usize) -> Vec<OsString> {
+    let mut words: Vec<OsString> = ["serve", "--name", &plan.name(member)].map(Into::into).to_vec();
+    if member == plan.front() {
+        words.extend(["--listen", &args.listen].map(OsString::from));
     }
-    for (flag, value) in [("--profile", &args.profile), ("--placement", &args.placement)] {
-        words.extend(value.iter().flat_map(|value| [flag.into(), value.into()]));
+    words.extend(["--listen".into(), sockets[member].clone().into()]);
+    words.extend(["--admin".into(), admin_of(args, plan, sockets, member).into()]);
+    let above = if plan.is_leaf(member) { plan.instances..plan.instances + plan.spines } else { 0..plan.instances };
+    for upstream in above {
+        let mut named = OsString::from(format!("{}=", plan.name(upstream)));
+        named.push(&sockets[upstream]);
+        words.extend(["--upstream".into(), named]);
+    }
+    if plan.is_leaf(member) {
+        words.extend(["--group", "peers"].map(OsString::from));
+    }
+    let placement = args.placement.as_ref().filter(|_| !plan.is_leaf(member));
+    for (flag, value) in [("--profile", args.profile.as_ref()), ("--placement", placement)] {
+        words.extend(value.into_iter().flat_map(|value| [flag.into(), value.into()]));
     }
     words.extend(args.workers.iter().flat_map(|workers| ["--workers".into(), workers.to_string().into()]));
     words
+}
+
+/// Where a proxy serves its numbers.
+fn admin_of(args: &UpArgs, plan: Plan, sockets: &[PathBuf], member: usize) -> String {
+    match member == plan.front() {
+        true => args.admin.clone(),
+        false => sockets[member].with_extension("admin").display().to_string(),
+    }
 }
 
 /// The picture, and everything that changes it.
@@ -103,7 +125,8 @@ struct Show {
     scene: Scene,
     face: Face,
     wishes: Wishes,
-    watcher: Watcher,
+    /// One for each proxy.
+    watchers: Vec<Watcher>,
     load: Load,
 }
 
@@ -115,14 +138,15 @@ enum Face {
 
 impl Show {
     fn new(args: &UpArgs, tier: &Tier, screen: bool) -> io::Result<Self> {
-        let sockets = tier.sockets();
-        let proxy = sockets.last().cloned().unwrap_or_default();
+        let (sockets, plan) = (tier.sockets(), Plan::new(args));
+        let front = sockets.get(plan.front()).cloned().unwrap_or_default();
+        let watch = |member| Watcher::start(&admin_of(args, plan, sockets, member));
         Ok(Self {
             scene: Scene::new(args, sockets),
             face: if screen { Face::Screen(Screen::open()?) } else { Face::Lines(Lines::new()) },
             wishes: if screen { Wishes::of_keys() } else { Wishes::of_lines() },
-            watcher: Watcher::start(&args.admin),
-            load: Load::new(proxy),
+            watchers: plan.proxies().map(watch).collect(),
+            load: Load::new(front),
         })
     }
 
@@ -143,7 +167,10 @@ impl Show {
                     Wish::Quit => return Ok(()),
                     wish => self.grant(wish, tier).await?,
                 },
-                _ = tick.tick() => self.scene.tell(self.watcher.latest(), self.load.report()),
+                _ = tick.tick() => {
+                    let numbers = self.watchers.iter().map(Watcher::latest).collect();
+                    self.scene.tell(numbers, self.load.report());
+                }
                 _ = interrupt.recv() => return Ok(()),
                 _ = terminate.recv() => return Ok(()),
                 _ = hangup.recv() => return Ok(()),

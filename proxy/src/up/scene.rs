@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use super::load::Report;
 use super::numbers::{Numbers, Rates};
+use super::plan::Plan;
 use crate::cli::UpArgs;
 use crate::embedded::{Event, Order};
 
 /// How many of the things that happened are kept.
 const KEPT: usize = 50;
 
-/// What kind of process a member is. Levels of proxies follow the instances.
+/// What kind of process a member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Instance,
@@ -66,7 +67,9 @@ pub(super) struct Scene {
     selected: usize,
     pub(super) admin: String,
     pub(super) listen: String,
-    numbers: Option<Numbers>,
+    plan: Plan,
+    /// Of each proxy, as far as it answers.
+    numbers: Vec<Option<Numbers>>,
     pub(super) rates: Rates,
     pub(super) load: Report,
     started: Instant,
@@ -78,12 +81,11 @@ pub(super) struct Scene {
 impl Scene {
     /// All processes, before the first has started.
     pub(super) fn new(args: &UpArgs, sockets: &[PathBuf]) -> Self {
-        let count = usize::from(args.instances);
+        let plan = Plan::new(args);
         let member = |(index, socket): (usize, &PathBuf)| {
-            let (name, kind, address) = match index.checked_sub(count) {
-                None => (format!("instance-{index}"), Kind::Instance, socket.display().to_string()),
-                Some(index) => (format!("proxy-{index}"), Kind::Proxy, args.listen.clone()),
-            };
+            let own = socket.display().to_string();
+            let address = if index == plan.front() { args.listen.clone() } else { own };
+            let (name, kind) = (plan.name(index), plan.kind(index));
             Member { name, kind, address, state: State::Down, pid: None, served: false }
         };
         Self {
@@ -91,7 +93,8 @@ impl Scene {
             selected: 0,
             admin: args.admin.clone(),
             listen: args.listen.clone(),
-            numbers: None,
+            plan,
+            numbers: Vec::new(),
             rates: Rates::default(),
             load: Report::default(),
             started: Instant::now(),
@@ -157,11 +160,13 @@ impl Scene {
     }
 
     /// Takes note of numbers.
-    pub(super) fn tell(&mut self, numbers: Option<Numbers>, load: Report) {
+    pub(super) fn tell(&mut self, numbers: Vec<Option<Numbers>>, load: Report) {
         self.load = load;
-        match (&self.numbers, &numbers) {
-            (Some(before), Some(now)) if before == now => return,
-            (Some(before), Some(now)) => self.rates = now.since(before),
+        let front = self.plan.front() - self.plan.instances;
+        let of_front = |numbers: &[Option<Numbers>]| numbers.get(front).cloned().flatten();
+        match (of_front(&self.numbers), of_front(&numbers)) {
+            (Some(before), Some(now)) if before == now => {}
+            (Some(before), Some(now)) => self.rates = now.since(&before),
             _ => self.rates = Rates::default(),
         }
         self.numbers = numbers;
@@ -216,16 +221,27 @@ impl Scene {
         (of_kind().filter(|member| member.state == State::Up).count(), of_kind().count())
     }
 
-    /// A number of the proxy, if it answers.
+    /// A number of the first proxy, if it answers.
     pub(super) fn number(&self, name: &str) -> Option<f64> {
-        self.numbers.as_ref().map(|numbers| numbers.value(name))
+        let front = self.plan.front() - self.plan.instances;
+        self.numbers.get(front)?.as_ref().map(|numbers| numbers.value(name))
     }
 
-    /// Whether the proxy has a link to an instance, and how often it had to look for another.
-    pub(super) fn link(&self, member: &Member) -> Option<(bool, f64)> {
-        let numbers = self.numbers.as_ref().filter(|_| member.kind == Kind::Instance)?;
-        let up = numbers.of_upstream("pdw_upstream_up", &member.name) > 0.0;
-        Some((up, numbers.of_upstream("pdw_link_reconnects_total", &member.name)))
+    /// Whether there are proxies that should have links to a member.
+    pub(super) fn is_linked(&self, index: usize) -> bool {
+        !self.plan.below(index).is_empty()
+    }
+
+    /// Whether all proxies that answer have a link to a member, and how often they had to look for another; `None` if
+    /// none answers.
+    pub(super) fn link(&self, index: usize) -> Option<(bool, f64)> {
+        let name = self.plan.name(index);
+        let below = self.numbers.get(self.plan.below(index))?.iter().flatten();
+        let said = below.map(|numbers| {
+            let up = numbers.of_upstream("pdw_upstream_up", &name) > 0.0;
+            (up, numbers.of_upstream("pdw_link_reconnects_total", &name))
+        });
+        said.reduce(|(up, retries), (also, more)| (up && also, retries + more))
     }
 
     /// How redis-cli reaches the proxy.

@@ -8,7 +8,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Cell, Paragraph, Row, Table};
 use ratatui::{DefaultTerminal, Frame};
 
-use super::scene::{Kind, Member, Scene, State, latency};
+use super::scene::{Member, Scene, State, latency};
 
 /// The terminal, in raw mode and on its other screen. Both end when this is dropped.
 pub(super) struct Screen(DefaultTerminal);
@@ -46,7 +46,7 @@ fn picture(frame: &mut Frame<'_>, scene: &Scene) {
     ];
     let [processes, numbers, to_try, happened, keys] = Layout::vertical(parts).areas(frame.area());
     frame.render_widget(process_table(scene), processes);
-    frame.render_widget(Paragraph::new(number_lines(scene)).block(titled(" proxy ")), numbers);
+    frame.render_widget(Paragraph::new(number_lines(scene)).block(titled(" first proxy ")), numbers);
     let tries: Vec<Line<'_>> = tries.into_iter().map(Line::from).collect();
     frame.render_widget(Paragraph::new(tries).block(titled(" try, in another terminal ")), to_try);
     frame.render_widget(Paragraph::new(news(scene, happened)).block(titled(" what happened ")), happened);
@@ -67,7 +67,7 @@ fn process_table(scene: &Scene) -> Table<'_> {
         Constraint::Length(18),
         Constraint::Min(10),
     ];
-    let head = Row::new(["", "process", "state", "pid", "link of the proxy", "address"]);
+    let head = Row::new(["", "process", "state", "pid", "links of proxies", "address"]);
     let title = format!(" pdw-proxy up, {:.0} s ", scene.elapsed().as_secs_f64());
     let dim = Style::new().add_modifier(Modifier::DIM);
     Table::new(rows, widths).header(head.style(dim)).block(Block::bordered().title(title))
@@ -76,11 +76,11 @@ fn process_table(scene: &Scene) -> Table<'_> {
 fn process_row<'a>(scene: &Scene, index: usize, member: &'a Member) -> Row<'a> {
     let chosen = scene.selected() == index;
     let mark = if chosen { ">" } else { " " };
-    let link = match (member.kind, scene.link(member)) {
-        (Kind::Proxy, _) => String::new(),
-        (Kind::Instance, None) => "unknown".to_owned(),
-        (Kind::Instance, Some((true, lost))) => format!("ready, retries {lost}"),
-        (Kind::Instance, Some((false, lost))) => format!("down, retries {lost}"),
+    let link = match scene.link(index) {
+        _ if !scene.is_linked(index) => String::new(),
+        None => "unknown".to_owned(),
+        Some((true, lost)) => format!("ready, retries {lost}"),
+        Some((false, lost)) => format!("down, retries {lost}"),
     };
     let state = Cell::from(Span::styled(member.state.word(), Style::new().fg(color(member.state))));
     let cells = [

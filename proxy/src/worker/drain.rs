@@ -50,6 +50,8 @@ impl Worker {
                 tracing::warn!(%error, "who connects at the moment at which the listener is closed will be refused");
             }
         }
+        // Links of other proxies would never leave by themselves.
+        self.router.handle(self.now, Input::Leaving);
         let now = Instant::now();
         self.drain = Some(Drain { leave: now + REST, look: close_silent.then_some(now + SILENCE) });
         self.sessions.values_mut().for_each(|session| session.heard = false);

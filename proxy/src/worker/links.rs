@@ -233,12 +233,18 @@ impl Worker {
     pub(super) fn tell(&self, notice: &Notice) {
         let name = |index: &usize| self.upstreams.get(*index).map_or("?", |dial| dial.name.as_str());
         match notice {
-            Notice::UpstreamReady(index) => tracing::info!(upstream = name(index), "{notice}"),
+            Notice::UpstreamReady(index) | Notice::PeerMet(index, _) => {
+                tracing::info!(upstream = name(index), "{notice}");
+            }
+            Notice::PeerCame(_) | Notice::PeerLeft(_) => tracing::info!("{notice}"),
+            Notice::PeerBroke(..) => tracing::warn!("{notice}"),
             Notice::UpstreamDown(index, _) | Notice::TransactionsForbidden(index) | Notice::Unfenced(index) => {
                 tracing::warn!(upstream = name(index), "{notice}");
             }
             Notice::WrongPassword { .. } => tracing::warn!("{notice}"),
-            Notice::UpstreamIsSelf(index) => tracing::error!(upstream = name(index), "{notice}"),
+            Notice::UpstreamIsSelf(index) | Notice::Circle(index, _) => {
+                tracing::error!(upstream = name(index), "{notice}")
+            }
         }
     }
 }

@@ -18,13 +18,22 @@ pub(crate) fn names(table: &Table, upstreams: impl Iterator<Item = String>) -> N
         refusals: owned(&REFUSAL_KINDS),
         errors: owned(&ERROR_WORDS),
         closes: owned(&CLOSE_REASONS),
+        peers: Vec::new(),
     }
 }
 
 impl Worker {
     /// A copy of this worker's numbers.
     pub(super) fn numbers(&self) -> WorkerSet {
-        let mut set = WorkerSet::new(Arc::clone(&self.names));
+        let below = self.router.below();
+        let mut set = WorkerSet::new(match below.is_empty() {
+            true => Arc::clone(&self.names),
+            false => {
+                Arc::new(Names { peers: below.iter().map(|(node, _)| node.clone()).collect(), ..(*self.names).clone() })
+            }
+        });
+        let links: Vec<u64> = below.iter().map(|(_, links)| *links as u64).collect();
+        set.set_family(Family::PeerLinks, &links);
         set.set(Gauge::Workers, 1);
         set.set_counter(Counter::Turns, self.turns);
         counted(&mut set, self.router.stats());
@@ -112,7 +121,10 @@ fn held(set: &mut WorkerSet, holding: &Holding) {
     set.set(Gauge::LinkRequestsInFlight, holding.in_flight as u64);
     use LinkState::{Connecting, Proving, Ready, Silent, Waiting};
     let states = [Waiting, Connecting, Proving, Ready, Silent];
-    for (lane, row) in [Lane::Shared, Lane::Bulk, Lane::Control].into_iter().zip(holding.links) {
+    for (side, count) in [Side::Upstream, Side::Client].into_iter().zip(holding.streams) {
+        set.set_labelled(Family::Streams, side as usize, count as u64);
+    }
+    for (lane, row) in [Lane::Shared, Lane::Bulk, Lane::Control, Lane::Framed].into_iter().zip(holding.links) {
         for (state, count) in states.into_iter().zip(row) {
             set.set_labelled(Family::Links, lane.cell(state), count as u64);
         }

@@ -1,6 +1,7 @@
 //! The question every request asks: where does this key live?
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::pattern::{Captured, Pattern, Template};
 use super::rule::CompiledRule;
@@ -12,6 +13,7 @@ use super::{LayoutKind, Placement, Rule, RuleError, Shard};
 pub struct Homes {
     placement: Placement,
     manifolds: Box<[Manifold]>,
+    rules: Arc<[Rule]>,
 }
 
 /// Where a key lives.
@@ -73,7 +75,18 @@ impl Homes {
         if let Some(mistake) = mistakes.into_iter().next() {
             return Err(mistake);
         }
-        Ok(Self { placement, manifolds: compiled.into_iter().filter_map(Manifold::new).collect() })
+        let manifolds = compiled.into_iter().filter_map(Manifold::new).collect();
+        Ok(Self { placement, manifolds, rules: rules.into() })
+    }
+
+    /// Everything on the one shard there is.
+    pub fn single() -> Self {
+        Self { placement: Placement::single(), manifolds: Box::default(), rules: Arc::default() }
+    }
+
+    /// The rules as they were written.
+    pub(super) fn rules(&self) -> &[Rule] {
+        &self.rules
     }
 
     /// Every mistake in `rules`, in their order.

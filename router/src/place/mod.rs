@@ -5,6 +5,7 @@
 
 mod continuum;
 mod crc16;
+mod description;
 mod hash_tag;
 mod homes;
 mod ketama;
@@ -18,6 +19,7 @@ mod shards;
 mod slots;
 mod xxh64;
 
+pub use description::DescriptionError;
 pub use homes::{Explanation, Homes, Located, Spread};
 pub use key_hash::{KeyHash, UnknownKeyHash};
 pub use pattern::{PatternError, TemplateError};

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use super::continuum::Continuum;
 use super::ring::{Ring, WEIGHT_SUM_MAX};
@@ -146,7 +147,8 @@ pub enum PlacementError {
 /// Key to shard, knowing nothing of the key's meaning.
 #[derive(Clone)]
 pub struct Placement {
-    kind: PlacementKind,
+    options: PlacementOptions,
+    targets: Arc<[Target]>,
     shards: u16,
     weighted: bool,
     hash_tag: Option<[u8; 2]>,
@@ -177,7 +179,25 @@ impl Placement {
             PlacementKind::Slots => Map::Slots(SlotTable::new(shards)),
         };
         let weighted = targets.iter().any(|target| target.weight != targets[0].weight);
-        Ok(Self { kind: options.kind, shards, weighted, hash_tag: checked_hash_tag(options)?, map })
+        let hash_tag = checked_hash_tag(options)?;
+        Ok(Self { options: options.clone(), targets: targets.into(), shards, weighted, hash_tag, map })
+    }
+
+    /// Everything on the one shard there is.
+    pub fn single() -> Self {
+        Self {
+            options: PlacementOptions::new(PlacementKind::Slots),
+            targets: [Target::named("0".to_owned(), 1)].into(),
+            shards: 1,
+            weighted: false,
+            hash_tag: Some(hash_tag::BRACES),
+            map: Map::Slots(SlotTable::new(1)),
+        }
+    }
+
+    /// What it was built from.
+    pub(super) fn source(&self) -> (&PlacementOptions, &[Target]) {
+        (&self.options, &self.targets)
     }
 
     /// The shard on which `key` lives.
@@ -212,7 +232,7 @@ impl Placement {
 
     /// Which placement this is.
     pub fn kind(&self) -> PlacementKind {
-        self.kind
+        self.options.kind
     }
 
     /// Whether the targets' weights differ.
@@ -223,7 +243,7 @@ impl Placement {
 
 impl fmt::Debug for Placement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Placement({} over {} shards)", self.kind, self.shards)
+        write!(f, "Placement({} over {} shards)", self.options.kind, self.shards)
     }
 }
 

@@ -20,6 +20,11 @@ impl Shards {
         Self(if count < 64 { (1 << count) - 1 } else { u64::MAX })
     }
 
+    /// The first of them, or one 64 or 128 ... before it.
+    pub(crate) fn first(self) -> Shard {
+        if self.0 == 0 { Shard(0) } else { Shard(self.0.trailing_zeros() as u16) }
+    }
+
     pub(crate) fn is_empty(self) -> bool {
         self.0 == 0
     }

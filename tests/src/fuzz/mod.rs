@@ -5,6 +5,7 @@
 //! `PDW_INPUT=FILE cargo test -p pdw-tests --test fuzz_corpus one_input -- --nocapture` tells what a session input does.
 
 mod carried;
+mod carrier;
 mod client;
 mod instance;
 mod oracle;
@@ -19,6 +20,7 @@ mod story;
 mod wire;
 mod world;
 
+pub use carrier::carrier;
 pub use scanner::scanner;
 pub use seals::{noise, spiped};
 pub use session::{session, session_with};

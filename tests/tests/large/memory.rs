@@ -34,6 +34,13 @@ fn start(profile: &'static str, count: usize) -> io::Result<(Vec<Instance>, Vec<
     Ok((instances, addresses, proxy))
 }
 
+/// The same with a proxy before the proxy.
+fn start_tree(profile: &'static str, count: usize) -> io::Result<(Vec<Instance>, Vec<Address>, Proxy)> {
+    let (instances, addresses) = tcp_instances(count)?;
+    let proxy = Launch::new(profile, &addresses).levels(2).start()?;
+    Ok((instances, addresses, proxy))
+}
+
 /// Runs `work` for every number at once, each with a client of its own.
 fn all_at_once(address: &Address, work: impl Fn(u32, Mover) -> io::Result<()> + Sync) -> io::Result<()> {
     thread::scope(|scope| {
@@ -53,8 +60,8 @@ fn assert_small(cost: Cost, what: &str) {
     assert!(kernel < KERNEL_MAX, "{what}: {} KiB in sockets and pipes", kernel >> 10);
 }
 
-fn stripes(count: usize) -> io::Result<()> {
-    let (_instances, addresses, mut proxy) = start("pdwfs", count)?;
+fn stripes(count: usize, started: (Vec<Instance>, Vec<Address>, Proxy)) -> io::Result<()> {
+    let (_instances, addresses, mut proxy) = started;
     let (size, target) = (stripe_size(), proxy.address().clone());
     let write = |version| move |number, mut mover: Mover| mover.write_stripe(FILE, Content::new(number, version, size));
     let read = |number, mut mover: Mover| mover.read(&stripe_key(FILE, number), Content::new(number, 0, size));
@@ -78,12 +85,22 @@ fn stripes(count: usize) -> io::Result<()> {
 
 #[test]
 fn stripes_written_and_read_by_fifty_on_one_instance() -> io::Result<()> {
-    stripes(1)
+    stripes(1, start("pdwfs", 1)?)
 }
 
 #[test]
 fn stripes_written_and_read_by_fifty_on_three_instances() -> io::Result<()> {
-    stripes(3)
+    stripes(3, start("pdwfs", 3)?)
+}
+
+#[test]
+fn stripes_written_and_read_by_fifty_through_two_levels() -> io::Result<()> {
+    stripes(3, start_tree("pdwfs", 3)?)
+}
+
+#[test]
+fn who_asks_and_never_reads_through_two_levels() -> io::Result<()> {
+    never_read("pdwfs", |number| stripe_key(FILE, number), start_tree("pdwfs", 1)?)
 }
 
 /// A key whose size nobody can foresee: no other has its name but for digits at the end.
@@ -109,7 +126,15 @@ fn readers_that_could_not_be_foreseen() -> io::Result<()> {
 
 /// Fifty ask for `key` of each number and never read.
 fn ask_and_never_read(profile: &'static str, key: fn(u32) -> String) -> io::Result<()> {
-    let (_instances, addresses, mut proxy) = start(profile, 1)?;
+    never_read(profile, key, start(profile, 1)?)
+}
+
+fn never_read(
+    profile: &'static str,
+    key: fn(u32) -> String,
+    started: (Vec<Instance>, Vec<Address>, Proxy),
+) -> io::Result<()> {
+    let (_instances, addresses, mut proxy) = started;
     let size = stripe_size();
     let mut direct = Mover::connect(&addresses[0])?;
     (0..CLIENTS).try_for_each(|number| direct.set(&key(number), Content::new(number, 0, size)))?;

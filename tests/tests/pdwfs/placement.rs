@@ -12,13 +12,13 @@ use super::replay::{MOUNT, direct_contents, replay, same, seed};
 /// Replays directly, then through a proxy with `mutant`, and compares. The outer result tells
 /// whether the check could be made, the inner one what it found.
 pub(super) fn check(count: usize, mutant: Option<&str>) -> io::Result<io::Result<()>> {
+    check_by(count, |launch| mutant.map_or(launch.clone(), |mutant| launch.clone().mutant(mutant)))
+}
+
+fn check_by(count: usize, by: impl Fn(&Launch) -> Launch) -> io::Result<io::Result<()>> {
     let instances = Instance::start_many(count)?;
     let wanted = direct_contents(seed(), &instances)?;
-    let mut launch = Launch::new("pdwfs", &addresses(&instances));
-    if let Some(mutant) = mutant {
-        launch = launch.mutant(mutant);
-    }
-    let proxy = launch.start()?;
+    let proxy = by(&Launch::new("pdwfs", &addresses(&instances))).start()?;
     let replayed = replay(seed(), &|_| vec![proxy.address().clone()]);
     Ok(replayed.and_then(|peak| {
         assert_eq!(peak, CONNECTIONS_MAX, "the replay does not open as many connections as pdwfs does");
@@ -40,6 +40,11 @@ fn three_instances_hold_what_a_direct_run_leaves() -> io::Result<()> {
 fn eleven_instances_hold_what_a_direct_run_leaves() -> io::Result<()> {
     // From 11 up the ring has equal points.
     check(11, None)?
+}
+
+#[test]
+fn three_instances_hold_it_behind_two_and_three_levels() -> io::Result<()> {
+    [2, 3].into_iter().try_for_each(|levels| check_by(3, |launch| launch.clone().levels(levels))?)
 }
 
 #[test]

@@ -137,7 +137,7 @@ impl Client {
     fn read(&mut self, net: &mut Net, history: &mut History) -> Result<(), Violation> {
         self.idle.reading = 0;
         ensure(!net.is_broken(self.conn), || format!("the connection of client {} broke", self.index))?;
-        match net.read(self.conn, false, usize::MAX)? {
+        match net.read(self.conn, false, usize::MAX) {
             Read::Bytes(bytes) => self.input.extend(bytes),
             Read::Ended => return self.hung_up(net, history),
             Read::Blocked => {}
@@ -165,7 +165,10 @@ impl Client {
         let expected = matches!(self.ending, Ending::Hangs | Ending::HalfCloses);
         let stood = self.idle.longest >= history.stall_micros();
         ensure(
-            stood || history.upstream_lost || expected && self.answered == self.ends.len() && self.input.is_empty(),
+            stood
+                || history.upstream_lost
+                || history.stalled_behind
+                || expected && self.answered == self.ends.len() && self.input.is_empty(),
             || format!("client {} was hung up on after {} of {} replies", self.index, self.answered, self.ends.len()),
         )?;
         self.leave(net);

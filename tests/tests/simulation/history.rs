@@ -93,6 +93,9 @@ pub(crate) struct History {
     pub(crate) proxied: bool,
     /// A proxy has lost a link in the middle of a value, and with it a session.
     pub(crate) upstream_lost: bool,
+    /// A proxy behind another one has closed a session of which nothing came, or went: whoever of the two proxies, or
+    /// of those between, stood still.
+    pub(crate) stalled_behind: bool,
     /// A proxy has lost a link.
     pub(crate) links_lost: bool,
     pub(crate) executions: BTreeMap<Tag, Execution>,
@@ -231,7 +234,10 @@ impl History {
         let execution = Execution { seq: self.seq, reply: reply.to_vec(), overtaken, conn };
         let Some(before) = self.executions.insert(tag, execution).filter(|_| !is_read(args)) else { return Ok(()) };
         ensure(self.holds && is_repeatable(args), || format!("carried out twice: {}", what()))?;
-        ensure(before.conn < conn, || format!("an older copy was carried out after its repeat: {}", what()))
+        // By way of another proxy it may come on an older connection; what is carried out after its reply is told above.
+        ensure(self.proxied || before.conn < conn, || {
+            format!("an older copy was carried out after its repeat: {}", what())
+        })
     }
 
     /// An instance has carried out a transaction.

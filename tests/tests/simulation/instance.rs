@@ -30,6 +30,8 @@ pub(crate) struct Instance {
     forbids: Forbids,
     /// What it calls its clients; from 1 on again after a restart.
     ids: BTreeMap<ConnId, u64>,
+    /// What they call themselves.
+    names: BTreeMap<ConnId, String>,
     last_id: u64,
     /// Clients that were killed in this turn.
     killed: Vec<ConnId>,
@@ -75,6 +77,7 @@ impl Instance {
             forbids: [Forbids::Nothing, Forbids::Nothing, Forbids::Nothing, Forbids::Kill, Forbids::Info]
                 [rng.usize(..5)],
             ids: BTreeMap::new(),
+            names: BTreeMap::new(),
             last_id: 0,
             killed: Vec::new(),
         }
@@ -118,7 +121,7 @@ impl Instance {
     fn serve_one(&mut self, client: &mut Client, net: &mut Net, history: &mut History) -> Result<(), Violation> {
         if client.out.len() < OUT_MAX && !client.ended && !net.is_broken(client.conn) && net.has_news(client.conn, true)
         {
-            match net.read(client.conn, true, usize::MAX)? {
+            match net.read(client.conn, true, usize::MAX) {
                 Read::Bytes(bytes) => client.input.extend(bytes),
                 Read::Ended => client.ended = true,
                 Read::Blocked => {}
@@ -211,6 +214,16 @@ impl Instance {
                 }
                 format!(":{}\r\n", u8::from(found)).into_bytes()
             }
+            (b"LIST", Forbids::Info) => b"-NOPERM this user has no permissions\r\n".to_vec(),
+            (b"LIST", _) => {
+                let name = |conn: &ConnId| self.names.get(conn).map_or("", String::as_str);
+                let line = |(conn, id): (&ConnId, &u64)| format!("id={id} addr={} name={}\n", conn.0, name(conn));
+                resp::bulk(self.ids.iter().map(line).collect::<String>().as_bytes())
+            }
+            (b"SETNAME", _) => {
+                self.names.insert(conn, String::from_utf8_lossy(word(2)).into_owned());
+                b"+OK\r\n".to_vec()
+            }
             _ => b"+OK\r\n".to_vec(),
         }
     }
@@ -260,7 +273,7 @@ impl Instance {
         }
         let mut client = self.clients.remove(at % self.clients.len());
         while after && !client.ended && net.has_news(client.conn, true) {
-            match net.read(client.conn, true, usize::MAX)? {
+            match net.read(client.conn, true, usize::MAX) {
                 Read::Bytes(bytes) => client.input.extend(bytes),
                 Read::Ended | Read::Blocked => break,
             }

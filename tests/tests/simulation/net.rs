@@ -2,10 +2,9 @@
 
 use fastrand::Rng;
 use pdw_router::Time;
-use pdw_router::frame::StreamId;
 
 use crate::trace::Trace;
-use crate::wire::{Coding, Pipe, Read};
+use crate::wire::{Pipe, Read};
 
 /// Names a connection; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,12 +44,11 @@ impl Net {
         Self { rng, now: Time::default(), trace, chunk_max, capacity, sealed, conns: Vec::new() }
     }
 
-    /// Makes a connection; `framed` if both ends are proxies.
-    pub(crate) fn connect(&mut self, framed: bool) -> ConnId {
+    /// Makes a connection.
+    pub(crate) fn connect(&mut self) -> ConnId {
         let id = ConnId(self.conns.len());
         let seal = self.sealed.then(|| self.rng.u64(..));
-        let coding = Coding { seal, stream: framed.then_some(StreamId(id.0 as u32 + 1)) };
-        let pipe = || Pipe::new(self.capacity, coding);
+        let pipe = || Pipe::new(self.capacity, seal);
         self.conns.push(Conn { up: pipe(), down: pipe(), broken: false, silent: false });
         id
     }
@@ -84,7 +82,7 @@ impl Net {
     }
 
     /// Reads a random number of bytes, at most `most`.
-    pub(crate) fn read(&mut self, id: ConnId, up: bool, most: usize) -> Result<Read, String> {
+    pub(crate) fn read(&mut self, id: ConnId, up: bool, most: usize) -> Read {
         let most = self.rng.usize(1..=self.chunk_max).min(most);
         let conn = &mut self.conns[id.0];
         let pipe = if up { &mut conn.up } else { &mut conn.down };

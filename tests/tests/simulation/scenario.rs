@@ -1,6 +1,7 @@
 //! What a seed stands for: how many proxies, instances and clients, their limits, and how bad the day is.
 
 use std::cell::OnceCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -8,11 +9,19 @@ use pdw_router::command::Table;
 use pdw_router::limits::Limits;
 use pdw_router::mutant::{Mutant, Mutation};
 use pdw_router::place::{Homes, Placement, PlacementKind, PlacementOptions, Target};
-use pdw_router::{Profile, Router, Setup, Time};
+use pdw_router::{Peers, Profile, Router, Setup, Time};
 
 use crate::history::{History, Spool};
 use crate::script::Author;
-use crate::tier::{Peer, Tier};
+use crate::tier::{Maker, Peer, Tier};
+
+/// How proxies stand before each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    Alone,
+    Shards,
+    Peers { levels: usize },
+}
 
 /// The world as it is at its start.
 pub(crate) struct Scenario {
@@ -23,6 +32,8 @@ pub(crate) struct Scenario {
     pub(crate) trouble: u16,
     /// Nothing breaks, it only stands still for a while.
     pub(crate) gentle: bool,
+    /// Proxies behind the first may be killed.
+    pub(crate) tiers_die: bool,
 }
 
 impl Scenario {
@@ -35,35 +46,35 @@ impl Scenario {
         let limits = Limits { spool_max, ..limits(rng) };
         let more_lanes = if spool { files.usize(0..3) } else { 0 };
         let limits = Limits { bulk_lanes: limits.bulk_lanes + more_lanes, ..limits };
-        let spines = if rng.u8(0..4) == 0 { rng.usize(1..3) } else { 0 };
+        let shape = match rng.u8(0..8) {
+            0 => Shape::Shards,
+            1 => Shape::Peers { levels: 1 },
+            2 => Shape::Peers { levels: rng.usize(1..3) },
+            _ => Shape::Alone,
+        };
+        let spines = if shape == Shape::Alone { 0 } else { rng.usize(1..3) };
         let each = if spines > 0 { rng.usize(1..3) } else { rng.usize(1..5) };
         let profile = if rng.bool() { Profile::Pdwfs } else { Profile::Redis };
         let kind = if rng.bool() { PlacementKind::Ring } else { PlacementKind::Pdwfs };
-        let router = |shards: usize, name: &str, seed: u64| {
+        let made = limits.clone();
+        let router: Recipe = Rc::new(move |shards, (name, label), peers, seed, now| {
             let setup = Setup {
                 homes: homes(kind, name, shards),
+                peers,
+                node: label.to_owned(),
                 table: table(),
-                limits: limits.clone(),
+                limits: made.clone(),
                 profile,
                 spool: spool && profile == Profile::Pdwfs,
-                name: format!("pdw-{name}"),
+                name: format!("pdw-{label}-{seed:x}"),
                 seed,
                 gate: std::sync::Arc::new(pdw_router::Open::default()),
                 credentials: Vec::new(),
                 mutation: Mutation::of(mutant),
             };
-            Router::new(setup, Time::default())
-        };
-        let mut tiers = Vec::new();
-        if spines == 0 {
-            tiers.push(Tier::new(0, router(each, "only", rng.u64(..)), (0..each).map(Peer::Instance).collect()));
-        } else {
-            tiers.push(Tier::new(0, router(spines, "leaf", rng.u64(..)), (1..=spines).map(Peer::Tier).collect()));
-            for spine in 1..=spines {
-                let own = (0..each).map(|at| Peer::Instance((spine - 1) * each + at)).collect();
-                tiers.push(Tier::new(spine, router(each, &format!("spine{spine}"), rng.u64(..)), own));
-            }
-        }
+            Router::new(setup, now)
+        });
+        let mut tiers = tiers(rng, shape, (each, spines), &router);
         tiers.iter_mut().for_each(|tier| tier.disk_fails = disk_fails);
         let clients = rng.usize(1..6);
         let len = [5, 20, 60][rng.usize(0..3)];
@@ -72,16 +83,66 @@ impl Scenario {
         history.spool = spool.then_some(if disk_fails { Spool::Failing } else { Spool::Sound });
         Self {
             tiers,
-            instances: each * spines.max(1),
+            instances: if shape == Shape::Shards { each * spines } else { each },
             history,
             trouble: [0, 60, 200, 800][rng.usize(0..4)],
             gentle: rng.u8(0..3) == 0,
+            tiers_die: matches!(shape, Shape::Peers { .. }),
         }
     }
 }
 
+/// Makes a router before so many shards, or before peers: the shards' name, its own, a seed, the time.
+type Recipe = Rc<dyn Fn(usize, (&str, &str), Option<Peers>, u64, Time) -> Router>;
+
+/// How a proxy is made, and made again.
+fn maker(recipe: &Recipe, shards: usize, (name, label): (&str, String), peers: Option<Peers>) -> Maker {
+    let (recipe, name) = (Rc::clone(recipe), name.to_owned());
+    Box::new(move |seed, now| recipe(shards, (&name, &label), peers, seed, now))
+}
+
+/// The proxies of a shape, the one that clients know first; `each` instances at a spine, or at all of them.
+fn tiers(rng: &mut Rng, shape: Shape, (each, spines): (usize, usize), recipe: &Recipe) -> Vec<Tier> {
+    let own = || (0..each).map(Peer::Instance).collect();
+    let mut tiers = Vec::new();
+    match shape {
+        Shape::Alone => {
+            let make = maker(recipe, each, ("only", "only".into()), None);
+            tiers.push(Tier::new(0, make, rng.u64(..), own(), true));
+        }
+        // Each proxy of the second level owns a part of the keys.
+        Shape::Shards => {
+            let make = maker(recipe, spines, ("leaf", "leaf".into()), None);
+            tiers.push(Tier::new(0, make, rng.u64(..), (1..=spines).map(Peer::Tier).collect(), true));
+            for spine in 1..=spines {
+                let own = (0..each).map(|at| Peer::Instance((spine - 1) * each + at)).collect();
+                let name = format!("spine{spine}");
+                // Behind another proxy a request's arrival is not known.
+                let make = maker(recipe, each, (&name, name.clone()), None);
+                tiers.push(Tier::new(spine, make, rng.u64(..), own, false));
+            }
+        }
+        // Each of them reaches everything, at the end of `levels` framed links.
+        Shape::Peers { levels } => {
+            for level in 0..levels {
+                let peers = Peers { count: if level + 1 < levels { 1 } else { spines }, links: rng.usize(1..3) };
+                let above = (level + 1..=level + peers.count).map(Peer::Tier).collect();
+                let make = maker(recipe, 1, ("", format!("level{level}")), Some(peers));
+                tiers.push(Tier::new(level, make, rng.u64(..), above, false));
+            }
+            for spine in levels..levels + spines {
+                let make = maker(recipe, each, ("spine", format!("spine{spine}")), None);
+                // The deadline travels with the request.
+                tiers.push(Tier::new(spine, make, rng.u64(..), own(), true));
+            }
+        }
+    }
+    tiers
+}
+
 fn limits(rng: &mut Rng) -> Limits {
     let mut pick = |few: [usize; 3]| few[rng.usize(0..3)];
+    let stream_window = pick([40, 300, 4_000]);
     let millis = |number: usize| Duration::from_millis(number as u64);
     let limits = Limits {
         key_max: 40,
@@ -99,6 +160,8 @@ fn limits(rng: &mut Rng) -> Limits {
         session_output_max: pick([1, 100, 2000]),
         link_output_max: pick([1, 200, 4000]),
         spool_max: 0,
+        stream_window,
+        peer_window: stream_window * pick([1, 3, 50]),
         sessions_max: 100,
         patience: millis(pick([300, 1_000, 3_000])),
         reconnect_min: millis(5),

@@ -235,7 +235,7 @@ impl<'a> Author<'a> {
         let (set, number) = (self.pick(sets), self.pick(&NUMBERS));
         let pad_max = if self.rng.u8(0..8) == 0 { 900 } else { 30 };
         let pad = "-".repeat(self.rng.usize(0..pad_max));
-        match self.rng.u8(if write { 0..8 } else { 0..14 }) {
+        match self.rng.u8(if write { 0..8 } else { 0..16 }) {
             0 | 1 => (line("SET", [key, tag + &pad]), Expect::Recorded),
             2 => (line("SET", [key, tag, "GET".into()]), Expect::Recorded),
             3 => (line("APPEND", [key, tag]), Expect::Recorded),
@@ -249,8 +249,8 @@ impl<'a> Author<'a> {
             8 | 9 => (line("GET", [key.clone()]), Expect::Texts { keys: vec![key], many: false }),
             10 => (line("SMEMBERS", [set.clone()]), Expect::Members { key: set, count: false }),
             11 => (line("SCARD", [set.clone()]), Expect::Members { key: set, count: true }),
-            12 if home.is_none() => (line("INCR", [number.clone()]), Expect::Claim(number)),
-            12 => (line("SADD", [key, tag]), Expect::Recorded),
+            12..15 if home.is_none() => (line("INCR", [number.clone()]), Expect::Claim(number)),
+            12..15 => (line("SADD", [key, tag]), Expect::Recorded),
             _ => (line("GET", [set]), Expect::Kind(b"-$")),
         }
     }

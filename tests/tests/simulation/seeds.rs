@@ -106,4 +106,9 @@ mutants! {
     a_file_that_overtakes_is_found: SpoolOvertakes,
     a_limit_that_is_not_released_is_found: LimitNotReleased,
     an_element_out_of_turn_is_found: WovenOutOfTurn,
+    a_leak_of_credit_is_found: CreditLeak,
+    bytes_of_another_stream_are_found: WrongStream,
+    a_stream_closed_too_early_is_found: StreamClosedEarly,
+    a_peer_that_overtakes_is_found: PeerOvertakes,
+    a_missing_fence_between_proxies_is_found: MissingPeerFence,
 }

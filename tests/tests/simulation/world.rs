@@ -29,6 +29,7 @@ pub(crate) struct World {
     history: History,
     trouble: u16,
     gentle: bool,
+    tiers_die: bool,
     calm: bool,
 }
 
@@ -50,7 +51,7 @@ impl World {
         let instances = (0..scenario.instances).map(|at| Instance::new(at, &mut net.rng)).collect();
         let mut clients = Vec::new();
         for client in 0..scenario.history.scripts.len() {
-            let conn = net.connect(false);
+            let conn = net.connect();
             scenario.tiers[0].accept(net.now, conn, Some(client));
             clients.push(Client::new(client, conn, &scenario.history, &mut net));
         }
@@ -62,6 +63,7 @@ impl World {
             history: scenario.history,
             trouble: scenario.trouble,
             gentle: scenario.gentle,
+            tiers_die: scenario.tiers_die,
             calm: false,
         }
     }
@@ -106,6 +108,7 @@ impl World {
                 let stats = self.tiers[tier].router.stats();
                 self.history.links_lost |= stats.links_lost > 0;
                 self.history.upstream_lost |= stats.links_lost > 0 && stats.closed_for("upstream") > 0;
+                self.history.stalled_behind |= tier > 0 && stats.stalls > 0;
                 turned
             }
             Action::Serve(instance) => self.instances[instance].serve(&mut self.net, &mut self.history),
@@ -170,12 +173,12 @@ impl World {
         let state = match self.tiers[tier].peers[upstream] {
             Peer::Instance(index) if self.net.now < self.instances[index].down => LinkState::Refused,
             Peer::Instance(index) => {
-                let conn = self.net.connect(false);
+                let conn = self.net.connect();
                 self.instances[index].accept(conn);
                 LinkState::Established(conn)
             }
             Peer::Tier(index) => {
-                let conn = self.net.connect(true);
+                let conn = self.net.connect();
                 self.tiers[index].accept(self.net.now, conn, None);
                 LinkState::Established(conn)
             }
@@ -199,6 +202,10 @@ impl World {
             3 => instance.babble(which, &mut self.net),
             4 => instance.crash(until, which.is_multiple_of(4), &mut self.net, &mut self.history),
             5 | 6 => instance.stalled = until,
+            7 if self.tiers_die && which.is_multiple_of(2) => {
+                let tier = 1 + which / 2 % (self.tiers.len() - 1);
+                self.tiers[tier].crash(&mut self.net);
+            }
             7 => self.break_between_tiers(which),
             8..11 => {
                 self.history.in_trouble_since.get_or_insert(self.net.now);
@@ -264,10 +271,10 @@ impl World {
             && self.tiers.iter().all(|tier| {
                 let holding = tier.router.holding();
                 // Sessions of a proxy behind a proxy are that one's links, which stay.
-                let sessions = if tier.index == 0 { 0 } else { tier.sessions.len() };
-                let Holding { links, batch_bytes, reply_bytes, .. } = holding;
+                let Holding { links, batch_bytes, reply_bytes, accepted, .. } = holding;
+                let sessions = if tier.index == 0 { 0 } else { tier.sessions.len() - accepted };
                 // Links keep their buffers.
-                let clean = Holding { sessions, links, batch_bytes, reply_bytes, ..Holding::default() };
+                let clean = Holding { sessions, links, batch_bytes, reply_bytes, accepted, ..Holding::default() };
                 holding == clean && tier.router.readiness().all(|ready| ready)
             })
     }

@@ -27,8 +27,13 @@ use crate::net::{ConnId, Net};
 const TIMEOUTS_MAX: usize = 8;
 /// Bytes of the largest read.
 const READ_MAX: usize = 4096;
+/// Bytes of frames that wait for a connection.
+const FILL: usize = 128 << 10;
 /// Bytes of the largest reply of the simulated instances.
 const REPLY_MAX: usize = 8192;
+
+/// Makes a proxy's router, each time with another name.
+pub(crate) type Maker = Box<dyn Fn(u64, Time) -> Router>;
 
 /// What a router's upstream is.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +46,7 @@ pub(crate) enum Peer {
 pub(crate) struct Tier {
     pub(crate) index: usize,
     pub(crate) router: Router,
+    make: Maker,
     pub(crate) peers: Vec<Peer>,
     pub(crate) sessions: BTreeMap<SessionKey, SessionSocket>,
     pub(crate) links: BTreeMap<LinkKey, LinkSocket>,
@@ -54,6 +60,8 @@ pub(crate) struct Tier {
     turned: (Time, Time),
     /// Until then its thread does not run, whatever happens.
     pub(crate) frozen: Time,
+    /// The deadlines of what it writes are known.
+    audited: bool,
 }
 
 /// A client's connection.
@@ -92,10 +100,12 @@ pub(crate) enum LinkState {
 }
 
 impl Tier {
-    pub(crate) fn new(index: usize, router: Router, peers: Vec<Peer>) -> Self {
+    /// `audited`: what it writes to its links are requests, whose deadlines it has to keep.
+    pub(crate) fn new(index: usize, make: Maker, seed: u64, peers: Vec<Peer>, audited: bool) -> Self {
         Self {
             index,
-            router,
+            router: make(seed, Time::default()),
+            make,
             peers,
             sessions: BTreeMap::new(),
             links: BTreeMap::new(),
@@ -105,7 +115,22 @@ impl Tier {
             timeouts: (Time::default(), 0),
             turned: (Time::default(), Time::default()),
             frozen: Time::default(),
+            audited,
         }
+    }
+
+    /// The process is killed, and started again at once. What it wrote to its upstreams may still arrive.
+    pub(crate) fn crash(&mut self, net: &mut Net) {
+        net.trace.note(net.now, format_args!("tier {} is killed", self.index));
+        self.sessions.values().for_each(|session| net.conn(session.conn).broken = true);
+        for link in self.links.values() {
+            if let LinkState::Established(conn) | LinkState::Open(conn) = link.state {
+                net.close_below(conn);
+            }
+        }
+        (self.sessions, self.links, self.unwritten) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        self.turned = (net.now, net.now);
+        self.router = (self.make)(net.rng.u64(..), net.now);
     }
 
     pub(crate) fn accept(&mut self, now: Time, conn: ConnId, client: Option<usize>) {
@@ -252,14 +277,22 @@ impl Tier {
         let links: usize = holding.links.iter().flatten().sum();
         let replies = limits.session_output_max + limits.session_pending_max * REPLY_MAX;
         // Buffers are counted whole, and may have grown to twice of what is in them.
-        let both = holding.sessions * replies + links * 2 * REPLY_MAX;
+        let streams = holding.streams[0];
+        let (links, all) = (links + streams, holding.sessions + holding.streams[1] + holding.accepted);
+        let frames = links * 2 * (FILL + READ_MAX) + holding.accepted * 2 * FILL;
+        let both = all * replies + links * 2 * REPLY_MAX + frames;
         // Of a file, what waits to be written, and what is remembered of at most a hundred commands.
         let files = holding.spools * (4 * request + 100 * 160);
+        let batches = links * 2 * (limits.link_output_max + request) + frames + files;
         let bounds = [
-            ("pending", holding.pending, holding.sessions * (limits.session_pending_max + 1)),
-            ("request bytes", holding.request_bytes, holding.sessions * 2 * (limits.request_buffer_max + READ_MAX)),
-            ("transaction bytes", holding.transaction_bytes, holding.sessions * (limits.multi_max + READ_MAX)),
-            ("batch bytes", holding.batch_bytes, links * 2 * (limits.link_output_max + request) + files),
+            ("pending", holding.pending, all * (limits.session_pending_max + 1)),
+            (
+                "request bytes",
+                holding.request_bytes,
+                all * 2 * (limits.request_buffer_max + READ_MAX + limits.stream_window),
+            ),
+            ("transaction bytes", holding.transaction_bytes, all * (limits.multi_max + READ_MAX)),
+            ("batch bytes", holding.batch_bytes, batches),
             ("room in files", holding.spooled_bytes as usize, limits.spool_max),
             ("reply bytes", holding.reply_bytes, both),
         ];

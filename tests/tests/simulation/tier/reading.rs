@@ -35,7 +35,7 @@ impl Tier {
             return Ok(());
         }
         let Some(most) = session.detour.appetite() else { return Ok(()) };
-        match net.read(session.conn, true, most)? {
+        match net.read(session.conn, true, most) {
             Read::Bytes(bytes) => self.session_bytes(key, bytes, net, history)?,
             // A relay ends in the middle of a value.
             Read::Ended if most < usize::MAX => self.lose_session(key, net),
@@ -82,7 +82,7 @@ impl Tier {
             LinkState::Open(_) if !self.router.wants_link_bytes(key) => link.unread = true,
             LinkState::Open(conn) => {
                 let Some(most) = link.detour.appetite() else { return Ok(()) };
-                match net.read(conn, false, most)? {
+                match net.read(conn, false, most) {
                     Read::Bytes(bytes) => self.link_bytes(key, bytes, net, history)?,
                     Read::Ended => self.lose_link(key, LossReason::Closed, net),
                     Read::Blocked => {}

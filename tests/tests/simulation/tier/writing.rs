@@ -94,8 +94,7 @@ impl Tier {
         }
         net.trace.note(net.now, format_args!("tier {} {key:?} wrote {}", self.index, shown(bytes)));
         match self.links.get_mut(&key) {
-            // Behind another proxy, a request's arrival is not known.
-            Some(link) if self.index == 0 => link.audit.written(bytes, net.now, history),
+            Some(link) if self.audited => link.audit.written(bytes, net.now, history),
             _ => Ok(()),
         }
     }

@@ -1,0 +1,332 @@
+//! A framed link, as both of its ends have it: streams by number, who has something to send, credit.
+//!
+//! ```text
+//!   opening end                                              accepting end
+//!   stream (a `Link`) ─► ready ─┐                      ┌─► session without a connection
+//!   stream ───────────► ready ─┼─ frames ═════════════╪─► session
+//!   stream ◄───────────────────┘                      └──  ready ◄─ session
+//! ```
+//!
+//! A stream's number is free again at an end when that end has both sent and received CLOSE.
+
+use std::collections::VecDeque;
+
+use crate::frame::{self, FrameError, FrameFlags, FrameReader, NUMBER_LEN, PAYLOAD_MAX, StreamId};
+use crate::time::Time;
+use crate::window::Window;
+
+/// Frames are written as long as fewer bytes than this wait for the connection.
+pub(crate) const FILL: usize = 128 << 10;
+
+/// What one end grants the other at the start, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Grant {
+    /// On every stream.
+    pub(crate) stream: u64,
+    /// On the link as a whole.
+    pub(crate) link: u64,
+}
+
+/// One end of a framed link. `K` names what its streams lead to.
+#[derive(Debug)]
+pub(crate) struct Carrier<K> {
+    pub(crate) reader: FrameReader,
+    /// By stream number, from 1 on.
+    slots: Vec<Slot<K>>,
+    /// Numbers that may be given anew, where this end gives them.
+    free: Vec<u32>,
+    numbers: bool,
+    ready: VecDeque<K>,
+    /// Frames that go before those of the streams.
+    control: Vec<u8>,
+    own: Grant,
+    other: Grant,
+    /// What may be sent.
+    credit: u64,
+    window: Window,
+}
+
+/// What a stream number stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Slot<K> {
+    Free,
+    Open(K),
+    /// CLOSE was sent, and the other end's is awaited.
+    Closing,
+}
+
+/// One end of a stream.
+#[derive(Debug)]
+pub(crate) struct StreamEnd<C> {
+    /// The link that carries it.
+    pub(crate) carrier: C,
+    /// None before its first frame, and after its last.
+    pub(crate) id: Option<StreamId>,
+    /// What may be sent.
+    pub(crate) credit: u64,
+    pub(crate) window: Window,
+    /// It is among those that have something to send.
+    pub(crate) queued: bool,
+    /// Bytes that will come and that nobody wants.
+    pub(crate) skip: u64,
+    /// Bytes that have come and wait until they are wanted.
+    pub(crate) inbox: Vec<u8>,
+    /// After this time what has come is not to be sent on.
+    pub(crate) latest: Time,
+}
+
+impl<K: Copy + PartialEq> Carrier<K> {
+    /// A link on which no frame has been seen.
+    pub(crate) fn new(own: Grant, other: Grant) -> Self {
+        Self {
+            reader: FrameReader::default(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            numbers: false,
+            ready: VecDeque::new(),
+            control: Vec::new(),
+            own,
+            other,
+            credit: other.link,
+            window: Window::new(own.link),
+        }
+    }
+
+    /// The other end has said what it grants.
+    pub(crate) fn agree(&mut self, other: Grant) {
+        (self.other, self.credit) = (other, other.link);
+    }
+
+    /// A stream's end before its first frame.
+    pub(crate) fn new_end<C>(&self, carrier: C, id: Option<StreamId>) -> StreamEnd<C> {
+        StreamEnd {
+            carrier,
+            id,
+            credit: self.other.stream,
+            window: Window::new(self.own.stream),
+            queued: false,
+            skip: 0,
+            inbox: Vec::new(),
+            latest: Time::NEVER,
+        }
+    }
+
+    /// What the other end grants to each stream at its start.
+    pub(crate) fn stream_credit(&self) -> u64 {
+        self.other.stream
+    }
+
+    /// Gives a stream a number.
+    pub(crate) fn number(&mut self, key: K) -> StreamId {
+        self.numbers = true;
+        let at = self.free.pop().unwrap_or(self.slots.len() as u32);
+        match self.slots.get_mut(at as usize) {
+            Some(slot) => *slot = Slot::Open(key),
+            None => self.slots.push(Slot::Open(key)),
+        }
+        StreamId(at + 1)
+    }
+
+    /// What a stream of the other end's leads to: the end here, nobody any more, or it is new (`None`).
+    ///
+    /// # Errors
+    /// The number cannot be: the other end numbers its streams one after another.
+    pub(crate) fn lead(&self, id: StreamId) -> Result<Option<Lead<K>>, FrameError> {
+        let at = id.0.checked_sub(1).ok_or(FrameError::Stream(id.0))? as usize;
+        match self.slots.get(at) {
+            Some(Slot::Open(key)) => Ok(Some(Lead::Here(*key))),
+            Some(Slot::Closing) => Ok(Some(Lead::Gone)),
+            Some(Slot::Free) => Ok(None),
+            None if at == self.slots.len() => Ok(None),
+            None => Err(FrameError::Stream(id.0)),
+        }
+    }
+
+    /// Takes in a stream that the other end has opened.
+    pub(crate) fn admit(&mut self, id: StreamId, key: K) {
+        let at = id.0 as usize - 1;
+        if at == self.slots.len() {
+            self.slots.push(Slot::Free);
+        }
+        self.slots[at] = Slot::Open(key);
+    }
+
+    /// This end is done with a stream.
+    pub(crate) fn close(&mut self, id: StreamId) {
+        let Some(slot) = self.slots.get_mut(id.0 as usize - 1) else { return };
+        if matches!(slot, Slot::Open(_)) {
+            *slot = Slot::Closing;
+            frame::write(&mut self.control, id, FrameFlags::CLOSE, &[]);
+        }
+    }
+
+    /// The other end is done with a stream; what it led to here, if it still did.
+    ///
+    /// # Errors
+    /// It was not open.
+    pub(crate) fn closed(&mut self, id: StreamId) -> Result<Option<K>, FrameError> {
+        let unknown = FrameError::Stream(id.0);
+        let at = id.0.checked_sub(1).ok_or(unknown)?;
+        let slot = self.slots.get_mut(at as usize).ok_or(unknown)?;
+        let before = std::mem::replace(slot, Slot::Free);
+        if self.numbers && before != Slot::Free {
+            self.free.push(at);
+        }
+        match before {
+            Slot::Free => Err(unknown),
+            Slot::Closing => Ok(None),
+            Slot::Open(key) => {
+                frame::write(&mut self.control, id, FrameFlags::CLOSE, &[]);
+                Ok(Some(key))
+            }
+        }
+    }
+
+    /// What its streams lead to.
+    pub(crate) fn open(&self) -> impl Iterator<Item = K> + '_ {
+        self.slots.iter().filter_map(|slot| match slot {
+            Slot::Open(key) => Some(*key),
+            _ => None,
+        })
+    }
+
+    /// Adds a stream to those that have something to send.
+    pub(crate) fn queue(&mut self, key: K) {
+        self.ready.push_back(key);
+    }
+
+    /// The next stream that has something to send, if any of it may be sent.
+    pub(crate) fn next_ready(&mut self) -> Option<K> {
+        if self.credit > 0 { self.ready.pop_front() } else { None }
+    }
+
+    /// Whether there is something that may be sent.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.control.is_empty() || self.credit > 0 && !self.ready.is_empty()
+    }
+
+    /// Moves the frames that go first to where they are written from.
+    pub(crate) fn take_control(&mut self, out: &mut Vec<u8>) {
+        out.append(&mut self.control);
+    }
+
+    /// Memory of frames that wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.control.capacity()
+    }
+
+    /// How many of a stream's bytes may be sent now in one frame.
+    pub(crate) fn allowance<C>(&self, end: &StreamEnd<C>, bytes: usize) -> usize {
+        let most = end.credit.min(self.credit).min((PAYLOAD_MAX - NUMBER_LEN) as u64);
+        bytes.min(most as usize)
+    }
+
+    /// So many bytes of a stream are sent.
+    pub(crate) fn spend<C>(&mut self, end: &mut StreamEnd<C>, bytes: usize) {
+        end.credit -= bytes as u64;
+        self.credit -= bytes as u64;
+    }
+
+    /// More may be sent on the link.
+    pub(crate) fn add_credit(&mut self, bytes: u64) {
+        self.credit = self.credit.saturating_add(bytes);
+    }
+
+    /// Bytes of a stream have come.
+    ///
+    /// # Errors
+    /// There was no credit for them.
+    pub(crate) fn received<C>(&mut self, end: Option<&mut StreamEnd<C>>, bytes: usize) -> Result<(), FrameError> {
+        self.window.received(bytes)?;
+        end.map_or(Ok(()), |end| end.window.received(bytes))
+    }
+
+    /// Bytes of a stream, or of one that is gone, are taken: more may come.
+    pub(crate) fn taken<C>(&mut self, end: Option<&mut StreamEnd<C>>, bytes: u64) {
+        self.window.taken(bytes);
+        if let Some(end) = end {
+            end.window.taken(bytes);
+            let grant = end.id.zip(end.window.grant());
+            grant.into_iter().for_each(|(id, bytes)| self.write_credit(id, bytes));
+        }
+        let grant = self.window.grant();
+        grant.into_iter().for_each(|bytes| self.write_credit(StreamId::default(), bytes));
+    }
+
+    fn write_credit(&mut self, id: StreamId, bytes: u64) {
+        frame::write(&mut self.control, id, FrameFlags::CREDIT, &bytes.to_be_bytes());
+    }
+
+    /// Says something about the proxy itself.
+    pub(crate) fn note(&mut self, text: &[u8]) {
+        frame::write(&mut self.control, StreamId::default(), FrameFlags::NOTE, text);
+    }
+}
+
+/// Where a stream leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lead<K> {
+    Here(K),
+    /// This end is done with it.
+    Gone,
+}
+
+impl<C> StreamEnd<C> {
+    /// Takes bytes that nobody wants off the front of what has come; how many.
+    pub(crate) fn skipped(&mut self, bytes: usize) -> usize {
+        let skipped = self.skip.min(bytes as u64);
+        self.skip -= skipped;
+        skipped as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRANT: Grant = Grant { stream: 100, link: 250 };
+
+    fn carrier() -> Carrier<u8> {
+        Carrier::new(GRANT, GRANT)
+    }
+
+    #[test]
+    fn a_number_is_free_again_when_both_ends_have_closed() {
+        let (mut opener, mut accepter) = (carrier(), carrier());
+        let one = opener.number(1);
+        accepter.admit(one, 11);
+        opener.close(one);
+        assert_eq!(opener.lead(one), Ok(Some(Lead::Gone)), "frames of the other end may be on their way");
+        assert_eq!(opener.number(2), StreamId(2));
+        assert_eq!(accepter.closed(one), Ok(Some(11)));
+        assert_eq!(accepter.lead(one), Ok(None));
+        assert_eq!(opener.closed(one), Ok(None));
+        assert_eq!(opener.number(3), one);
+    }
+
+    #[test]
+    fn numbers_that_cannot_be_are_refused() {
+        let mut accepter = carrier();
+        assert_eq!(accepter.lead(StreamId(2)), Err(FrameError::Stream(2)));
+        assert_eq!(accepter.lead(StreamId(0)), Err(FrameError::Stream(0)));
+        assert_eq!(accepter.closed(StreamId(1)), Err(FrameError::Stream(1)));
+        accepter.admit(StreamId(1), 1);
+        accepter.close(StreamId(1));
+        assert_eq!(accepter.closed(StreamId(1)), Ok(None));
+        assert_eq!(accepter.closed(StreamId(1)), Err(FrameError::Stream(1)), "closed twice");
+    }
+
+    #[test]
+    fn credit_bounds_what_is_sent_on_a_stream_and_on_the_link() {
+        let mut carrier = carrier();
+        let mut ends: Vec<StreamEnd<u8>> = (0..3).map(|_| carrier.new_end(0, Some(StreamId(1)))).collect();
+        for (end, most) in ends.iter_mut().zip([100, 100, 50]) {
+            assert_eq!(carrier.allowance(end, 1000), most);
+            carrier.spend(end, most);
+            assert_eq!(carrier.allowance(end, 1000), 0);
+        }
+        carrier.add_credit(10);
+        assert_eq!(carrier.allowance(&ends[2], 1000), 10);
+        assert_eq!(carrier.allowance(&ends[0], 1000), 0);
+    }
+}

@@ -1,0 +1,7 @@
+//! Framed links: a router before another one, and the wire between them in the test's hands.
+
+#![allow(clippy::unwrap_used, reason = "tests may")]
+
+mod links;
+mod rig;
+mod streams;

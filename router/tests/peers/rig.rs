@@ -1,0 +1,191 @@
+//! A leaf, a spine with an instance, and the bytes between them. The spine's clock is ahead.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pdw_router::command::Table;
+use pdw_router::limits::Limits;
+use pdw_router::mutant::Mutation;
+use pdw_router::place::{Homes, Placement, PlacementKind, PlacementOptions, Target};
+use pdw_router::{End, Input, LinkKey, Open, Order, Output, Peers, Profile, Router, SessionKey, Setup, Time};
+
+const PROOF: &[u8] = b"+OK\r\n+OK\r\n*0\r\n+PONG\r\n$20\r\nid=1 addr=10.0.0.1:1\r\n";
+/// How far the spine's clock is ahead of the leaf's.
+const AHEAD: Duration = Duration::from_secs(1_000);
+
+pub(crate) fn homes(shards: usize) -> Homes {
+    let targets: Vec<Target> = (0..shards).map(|at| Target::named(format!("shard-{at}"), 1)).collect();
+    let placement = Placement::new(&PlacementOptions::new(PlacementKind::Slots), &targets).unwrap();
+    Homes::new(placement, Vec::new()).unwrap()
+}
+
+pub(crate) fn setup(name: &str, shards: usize, peers: Option<Peers>) -> Setup {
+    Setup {
+        homes: homes(shards),
+        peers,
+        table: Table::new(),
+        limits: Limits { stream_window: 1_000, peer_window: 4_000, large_min: 500, ..Limits::default() },
+        profile: Profile::Redis,
+        spool: false,
+        name: format!("pdw/{name}"),
+        node: name.to_owned(),
+        seed: 1,
+        gate: Arc::new(Open::default()),
+        credentials: Vec::new(),
+        mutation: Mutation::default(),
+    }
+}
+
+/// One router and what it has asked for.
+pub(crate) struct Node {
+    pub(crate) router: Router,
+    pub(crate) now: Time,
+    pub(crate) links: Vec<LinkKey>,
+    pub(crate) notices: Vec<String>,
+    pub(crate) closed: Vec<End>,
+}
+
+impl Node {
+    pub(crate) fn new(setup: Setup, now: Time) -> Node {
+        let mut node =
+            Node { router: Router::new(setup, now), now, links: Vec::new(), notices: Vec::new(), closed: Vec::new() };
+        node.obey();
+        node
+    }
+
+    pub(crate) fn tell(&mut self, input: Input<'_>) {
+        self.router.handle(self.now, input);
+        self.obey();
+    }
+
+    fn obey(&mut self) {
+        while let Some(output) = self.router.poll_output() {
+            match output {
+                Output::Connect(key, _) => self.links.push(key),
+                Output::Notice(notice) => self.notices.push(notice.to_string()),
+                Output::CloseSession(key) => self.closed.push(End::Session(key)),
+                Output::CloseLink(key) => self.closed.push(End::Link(key)),
+                Output::Order(_, Order::Inject | Order::Skip { .. } | Order::Relay { .. }) | Output::Read(_) => {}
+                Output::GrowSpool(..) | Output::CloseSpool(_) => panic!("no files here"),
+            }
+        }
+    }
+
+    /// Takes what is to be written to an end.
+    pub(crate) fn take(&mut self, end: End) -> Vec<u8> {
+        let bytes = match end {
+            End::Session(key) => self.router.session_output(key).to_vec(),
+            End::Link(key) => self.router.link_output(self.now, key).to_vec(),
+            End::Spool(_) => panic!("no files here"),
+        };
+        match end {
+            _ if bytes.is_empty() => {}
+            End::Session(key) => self.tell(Input::SessionWritten(key, bytes.len())),
+            End::Link(key) => self.tell(Input::LinkWritten(key, bytes.len())),
+            End::Spool(_) => {}
+        }
+        bytes
+    }
+
+    pub(crate) fn text(&mut self, end: End) -> String {
+        String::from_utf8_lossy(&self.take(end)).into_owned()
+    }
+
+    /// Connects the newest link to an instance.
+    pub(crate) fn connect_instance(&mut self) -> LinkKey {
+        let key = *self.links.last().unwrap();
+        self.tell(Input::LinkConnected(key));
+        self.take(End::Link(key));
+        self.tell(Input::LinkBytes(key, PROOF));
+        key
+    }
+
+    pub(crate) fn wait(&mut self, time: Duration) {
+        let until = self.now.after(time);
+        // As the real driver: it looks in whenever the router wants it to.
+        while self.now < until {
+            let due = self.router.poll_timeout().unwrap_or(until).max(Time::from_micros(self.now.micros() + 1));
+            self.now = due.min(until);
+            self.tell(Input::Timeout);
+        }
+    }
+}
+
+/// A leaf before a spine, which is before one instance.
+pub(crate) struct Tree {
+    pub(crate) leaf: Node,
+    pub(crate) spine: Node,
+    /// The leaf's framed link, and the spine's end of it.
+    pub(crate) link: LinkKey,
+    pub(crate) accepted: SessionKey,
+    pub(crate) instance: LinkKey,
+}
+
+impl Tree {
+    pub(crate) fn new() -> Tree {
+        let now = Time::from_micros(1);
+        let leaf = Node::new(setup("leaf", 9, Some(Peers { count: 1, links: 1 })), now);
+        let mut spine = Node::new(setup("spine", 1, None), now.after(AHEAD));
+        let instance = spine.connect_instance();
+        let accepted = spine.router.open_session(spine.now);
+        let link = leaf.links[0];
+        let mut tree = Tree { leaf, spine, link, accepted, instance };
+        tree.leaf.tell(Input::LinkConnected(link));
+        tree.pass();
+        tree
+    }
+
+    /// Carries what the leaf has to say.
+    pub(crate) fn up(&mut self) {
+        let bytes = self.leaf.take(End::Link(self.link));
+        self.say_up(&bytes);
+    }
+
+    pub(crate) fn say_up(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.spine.tell(Input::SessionBytes(self.accepted, bytes));
+        }
+    }
+
+    /// Carries what the spine has to say.
+    pub(crate) fn down(&mut self) {
+        let bytes = self.spine.take(End::Session(self.accepted));
+        if !bytes.is_empty() {
+            self.leaf.tell(Input::LinkBytes(self.link, &bytes));
+        }
+    }
+
+    /// Carries everything both ways until nobody has anything to say.
+    pub(crate) fn pass(&mut self) {
+        for _ in 0..50 {
+            self.up();
+            self.down();
+        }
+    }
+
+    pub(crate) fn client(&mut self) -> SessionKey {
+        self.leaf.router.open_session(self.leaf.now)
+    }
+
+    pub(crate) fn ask(&mut self, client: SessionKey, request: &str) {
+        self.leaf.tell(Input::SessionBytes(client, request.as_bytes()));
+    }
+
+    /// What the instance was sent.
+    pub(crate) fn sent(&mut self) -> String {
+        self.spine.text(End::Link(self.instance))
+    }
+
+    pub(crate) fn answer(&mut self, reply: &str) {
+        self.spine.tell(Input::LinkBytes(self.instance, reply.as_bytes()));
+    }
+
+    pub(crate) fn reply(&mut self, client: SessionKey) -> String {
+        self.leaf.text(End::Session(client))
+    }
+
+    pub(crate) fn wait(&mut self, time: Duration) {
+        self.leaf.wait(time);
+        self.spine.wait(time);
+    }
+}

@@ -1,0 +1,179 @@
+//! Streams: order, time, credit, and whom they do not hold up.
+
+use std::time::Duration;
+
+use pdw_router::frame::{self, FrameFlags, StreamId};
+use pdw_router::{End, Input};
+
+use crate::rig::Tree;
+
+#[test]
+fn requests_of_sessions_travel_on_streams_of_their_own_and_none_is_left_when_they_rest() {
+    let mut tree = Tree::new();
+    let (one, other) = (tree.client(), tree.client());
+    tree.ask(one, "SET a 1\r\nGET a\r\n");
+    tree.ask(other, "GET b\r\n");
+    tree.pass();
+    assert_eq!(tree.leaf.router.holding().streams, [2, 0]);
+    assert_eq!(tree.spine.router.holding().streams, [0, 2]);
+    assert_eq!(
+        tree.sent(),
+        "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n*2\r\n$3\r\nGET\r\n$1\r\na\r\n*2\r\n$3\r\nGET\r\n$1\r\nb\r\n"
+    );
+    tree.answer("+OK\r\n$1\r\n1\r\n$-1\r\n");
+    tree.pass();
+    assert_eq!((tree.reply(one), tree.reply(other)), ("+OK\r\n$1\r\n1\r\n".to_owned(), "$-1\r\n".to_owned()));
+    for _ in 0..4 {
+        tree.wait(Duration::from_secs(1));
+        tree.pass();
+    }
+    assert_eq!((tree.leaf.router.holding().streams, tree.spine.router.holding().streams), ([0, 0], [0, 0]));
+}
+
+#[test]
+fn a_request_is_not_sent_on_after_the_first_proxy_has_given_it_up_however_long_it_took() {
+    let mut tree = Tree::new();
+    let client = tree.client();
+    tree.ask(client, "SET a 1\r\n");
+    let wire = tree.leaf.take(End::Link(tree.link));
+    // 59 s on the wire; nobody's clock says so.
+    tree.wait(Duration::from_secs(59));
+    tree.say_up(&wire);
+    tree.wait(Duration::from_secs(2));
+    assert!(!tree.sent().contains("SET"), "two seconds later it is too late to be written");
+    tree.pass();
+    assert_eq!(
+        tree.reply(client),
+        "-ERR upstream was lost before it answered; the request may or may not have been carried out\r\n"
+    );
+}
+
+#[test]
+fn a_transaction_whose_time_is_up_is_not_sent_in_parts() {
+    let mut tree = Tree::new();
+    let client = tree.client();
+    tree.ask(client, "MULTI\r\nSET a 1\r\nEXEC\r\n");
+    let wire = tree.leaf.take(End::Link(tree.link));
+    tree.wait(Duration::from_secs(59));
+    // In pieces, so that the spine has answered MULTI before EXEC has come.
+    wire.chunks(9).for_each(|piece| tree.say_up(piece));
+    tree.wait(Duration::from_secs(2));
+    let sent = tree.sent();
+    assert!(!sent.contains("MULTI") && !sent.contains("SET"), "{sent}");
+}
+
+#[test]
+fn who_takes_nothing_is_sent_no_more_than_was_granted_and_others_go_on() {
+    let mut tree = Tree::new();
+    let (slow, quick) = (tree.client(), tree.client());
+    tree.ask(slow, "GET big\r\n");
+    tree.pass();
+    tree.sent();
+    tree.answer("$100000\r\n");
+    for _ in 0..100 {
+        if tree.spine.router.wants_link_bytes(tree.instance) {
+            tree.answer(&"x".repeat(500));
+        }
+        tree.pass();
+    }
+    let held = [tree.leaf.router.holding().bytes(), tree.spine.router.holding().bytes()];
+    assert!(held.iter().all(|bytes| *bytes < 20_000), "{held:?}");
+    assert!(!tree.spine.router.wants_link_bytes(tree.instance), "the instance is not read");
+    tree.ask(quick, "GET small\r\n");
+    tree.pass();
+    // The link with the value was retired; another one serves.
+    tree.spine.connect_instance();
+    let fresh = *tree.spine.links.last().unwrap();
+    assert_eq!(tree.spine.text(End::Link(fresh)), "*2\r\n$3\r\nGET\r\n$5\r\nsmall\r\n");
+    tree.spine.tell(Input::LinkBytes(fresh, b"$1\r\ny\r\n"));
+    tree.pass();
+    assert_eq!(tree.reply(quick), "$1\r\ny\r\n");
+    let mut got = 0;
+    for _ in 0..1_000 {
+        got += tree.reply(slow).len();
+        tree.pass();
+        if tree.spine.router.wants_link_bytes(tree.instance) && got < 100_000 {
+            tree.answer(&"x".repeat(500));
+        }
+    }
+    assert!(got > 90_000, "{got}: when it takes, it gets");
+}
+
+#[test]
+fn more_than_was_granted_ends_the_link() {
+    let mut tree = Tree::new();
+    let client = tree.client();
+    tree.ask(client, "GET a\r\n");
+    tree.pass();
+    let mut wire = Vec::new();
+    // A transaction is held, and taken; what waits behind a stopped session is not.
+    (0..3).for_each(|_| frame::write_data(&mut wire, StreamId(2), None, &[b'x'; 900]));
+    frame::write(&mut wire, StreamId(3), FrameFlags::empty(), &[b'y'; 1_001]);
+    tree.say_up(&wire);
+    assert_eq!(tree.spine.closed, [End::Session(tree.accepted)]);
+    let told = |text: &String| text.starts_with("a link of proxy leaf is closed: ");
+    assert!(tree.spine.notices.iter().any(told), "{:?}", tree.spine.notices);
+}
+
+#[test]
+fn a_large_request_passes_through_and_is_not_held() {
+    let mut tree = Tree::new();
+    let client = tree.client();
+    tree.ask(client, "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$50000\r\n");
+    let (mut sent, mut arrived) = (0, 0);
+    for _ in 0..2_000 {
+        if sent < 50_000 && tree.leaf.router.wants_bytes(client) {
+            let piece = "x".repeat((50_000 - sent).min(500));
+            sent += piece.len();
+            tree.ask(client, &piece);
+        }
+        tree.pass();
+        if tree.spine.links.len() == 2 && arrived == 0 {
+            tree.spine.connect_instance();
+        }
+        let lane = *tree.spine.links.last().unwrap();
+        arrived += tree.spine.take(End::Link(lane)).iter().filter(|byte| **byte == b'x').count();
+        let held = tree.spine.router.holding().bytes() + tree.leaf.router.holding().bytes();
+        assert!(held < 20_000, "{held}");
+    }
+    assert_eq!((sent, arrived), (50_000, 50_000));
+    tree.ask(client, "\r\n");
+    tree.pass();
+    let lane = *tree.spine.links.last().unwrap();
+    tree.spine.take(End::Link(lane));
+    tree.spine.tell(Input::LinkBytes(lane, b"+OK\r\n"));
+    tree.pass();
+    assert_eq!(tree.reply(client), "+OK\r\n");
+}
+
+#[test]
+fn a_client_that_leaves_inside_a_large_request_closes_its_stream_and_the_lane() {
+    let mut tree = Tree::new();
+    let client = tree.client();
+    tree.ask(client, "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$50000\r\nxxx");
+    tree.pass();
+    let lane = tree.spine.connect_instance();
+    tree.pass();
+    assert!(tree.spine.text(End::Link(lane)).ends_with("xxx"));
+    tree.leaf.tell(Input::SessionLost(client));
+    tree.pass();
+    assert_eq!(tree.spine.closed, [End::Link(lane)], "so that the instance discards what it has");
+    assert_eq!((tree.leaf.router.holding().streams, tree.spine.router.holding().streams), ([0, 0], [0, 0]));
+}
+
+#[test]
+fn a_peer_that_says_nothing_is_left_by_what_was_not_sent() {
+    let mut tree = Tree::new();
+    let client = tree.client();
+    tree.ask(client, "GET a\r\n");
+    tree.up();
+    tree.leaf.wait(Duration::from_millis(1_100));
+    assert!(!tree.leaf.router.readiness().any(|ready| ready), "it did not answer PING");
+    tree.spine.wait(Duration::from_millis(1_100));
+    tree.pass();
+    assert!(tree.leaf.router.readiness().all(|ready| ready), "it does");
+    tree.sent();
+    tree.answer("$1\r\nx\r\n");
+    tree.pass();
+    assert_eq!(tree.reply(client), "$1\r\nx\r\n");
+}

@@ -1,0 +1,53 @@
+//! Proxies before proxies: framed links, streams, who may be whose upstream, what holds up whom.
+//!
+//! That everything else works through several levels as through one, the other suites show: they have tests for trees
+//! of their own, and with `PDW_LEVELS=2` (or 3) all their proxies become trees.
+
+mod circles;
+mod fan_in;
+mod isolation;
+mod spines;
+mod strangers;
+
+use std::io;
+use std::time::Duration;
+
+use pdw_tests::address::Address;
+use pdw_tests::connection::{Connection, until};
+use pdw_tests::instance::Instance;
+use pdw_tests::proxy::{Launch, Proxy};
+
+/// How long anything may take on a busy machine.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A proxy before instances.
+fn spine(profile: &'static str, instances: &[Instance], name: &str) -> io::Result<Proxy> {
+    launch_spine(profile, instances, name).start()
+}
+
+fn launch_spine(profile: &'static str, instances: &[Instance], name: &str) -> Launch {
+    let addresses = pdw_tests::instance::addresses(instances);
+    Launch::new(profile, &addresses).levels(1).placement("pdwfs").argument("--name").argument(name).with_admin()
+}
+
+/// A proxy before others.
+fn leaf(profile: &'static str, peers: &[&Proxy], name: &str) -> io::Result<Proxy> {
+    let addresses: Vec<Address> = peers.iter().map(|peer| peer.address().clone()).collect();
+    Launch::new(profile, &[]).before_peers(&addresses).argument("--name").argument(name).with_admin().start()
+}
+
+/// Waits until a proxy's log has a text.
+fn wait_log(proxy: &mut Proxy, text: &str) -> io::Result<()> {
+    until(text, LIMIT, || {
+        let log = proxy.guard().output();
+        if log.contains(text) { Ok(()) } else { Err(io::Error::other(log)) }
+    })
+}
+
+/// Waits until a proxy carries out requests.
+fn wait_served(proxy: &Proxy) -> io::Result<()> {
+    until("a request is carried out", LIMIT, || {
+        let mut client = Connection::open_with(proxy.address(), LIMIT)?;
+        client.demand(&["SET", "served", "1"]).map(drop)
+    })
+}

@@ -1,0 +1,75 @@
+//! Whoever is no proxy of this version: told so, and what to do.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+
+use pdw_tests::connection::Connection;
+use pdw_tests::instance::Instance;
+use pdw_tests::proxy::Launch;
+
+use super::{LIMIT, leaf, spine, wait_log, wait_served};
+
+#[test]
+fn an_instance_is_no_peer() -> io::Result<()> {
+    let instance = Instance::start()?;
+    let launch = Launch::new("redis", &[]).before_peers(&[instance.address().clone()]);
+    let mut proxy = launch.argument("--log").argument("info").start()?;
+    wait_log(&mut proxy, "does not answer PDW.HELLO as a pdw-proxy does")?;
+    wait_log(&mut proxy, "use \"shards\" before instances")
+}
+
+#[test]
+fn another_version_is_refused_with_what_to_do() -> io::Result<()> {
+    let instances = Instance::start_many(1)?;
+    let spine = spine("redis", &instances, "spine")?;
+    let mut client = Connection::open_with(spine.address(), LIMIT)?;
+    let answer = client.call(&["PDW.HELLO", "2", "node=x", "incarnation=y", "stream=1000", "link=1000"])?;
+    let text = answer.error().unwrap_or_default();
+    assert!(text.contains("version '2' is not spoken here, but version 1"), "{text}");
+    assert!(text.contains("run the same version of pdw-proxy at both ends"), "{text}");
+    // It is a session as before.
+    client.demand(&["PING"]).map(drop)
+}
+
+#[test]
+fn a_peer_that_breaks_the_rules_loses_its_link_and_nobody_else_anything() -> io::Result<()> {
+    let instances = Instance::start_many(2)?;
+    let mut spine = spine("redis", &instances, "spine")?;
+    let leaf = leaf("redis", &[&spine], "leaf")?;
+    wait_served(&leaf)?;
+    let frame = |stream: u32, flags: u8, payload: &[u8]| {
+        [&stream.to_be_bytes()[..], &(payload.len() as u32).to_be_bytes(), &[flags, 0, 0, 0], payload].concat()
+    };
+    let broken = [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
+        frame(7, 0, b"*1\r\n$4\r\nPING\r\n"),
+        frame(1, 0x40, b""),
+        frame(1, 2, b""),
+        frame(0, 0, b"PING\r\n"),
+        frame(1, 4, b"123"),
+    ];
+    for bytes in &broken {
+        let mut stream = hello(&spine.address().to_string())?;
+        stream.write_all(bytes)?;
+        // The link is closed.
+        io::copy(&mut stream, &mut io::sink())?;
+    }
+    wait_log(&mut spine, "a link of proxy rogue is closed: ")?;
+    let mut client = Connection::open_with(leaf.address(), LIMIT)?;
+    client.demand(&["SET", "a", "1"]).map(drop)
+}
+
+/// A connection on which the hello is answered.
+fn hello(address: &str) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    let words = ["PDW.HELLO", "1", "node=rogue", "incarnation=pdw/rogue", "stream=1000000", "link=1000000"];
+    stream.write_all(&pdw_tests::connection::encode(&words))?;
+    let mut seen = Vec::new();
+    while !String::from_utf8_lossy(&seen).contains("placement=") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        seen.push(byte[0]);
+    }
+    Ok(stream)
+}
