@@ -58,6 +58,7 @@ fn labels() -> Vec<(&'static str, String)> {
     let all = [
         (Label::Command, "commands, in lower case"),
         (Label::Upstream, "upstreams as they are configured"),
+        (Label::Peer, "proxies below, as they call themselves (`name`)"),
         (Label::Refusal, "for `pdw_refusals_total`: why the proxy refused, as the refusals are named"),
         (
             Label::Error,

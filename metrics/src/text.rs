@@ -187,7 +187,7 @@ mod tests {
     fn what_has_no_name_is_shown_as_other() {
         let mut set = set();
         set.count_labelled(Family::Requests, 2, 5);
-        set.set_labelled(Family::Links, 24, 6);
+        set.set_labelled(Family::Links, 99, 6);
         set.count_labelled(Family::SessionsClosed, 0, 7);
         assert!(has(&set, "pdw_requests_total{command=\"other\"} 5"));
         assert!(has(&set, "pdw_links{lane=\"other\",state=\"other\"} 6"));
@@ -241,6 +241,7 @@ mod tests {
         set.count_labelled(Family::SessionsClosed, 0, 1);
         set.count_labelled(Family::Errors, 0, 1);
         set.count_labelled(Family::Retries, 0, 1);
+        set.set_labelled(Family::PeerLinks, 0, 1);
         let mut process = Process::new("1");
         for &number in ProcessNumber::ALL {
             process.set(number, 1.0);

@@ -49,6 +49,7 @@ mod refusal;
 mod relay;
 mod relays;
 mod repeat;
+mod replies;
 pub mod resp;
 #[cfg(test)]
 mod rig;
@@ -64,6 +65,7 @@ mod stream;
 mod streams;
 mod time;
 mod timers;
+mod traffic;
 mod transaction;
 mod upstream;
 mod ways;
