@@ -252,7 +252,12 @@ fn no_version_of_a_stripe_goes_back_while_paths_are_lost_and_found() -> io::Resu
 
 #[test]
 fn without_the_fence_it_does() -> io::Result<()> {
-    let findings = verified(Some("missing-fence"))?;
-    assert!(findings.violations.iter().any(|what| what.contains("went back")), "{findings}");
-    Ok(())
+    // It takes two writes that meet at one moment, which on a busy machine does not happen each time.
+    for _ in 0..4 {
+        let findings = verified(Some("missing-fence"))?;
+        if findings.violations.iter().any(|what| what.contains("went back")) {
+            return Ok(());
+        }
+    }
+    panic!("no version went back")
 }

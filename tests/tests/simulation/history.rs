@@ -91,6 +91,8 @@ pub(crate) struct History {
     pub(crate) spool: Option<Spool>,
     /// There are proxies behind the first.
     pub(crate) proxied: bool,
+    /// Proxies reach others over framed links.
+    pub(crate) by_peers: bool,
     /// A proxy has lost a link in the middle of a value, and with it a session.
     pub(crate) upstream_lost: bool,
     /// A proxy behind another one has closed a session of which nothing came, or went: whoever of the two proxies, or
@@ -231,11 +233,14 @@ impl History {
         // A transaction is carried out in one piece, and may be so twice.
         let overtaken = sent_with < *newest;
         *newest = sent_with.max(*newest);
+        // The second copy of a read changes nothing, whenever it comes.
+        let overtaken =
+            overtaken && !(is_read(args) && self.executions.get(&tag).is_some_and(|first| !first.overtaken));
         let execution = Execution { seq: self.seq, reply: reply.to_vec(), overtaken, conn };
         let Some(before) = self.executions.insert(tag, execution).filter(|_| !is_read(args)) else { return Ok(()) };
         ensure(self.holds && is_repeatable(args), || format!("carried out twice: {}", what()))?;
-        // By way of another proxy it may come on an older connection; what is carried out after its reply is told above.
-        ensure(self.proxied || before.conn < conn, || {
+        // By way of another peer it may come on an older connection; what is carried out after its reply is told above.
+        ensure(self.by_peers || before.conn < conn, || {
             format!("an older copy was carried out after its repeat: {}", what())
         })
     }

@@ -42,19 +42,23 @@ impl Scenario {
         // Not of the same numbers, so that what a seed was without files it still is.
         let mut files = Rng::with_seed(rng.clone().u64(..) ^ 0x5eed);
         let spool_max = [6_200, 12_000, 1 << 30][files.usize(0..3)];
-        let (spool, disk_fails) = (files.u8(0..4) > 0, files.u8(0..3) == 0);
+        let (spool, disk_fails) = (files.u8(0..3) > 0, files.u8(0..3) == 0);
         let limits = Limits { spool_max, ..limits(rng) };
         let more_lanes = if spool { files.usize(0..3) } else { 0 };
         let limits = Limits { bulk_lanes: limits.bulk_lanes + more_lanes, ..limits };
+        let limits = if spool { Limits { large_min: 100, retain_max: 100, ..limits } } else { limits };
         let shape = match rng.u8(0..8) {
             0 => Shape::Shards,
             1 => Shape::Peers { levels: 1 },
             2 => Shape::Peers { levels: rng.usize(1..3) },
             _ => Shape::Alone,
         };
+        // What travels on framed links is kept in no file.
+        let spool = spool && !matches!(shape, Shape::Peers { .. });
         let spines = if shape == Shape::Alone { 0 } else { rng.usize(1..3) };
         let each = if spines > 0 { rng.usize(1..3) } else { rng.usize(1..5) };
-        let profile = if rng.bool() { Profile::Pdwfs } else { Profile::Redis };
+        // Under the other profile there are no files.
+        let profile = if rng.bool() || spool { Profile::Pdwfs } else { Profile::Redis };
         let kind = if rng.bool() { PlacementKind::Ring } else { PlacementKind::Pdwfs };
         let made = limits.clone();
         let router: Recipe = Rc::new(move |shards, (name, label), peers, seed, now| {
@@ -78,14 +82,17 @@ impl Scenario {
         tiers.iter_mut().for_each(|tier| tier.disk_fails = disk_fails);
         let clients = rng.usize(1..6);
         let len = [5, 20, 60][rng.usize(0..3)];
-        let scripts = (0..clients).map(|client| Author::new(rng, &limits, client).write(len)).collect();
+        let scripts = (0..clients)
+            .map(|client| Author::new(rng, &limits, client, if spool { 2 } else { 8 }).write(len))
+            .collect();
         let mut history = History::new(scripts, limits.clone(), (profile == Profile::Pdwfs, spines > 0));
+        history.by_peers = matches!(shape, Shape::Peers { .. });
         history.spool = spool.then_some(if disk_fails { Spool::Failing } else { Spool::Sound });
         Self {
             tiers,
             instances: if shape == Shape::Shards { each * spines } else { each },
             history,
-            trouble: [0, 60, 200, 800][rng.usize(0..4)],
+            trouble: if spool { [60, 200, 800, 1_600] } else { [0, 60, 200, 800] }[rng.usize(0..4)],
             gentle: rng.u8(0..3) == 0,
             tiers_die: matches!(shape, Shape::Peers { .. }),
         }

@@ -148,6 +148,7 @@ pub(crate) struct Author<'a> {
     pub(crate) rng: &'a mut Rng,
     pub(crate) limits: &'a Limits,
     pub(crate) client: usize,
+    long_in: u8,
     /// How often it waits for its replies, of 256.
     pub(crate) patience: u8,
     requests: Vec<Request>,
@@ -155,9 +156,10 @@ pub(crate) struct Author<'a> {
 }
 
 impl<'a> Author<'a> {
-    pub(crate) fn new(rng: &'a mut Rng, limits: &'a Limits, client: usize) -> Self {
+    /// Of values one in `long_in` may be long.
+    pub(crate) fn new(rng: &'a mut Rng, limits: &'a Limits, client: usize, long_in: u8) -> Self {
         let patience = *rng.choice([0, 20, 128, 255].iter()).unwrap_or(&0);
-        Self { rng, limits, client, patience, requests: Vec::new(), name: None }
+        Self { rng, limits, client, long_in, patience, requests: Vec::new(), name: None }
     }
 
     /// A script of about so many requests.
@@ -233,7 +235,7 @@ impl<'a> Author<'a> {
         let (key, tag) = (self.pick(texts), self.tag(0));
         let sets = if home.is_some() { &SETS[2..] } else { &SETS[..] };
         let (set, number) = (self.pick(sets), self.pick(&NUMBERS));
-        let pad_max = if self.rng.u8(0..8) == 0 { 900 } else { 30 };
+        let pad_max = if self.rng.u8(0..self.long_in) == 0 { 900 } else { 30 };
         let pad = "-".repeat(self.rng.usize(0..pad_max));
         match self.rng.u8(if write { 0..8 } else { 0..16 }) {
             0 | 1 => (line("SET", [key, tag + &pad]), Expect::Recorded),
