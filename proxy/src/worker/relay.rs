@@ -17,8 +17,8 @@ use super::{Ahead, Worker};
 
 /// Bytes that a pipe may hold on their way.
 const PIPE: usize = 1 << 20;
-/// Bytes moved for one relay in one turn; the others get theirs in between.
-const SHARE: usize = 4 << 20;
+/// Bytes moved for one relay in one turn, a tenth of a millisecond; small requests, too, get their share in between.
+const SHARE: usize = 512 << 10;
 /// Empty pipes that are kept for the next relay.
 const PIPES_KEPT: usize = 16;
 

@@ -107,11 +107,14 @@ impl Worker {
         due
     }
 
+    /// Wakes a relay. It is listed again when it dozes again, and so never twice for long, however many relays its
+    /// source has had meanwhile.
     fn stir(&mut self, end: End) {
-        let dozes = |line: &mut super::Line| line.pump.as_ref().is_some_and(|pump| pump.wakes.at > 1);
-        if self.line(end).is_some_and(dozes) {
-            self.dozing.add(end);
-            self.queue(end, Ahead::NextTurn);
+        let Some(pump) = self.pump_of(end).filter(|pump| pump.wakes.at > 1) else { return };
+        pump.wakes.at = 1;
+        if let Some(socket) = self.socket(end) {
+            socket.wake_at(1);
         }
+        self.queue(end, Ahead::NextTurn);
     }
 }
