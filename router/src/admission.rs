@@ -135,8 +135,8 @@ impl Traffic {
         }
     }
 
-    /// Whether all keys of an unfinished request have to be known before any of it may travel.
-    pub(crate) fn must_know_keys(&self, key: SessionKey) -> bool {
+    /// Whether a session may not do everything. Then all keys of a request have to be known before any of it travels.
+    pub(crate) fn is_bounded(&self, key: SessionKey) -> bool {
         self.sessions.get(key).is_none_or(|session| session.who.is_bound())
     }
 

@@ -201,7 +201,7 @@ impl Traffic {
                 _ => None,
             },
             // Who may not touch every key is not sent on before all of them are seen.
-            true if self.must_know_keys(key) => None,
+            true if self.is_bounded(key) => None,
             // A key that is arriving has to be seen whole.
             true => {
                 (setup.homes.shards() == 1 && !scratch.positions.contains(&(head.spans.len() as u32))).then_some(any)

@@ -111,11 +111,10 @@ impl Traffic {
 
     /// Another proxy asks that a third one be fenced off.
     pub(crate) fn accept_fence(&mut self, setup: &Setup, session: SessionKey, request: &Request<'_>) {
-        let name = String::from_utf8_lossy(request.arg(1)).into_owned();
-        if request.len() != 2 || self.sessions.get(session).is_none_or(|session| session.carried.is_none()) {
-            let text = "ERR PDW.FENCE is for proxies, on a framed link";
-            return self.refuse(setup, session, &Refusal::AsRedis(text.into()));
+        if let Some(why) = self.trouble_of_fence(session, request) {
+            return self.refuse(setup, session, &why);
         }
+        let name = String::from_utf8_lossy(request.arg(1)).into_owned();
         let asker = self.push_pending(session);
         self.last_id += 1;
         let number = self.last_id;
@@ -126,6 +125,21 @@ impl Traffic {
             self.ask_for_fence(setup, index, number, request);
         }
         self.serve_fence_tasks(setup);
+    }
+
+    /// Why a fence is not put up: it closes connections, those of the name that it is given.
+    fn trouble_of_fence(&self, session: SessionKey, request: &Request<'_>) -> Option<Refusal> {
+        let text = if self.sessions.get(session).is_none_or(|session| session.carried.is_none()) || request.len() != 2 {
+            "ERR PDW.FENCE is for proxies, on a framed link"
+        } else if request.arg(1).is_empty() {
+            // Most connections have none.
+            "ERR PDW.FENCE needs the name of a proxy's links"
+        } else if self.is_bounded(session) {
+            "NOPERM this user has no permissions to run the 'pdw.fence' command"
+        } else {
+            return None;
+        };
+        Some(Refusal::AsRedis(text.into()))
     }
 
     /// Asks one upstream: an instance for its connections, a peer for the same fence.

@@ -1,4 +1,4 @@
-//! A router with one upstream, for tests at its door.
+//! A router, for tests at its door.
 
 use std::sync::Arc;
 
@@ -11,14 +11,21 @@ use crate::place::{Homes, Placement, PlacementKind, PlacementOptions, Target};
 use crate::router::{Profile, Router, Setup};
 use crate::time::Time;
 
-/// The router, of profile `redis`, and its Shared link, which is ready.
+/// The router of one shard, and its Shared link, which is ready.
 pub(crate) fn router() -> (Router, LinkKey) {
-    let options = PlacementOptions::new(PlacementKind::Ring);
-    let placement = Placement::new(&options, &[Target::named("one".to_owned(), 1)]).unwrap();
+    let mut router = unconnected(1, Limits::default());
+    let link = connected(&mut router);
+    (router, link)
+}
+
+/// A router of profile `redis` that has no link yet.
+pub(crate) fn unconnected(shards: usize, limits: Limits) -> Router {
+    let targets: Vec<_> = (0..shards).map(|shard| Target::named(shard.to_string(), 1)).collect();
+    let placement = Placement::new(&PlacementOptions::new(PlacementKind::Slots), &targets).unwrap();
     let setup = Setup {
         homes: Homes::new(placement, Vec::new()).unwrap(),
         table: Table::new(),
-        limits: Limits::default(),
+        limits,
         profile: Profile::Redis,
         spool: false,
         peers: None,
@@ -29,9 +36,7 @@ pub(crate) fn router() -> (Router, LinkKey) {
         credentials: Vec::new(),
         mutation: Mutation::of(None),
     };
-    let mut router = Router::new(setup, Time::default());
-    let link = connected(&mut router);
-    (router, link)
+    Router::new(setup, Time::default())
 }
 
 /// The link that the router has just asked for, ready.

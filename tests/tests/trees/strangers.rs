@@ -3,11 +3,12 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
-use pdw_tests::connection::Connection;
+use pdw_router::frame::{self, StreamId};
+use pdw_tests::connection::{Connection, encode};
 use pdw_tests::instance::Instance;
 use pdw_tests::proxy::Launch;
 
-use super::{LIMIT, leaf, spine, wait_log, wait_served};
+use super::{LIMIT, launch_spine, leaf, spine, wait_log, wait_served};
 
 #[test]
 fn an_instance_is_no_peer() -> io::Result<()> {
@@ -59,12 +60,46 @@ fn a_peer_that_breaks_the_rules_loses_its_link_and_nobody_else_anything() -> io:
     client.demand(&["SET", "a", "1"]).map(drop)
 }
 
+/// What a proxy says to a request for a fence that comes on a stream.
+fn ask_for_fence(address: &str, name: &str) -> io::Result<String> {
+    let (mut stream, mut wire) = (hello(address)?, Vec::new());
+    frame::write_data(&mut wire, StreamId(1), None, &encode(&["PDW.FENCE", name]));
+    stream.write_all(&wire)?;
+    let mut seen = String::new();
+    while !["OK", "ERR", "NOPERM"].iter().any(|word| seen.contains(word)) {
+        let mut bytes = [0; 4096];
+        let count = stream.read(&mut bytes)?;
+        if count == 0 {
+            return Err(io::Error::other(format!("it closed the link: {seen:?}")));
+        }
+        seen.push_str(&String::from_utf8_lossy(&bytes[..count]));
+    }
+    Ok(seen)
+}
+
+#[test]
+fn a_fence_closes_the_connections_of_no_others_and_is_not_for_everybody() -> io::Result<()> {
+    let instances = Instance::start_many(1)?;
+    // It has given itself no name, as most have not.
+    let mut bystander = Connection::open_with(instances[0].address(), LIMIT)?;
+    bystander.demand(&["PING"])?;
+    let open = spine("pdwfs", &instances, "open")?;
+    let said = ask_for_fence(&open.address().to_string(), "")?;
+    assert!(said.contains("ERR PDW.FENCE needs the name of a proxy's links"), "{said:?}");
+    bystander.demand(&["PING"])?;
+    let bounded = "[[user]]\nname = \"default\"\nrules = \"on nopass ~* +get +ping\"\n";
+    let bounded = launch_spine("pdwfs", &instances, "bounded").config(bounded).start()?;
+    let said = ask_for_fence(&bounded.address().to_string(), "pdw/1")?;
+    assert!(said.contains("NOPERM"), "{said:?}");
+    Ok(())
+}
+
 /// A connection on which the hello is answered.
 fn hello(address: &str) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(LIMIT))?;
     let words = ["PDW.HELLO", "1", "node=rogue", "incarnation=pdw/rogue", "stream=1000000", "link=1000000"];
-    stream.write_all(&pdw_tests::connection::encode(&words))?;
+    stream.write_all(&encode(&words))?;
     let mut seen = Vec::new();
     while !String::from_utf8_lossy(&seen).contains("placement=") {
         let mut byte = [0];
