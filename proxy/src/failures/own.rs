@@ -304,7 +304,10 @@ pub(super) const CLIENTS: &[Fault] = &[
     },
     Fault {
         name: "A client leaves before its reply",
-        note: "",
+        note: "One that closes its own direction alone gets its replies first. Of one that has closed both while it is \
+               not read the proxy learns at once by a reset, and at a UNIX socket; else when it is read again, or when the \
+               kernel has asked (`times.tcp_keepalive`) and the client's own kernel does not answer for it any more, \
+               which Linux does for a minute.",
         cases: &[
             both("sent, or waiting", "it is gone", "carried out; the reply is discarded"),
             both("transaction before `EXEC`, unfinished large value", "it is gone", "nothing"),
@@ -316,6 +319,8 @@ pub(super) const CLIENTS: &[Fault] = &[
         tests: &[
             "contract::a_client_that_ends_inside_a_transaction_leaves_nothing_behind",
             "failure::silence::a_client_that_is_gone_is_forgotten_though_its_session_waits",
+            "failure::silence::a_client_that_has_closed_is_forgotten_though_its_session_waits",
+            "failure::silence::a_client_that_has_closed_its_direction_gets_what_it_waits_for",
             "contract::a_lane_is_closed_when_its_client_is_lost_inside_a_transaction",
             "lanes::lanes::a_client_that_dies_before_exec_leaves_no_lane_inside_its_transaction",
             "large::broken_clients::clients_that_die_or_stand_still_before_exec",
