@@ -109,8 +109,7 @@ pub(super) const PROXY: &[Fault] = &[
     },
     Fault {
         name: "The proxy is killed",
-        note: "It holds nothing that was acknowledged. Instances that it started itself end with it; no test shows yet \
-               what clients see.",
+        note: "It holds nothing that was acknowledged. Instances that it started itself end with it.",
         cases: &[
             both("unanswered", "its connection is closed", "carried out once or not"),
             both("large value, not all of it sent", "its connection is closed", "nothing"),
@@ -120,6 +119,7 @@ pub(super) const PROXY: &[Fault] = &[
         metrics: &[],
         log: &[],
         tests: &[
+            "failure::killed::clients_see_their_connections_close_and_nothing_half_done_is_kept",
             "embedded::a_killed_proxy_leaves_nothing",
             "failure::spool::nothing_of_it_is_in_the_folder_even_while_it_is_kept",
         ],
