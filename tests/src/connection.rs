@@ -192,9 +192,17 @@ impl Connection {
 
     fn fill(&mut self) -> io::Result<usize> {
         let mut chunk = [0; 16 * 1024];
-        let read = self.stream.reader().read(&mut chunk).map_err(name_timeout)?;
-        self.input.extend_from_slice(&chunk[..read]);
-        Ok(read)
+        loop {
+            match self.stream.reader().read(&mut chunk) {
+                // This process was stopped and goes on (signal(7)).
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(name_timeout(error)),
+                Ok(read) => {
+                    self.input.extend_from_slice(&chunk[..read]);
+                    return Ok(read);
+                }
+            }
+        }
     }
 }
 

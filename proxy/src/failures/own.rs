@@ -255,11 +255,17 @@ pub(super) const CLIENTS: &[Fault] = &[
                 "its session is closed, if others wait for the link for `times.stall_max`",
                 "it was read",
             ),
+            both(
+                "its own, for longer than `times.tcp_user_timeout`",
+                "its connection is closed by the kernel, which knows no difference to one that is gone",
+                "carried out once",
+            ),
         ],
         metrics: &["pdw_stalls_total", "pdw_limit_used{limit=\"session_output_max\"}"],
         log: &[],
         tests: &[
             "lanes::long_replies::who_reads_nothing_of_a_long_reply_does_not_hold_up_those_behind_it",
+            "failure::freeze::a_client_that_stands_still_gets_the_rest_of_its_reply",
             "large::memory::fifty_that_ask_for_what_could_not_be_foreseen_and_never_read",
             "large::greedy_clients::clients_that_pipeline_very_many_gets_and_never_read",
         ],

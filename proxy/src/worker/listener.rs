@@ -21,7 +21,7 @@ const INTERVAL_MIN: Duration = Duration::from_secs(1);
 pub(crate) struct Liveness {
     /// After this long without a byte the kernel asks whether the peer is there.
     pub(crate) keepalive: Duration,
-    /// So long may sent bytes stay unacknowledged.
+    /// So long may sent bytes stay unacknowledged, or the peer have no room for more.
     pub(crate) user_timeout: Duration,
 }
 
