@@ -83,7 +83,7 @@ impl Default for Limits {
             sessions_max: 100_000,
             patience: Duration::from_secs(60),
             reconnect_min: Duration::from_millis(50),
-            reconnect_max: Duration::from_millis(800),
+            reconnect_max: Duration::from_millis(600),
             connect_timeout: Duration::from_secs(5),
             ping_interval: Duration::from_secs(30),
             probe_after: Duration::from_secs(1),

@@ -330,7 +330,7 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
     },
     OptionSpec {
         name: "times.reconnect_max",
-        kind: Kind::Time { default: 800, range: (1, 10 * MINUTE), field: |draft| &mut draft.limits.reconnect_max },
+        kind: Kind::Time { default: 600, range: (1, 10 * MINUTE), field: |draft| &mut draft.limits.reconnect_max },
         reload: Reload::Live,
         sentence: "Longest pause before a lost link is dialled again, and how long a dial waits to be answered.",
     },
