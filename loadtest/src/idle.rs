@@ -3,10 +3,9 @@
 use crate::load::{Load, Options as LoadOptions, Outcome};
 use crate::peers::{Peer, Running, Site};
 use crate::workload::{Op, Workload};
-use crate::{Error, Result, interrupt, net, process};
+use crate::{Error, Result, interrupt, net, process, report_file};
 use clap::Args;
 use serde::Serialize;
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -63,7 +62,7 @@ pub fn run(options: &Options) -> Result<()> {
         }
     }
     print_ratio(&costs);
-    write(&costs, &options.json)?;
+    report_file::write(&options.json, &serde_json::json!({ "kib_per_connection": costs }))?;
     if failed == 0 { Ok(()) } else { Err(Error::FailedCells(failed)) }
 }
 
@@ -150,12 +149,4 @@ fn print_ratio(costs: &[Cost]) {
         ];
         println!("{:<12} {:>8.2} {:>20.2} {:>18.2}", "/nutcracker", ratios[0], ratios[1], ratios[2]);
     }
-}
-
-fn write(costs: &[Cost], path: &Path) -> Result<()> {
-    let failed = |source| Error::Report { path: path.to_owned(), source };
-    if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
-        fs::create_dir_all(dir).map_err(failed)?;
-    }
-    fs::write(path, format!("{:#}\n", serde_json::json!({ "kib_per_connection": costs }))).map_err(failed)
 }

@@ -5,14 +5,18 @@
 pub mod bench;
 pub mod beside;
 mod error;
+mod figures;
 pub mod idle;
 pub mod interrupt;
 pub mod load;
 pub mod micro;
+mod namespace;
 pub mod net;
 pub mod null_proxy;
 pub mod peers;
 pub mod process;
+mod report_file;
+pub mod seals;
 pub mod workload;
 
 pub use error::Error;

@@ -1,7 +1,7 @@
 //! `pdw-loadtest`: load, benchmarks beside peers, idle cost, microbenchmarks, and the null proxy.
 
 use clap::{Parser, Subcommand};
-use pdw_loadtest::{Error, Result, bench, beside, idle, interrupt, load, micro, null_proxy, process};
+use pdw_loadtest::{Error, Result, bench, beside, idle, interrupt, load, micro, null_proxy, process, seals};
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -19,6 +19,8 @@ enum Command {
     Bench(bench::Options),
     /// Measure what small requests suffer beside writers of large values
     Beside(beside::Options),
+    /// Measure what sealed links between proxies cost, beside real spiped daemons
+    Seals(seals::Options),
     /// Measure the memory of idle connections
     Idle(idle::Options),
     /// Time scanner, command lookup and placement alone
@@ -43,6 +45,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Load(options) => report_load(options),
         Command::Bench(options) => bench::run(options),
         Command::Beside(options) => beside::run(options),
+        Command::Seals(options) => seals::run(options),
         Command::Idle(options) => idle::run(options),
         Command::Micro(options) => micro::run(options),
         Command::NullProxy(options) => null_proxy::run(options),

@@ -27,6 +27,9 @@ pub enum Peer {
     Envoy,
     /// The null proxy of this crate: the floor.
     Null,
+    /// Half of a pair of Tarsnap's daemons; see [`crate::seals`].
+    #[value(skip)]
+    Spiped,
     /// This project's `pdw-proxy`, one worker.
     Proxy,
 }
@@ -41,6 +44,7 @@ impl Peer {
             Self::HaproxySplice => "haproxy splice",
             Self::Envoy => "envoy",
             Self::Null => "null proxy",
+            Self::Spiped => "spiped",
             Self::Proxy => "pdw-proxy",
         }
     }
@@ -62,6 +66,7 @@ impl Peer {
             Self::Haproxy | Self::HaproxySplice => "apt-get install haproxy",
             Self::Envoy => "`make bench-envoy` fetches it; or set PDW_ENVOY to the binary",
             Self::Null => "it is part of this program",
+            Self::Spiped => "apt-get install spiped",
             Self::Proxy => "`cargo build --release -p pdw-proxy`, or name the binary with --proxy-bin",
         }
     }
@@ -116,7 +121,7 @@ impl Site {
             Peer::HaproxySplice => ("haproxy".into(), self.haproxy(address, upstream, "  option splice-auto\n")?),
             Peer::Envoy => (envoy_binary(), self.envoy(address, upstream)?),
             Peer::Null => (own_binary()?, self.null_proxy(address, upstream)),
-            Peer::Proxy => (self.proxy_bin.clone(), self.proxy(address, &[upstream])),
+            Peer::Proxy | Peer::Spiped => (self.proxy_bin.clone(), self.proxy(address, &[upstream])),
         };
         self.start(peer, program, &arguments, self.proxy_core, address)
     }
@@ -125,6 +130,23 @@ impl Site {
     pub fn start_sharding(&self, upstreams: &[SocketAddr]) -> Result<Running> {
         let address = net::free_address()?;
         self.start(Peer::Proxy, self.proxy_bin.clone(), &self.proxy(address, upstreams), self.proxy_core, address)
+    }
+
+    /// Starts this proxy with a configuration of which `address` is a plain listener.
+    pub fn start_configured(&self, config: &str, address: SocketAddr) -> Result<Running> {
+        let path = self.write(&format!("pdw-proxy-{}.toml", address.port()), config)?;
+        let arguments = ["serve", "--config", &path, "--workers", "1"].map(str::to_owned);
+        self.start(Peer::Proxy, self.proxy_bin.clone(), &arguments, self.proxy_core, address)
+    }
+
+    /// Starts a real `spiped`, for any number of connections, before `target`, `flag` being `-e` or `-d`.
+    pub fn start_spiped(&self, flag: &str, target: SocketAddr, key: &str) -> Result<Running> {
+        let address = net::free_address()?;
+        let ends = [address, target].map(|end| format!("[{}]:{}", end.ip(), end.port()));
+        // `-f` spares it a second of exponentiations before 1,000 connections; what travels then costs the same.
+        let arguments =
+            [flag, "-F", "-f", "-o", "60", "-n", "0", "-s", &ends[0], "-t", &ends[1], "-k", key].map(str::to_owned);
+        self.start(Peer::Spiped, "spiped".into(), &arguments, self.proxy_core, address)
     }
 
     fn start(
@@ -193,10 +215,10 @@ impl Site {
     }
 }
 
-/// The null proxy understands nothing, so that it listens has to do.
+/// Those two understand nothing, so that they listen has to do.
 fn answers(peer: Peer, address: SocketAddr) -> bool {
     match peer {
-        Peer::Null => net::connect(address, None).is_ok(),
+        Peer::Null | Peer::Spiped => net::connect(address, None).is_ok(),
         _ => net::command(address, &["PING"]).is_ok_and(|reply| reply.starts_with("+PONG")),
     }
 }

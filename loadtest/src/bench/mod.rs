@@ -55,7 +55,7 @@ pub fn run(options: &Options) -> Result<()> {
     let (large, small): (Vec<&Row>, Vec<&Row>) =
         rows::select(&options.only)?.into_iter().partition(|row| row.is_large());
     if options.namespaced {
-        namespace::prepare()?;
+        crate::namespace::prepare()?;
         return measure(&large, options);
     }
     if !small.is_empty() {

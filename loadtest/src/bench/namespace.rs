@@ -1,22 +1,13 @@
-//! Large values are measured in a network namespace of their own, with congestion control reno: on loopback bbr, which
-//! many machines have as their default, costs two to three times as much as what is to be measured.
+//! Large values are measured in a network namespace of their own.
 
 use super::Options;
 use super::rows::Row;
-use crate::{Error, Result};
+use crate::{Result, namespace};
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::{env, fs};
-
-const CONGESTION_CONTROL: &str = "/proc/sys/net/ipv4/tcp_congestion_control";
 
 /// Measures `rows` in another process of this program, inside a new namespace that ends with it.
 pub(super) fn measure(rows: &[&Row], options: &Options) -> Result<()> {
-    let own = env::current_exe().map_err(Error::system("find the path of this program"))?;
-    let mut command = Command::new("unshare");
-    command.args(["--net", "--"]).arg(own).args(arguments(rows, options));
-    let status = command.status().map_err(Error::system("start unshare (package util-linux)"))?;
-    if status.success() { Ok(()) } else { Err(Error::Namespace(status.to_string())) }
+    namespace::run_inside(arguments(rows, options))
 }
 
 fn arguments(rows: &[&Row], options: &Options) -> Vec<String> {
@@ -41,21 +32,6 @@ fn arguments(rows: &[&Row], options: &Options) -> Vec<String> {
 fn beside(json: &Path) -> PathBuf {
     let stem = json.file_stem().unwrap_or_default().to_string_lossy();
     json.with_file_name(format!("{stem}-large.json"))
-}
-
-/// Brings up the loopback interface of the new namespace and chooses reno in it.
-pub(super) fn prepare() -> Result<()> {
-    let up = Command::new("ip").args(["link", "set", "lo", "up"]).status();
-    let up = up.map_err(Error::system("start ip (package iproute2)"))?;
-    if !up.success() {
-        return Err(Error::Namespace(format!("`ip link set lo up` ended with {up}")));
-    }
-    fs::write(CONGESTION_CONTROL, "reno").map_err(Error::system("choose congestion control reno"))
-}
-
-/// The congestion control of the namespace that this process is in.
-pub(super) fn congestion_control() -> String {
-    fs::read_to_string(CONGESTION_CONTROL).unwrap_or_default().trim().to_owned()
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! The figures: medians, ratios round by round, the table and the JSON file.
 
-use super::{Options, namespace};
+use super::Options;
+use crate::figures::{known, median, shown};
+use crate::namespace;
 use crate::peers::Peer;
+use crate::report_file;
 use crate::{Error, Result};
 use serde::Serialize;
 use std::path::Path;
@@ -48,22 +51,12 @@ impl Cell {
     }
 
     fn median(&self, figure: fn(&Sample) -> f64) -> f64 {
-        median(self.samples.iter().map(figure).collect())
+        median(self.samples.iter().map(figure))
     }
 
     /// Median over the rounds of this cell's figure by the other's.
     fn ratio(&self, other: &Self, figure: fn(&Sample) -> f64) -> f64 {
-        median(self.samples.iter().zip(&other.samples).map(|(own, other)| figure(own) / figure(other)).collect())
-    }
-}
-
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.retain(|figure| figure.is_finite());
-    figures.sort_by(f64::total_cmp);
-    match figures.len() {
-        0 => f64::NAN,
-        odd if odd % 2 == 1 => figures[odd / 2],
-        even => f64::midpoint(figures[even / 2 - 1], figures[even / 2]),
+        median(self.samples.iter().zip(&other.samples).map(|(own, other)| figure(own) / figure(other)))
     }
 }
 
@@ -144,10 +137,6 @@ impl RowReport {
     }
 }
 
-fn known(figure: f64) -> Option<f64> {
-    Some(figure).filter(|figure| figure.is_finite())
-}
-
 const HEAD: &str = "row           peer           proxy us (  low-high )  /nutcr   /null  instance us /direct    req/s   p50 us   p99 us  MiB before  peak";
 
 const LARGE_HEAD: &str = "row           peer           proxy us (  low-high )  /nutcr /splice  ms/GiB  instance us    req/s    MiB/s   p50 us   p99 us  MiB before  peak";
@@ -211,10 +200,6 @@ impl Summary {
     }
 }
 
-fn shown(figure: Option<f64>, digits: usize) -> String {
-    figure.map_or("-".into(), |figure| format!("{figure:.digits$}"))
-}
-
 /// All rows of a run.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Report {
@@ -265,11 +250,7 @@ impl Report {
             self.rows.iter().flat_map(|row| row.cells.iter().map(|cell| row.summary(cell))).collect();
         let machine = format!("{} {}", env::consts::OS, env::consts::ARCH);
         let report = serde_json::json!({ "machine": machine, "summary": summaries, "run": self });
-        let failed = |source| Error::Report { path: path.to_owned(), source };
-        if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
-            fs::create_dir_all(dir).map_err(failed)?;
-        }
-        fs::write(path, format!("{report:#}\n")).map_err(failed)
+        report_file::write(path, &report)
     }
 }
 
