@@ -96,6 +96,7 @@ impl Worker {
             }
             return;
         }
+        let sealed = session.socket.is_sealed();
         match session.socket.read(&mut self.buffer[..READ], &mut self.scratch) {
             Ok(Some(0)) => self.router.handle(self.now, Input::SessionEnded(key)),
             Ok(Some(count)) => {
@@ -118,6 +119,9 @@ impl Worker {
             Ok(None) => self.read_on(End::Session(key)),
             Err(error) => self.lose(End::Session(key), &error),
         }
+        if sealed {
+            self.tell_buffered(End::Session(key));
+        }
     }
 
     /// Writes a session's replies, at most once in a turn.
@@ -127,7 +131,7 @@ impl Worker {
         if bytes.is_empty() {
             // Sealed bytes may wait all the same. If they cannot be sent any more, reading fails, too.
             let _ = session.socket.flush();
-            return;
+            return self.tell_buffered(End::Session(key));
         }
         if session.blocked {
             return;
@@ -136,6 +140,7 @@ impl Worker {
             return self.unwritten.push(End::Session(key));
         }
         session.written = self.turn;
+        let sealed = session.socket.is_sealed();
         match session.socket.write(bytes, &mut self.scratch, Written::Sent) {
             Ok(count) => {
                 let count = count.unwrap_or(0);
@@ -143,6 +148,9 @@ impl Worker {
                 self.router.handle(self.now, Input::SessionWritten(key, count));
             }
             Err(error) => self.lose(End::Session(key), &error),
+        }
+        if sealed {
+            self.tell_buffered(End::Session(key));
         }
     }
 }

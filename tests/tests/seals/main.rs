@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails in a test's own tools fails the test")]
 
+mod certified;
+mod crowds;
 mod hostile;
+mod house;
 mod shared_keys;
 mod tls;
 mod tls_upstream;
