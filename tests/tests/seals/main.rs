@@ -4,9 +4,12 @@
 
 mod certified;
 mod crowds;
+mod handshakes;
 mod hostile;
 mod house;
+mod kept;
 mod shared_keys;
+mod tampered;
 mod tls;
 mod tls_upstream;
 
