@@ -297,7 +297,7 @@ impl Sealed for Tls {
     }
 
     fn held(&self) -> usize {
-        CONNECTION + self.early.capacity()
+        self.early.capacity()
     }
 
     fn close(&mut self, wire: &mut Vec<u8>) -> Result<(), SealError> {
