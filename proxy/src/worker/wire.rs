@@ -15,6 +15,7 @@ use pdw_auth::{SealError, Sealed};
 use pdw_router::Buffered;
 
 use super::socket::{Stream, Written};
+use crate::mutant::Mutant;
 
 /// Bytes taken from the kernel at once, and plaintext sealed at once.
 const PIECE: usize = 128 << 10;
@@ -227,6 +228,7 @@ impl Wire {
                     (self.end, self.more) = (End::Said, true);
                 }
             }
+            Err(_) if Mutant::TamperingPasses.is_on() => {}
             Err(why) => self.break_off(why),
         }
         if self.arrived.is_empty() {
