@@ -19,8 +19,13 @@ pub enum SealError {
     #[error("the far end closed during the handshake: {0}")]
     Closed(&'static str),
     /// The handshake took too long.
-    #[error("the handshake took longer than 5 seconds: {0}")]
+    #[error("the handshake took too long (clients have 5 seconds, upstreams times.connect_timeout): {0}")]
     Late(&'static str),
+    /// The handshake stood still while others waited for their turn.
+    #[error(
+        "the handshake stood still while others waited for their turn, as many being under way as limits.handshakes_max: {0}"
+    )]
+    GaveWay(&'static str),
     /// What arrived was not sent so.
     #[error(
         "what arrived was altered, repeated, left out or put in another order on the way; if it happens again, somebody tampers with the connection, or a device on the way is broken"
@@ -53,7 +58,7 @@ impl SealError {
             Self::Key => "key",
             Self::Foreign(_) => "foreign",
             Self::Closed(_) => "closed",
-            Self::Late(_) => "late",
+            Self::Late(_) | Self::GaveWay(_) => "late",
             Self::Forged => "forged",
             Self::Cut => "cut",
             Self::Protocol(_) => "protocol",

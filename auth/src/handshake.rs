@@ -30,6 +30,11 @@ pub trait Handshake: fmt::Debug + Send {
     /// The far end has no right to speak, or does not speak this protocol: close the connection, without a word to it.
     fn advance(self: Box<Self>, wire: &[u8], out: &mut Vec<u8>) -> Result<Advanced, SealError>;
 
+    /// Bytes that it holds, apart from what its keys need.
+    fn held(&self) -> usize {
+        0
+    }
+
     /// What to tell the operator when the driver has to end this before it is done. `wire`: what was not consumed.
     fn given_up(&self, ending: Ending, wire: &[u8]) -> SealError;
 }

@@ -1,6 +1,7 @@
 //! What every seal looks like to the driver once its handshake is done.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::SealError;
 
@@ -32,8 +33,18 @@ pub trait Sealed: fmt::Debug + Send {
     /// Somebody may have cut the stream: what was received may not be all that was sent.
     fn ended(&self, left: &[u8]) -> Result<(), SealError>;
 
+    /// Bytes that it holds, apart from what its keys need.
+    fn held(&self) -> usize {
+        0
+    }
+
     /// Who the far end has proved to be, where the protocol tells: the name in a client's certificate.
     fn peer(&self) -> Option<&str> {
+        None
+    }
+
+    /// The names by which the far end may be a user, the best one first; none where that is not wanted.
+    fn names(&self) -> Option<Arc<Vec<String>>> {
         None
     }
 }

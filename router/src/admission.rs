@@ -88,8 +88,9 @@ impl Traffic {
     /// Takes in a new client.
     pub(crate) fn open_session(&mut self, setup: &Setup, entrance: Entrance) -> SessionKey {
         self.stats.sessions_opened += 1;
+        let login = setup.gate.enter(&entrance);
         let mut who = Who { entrance, ..Who::default() };
-        who.become_(setup.gate.enter(&entrance), false);
+        who.become_(login, false);
         let key = self.insert_session(Session::of(who));
         self.close_if_crowded(setup, key);
         key
@@ -224,7 +225,10 @@ impl Traffic {
             Some(old) if authenticated => setup.gate.renew(old),
             _ => setup.gate.enter(&session.who.entrance),
         };
-        let (revoked, same) = (old.is_some() && new.is_none(), same_permit(old.as_deref(), new.as_deref()));
+        // Whoever its certificate made a user does not become another one because that is gone.
+        let named = !authenticated && session.who.entrance.names.is_some();
+        let other = named && name(old.as_deref()) != name(new.as_deref());
+        let (revoked, same) = (old.is_some() && (new.is_none() || other), same_permit(old.as_deref(), new.as_deref()));
         session.who.become_(new, authenticated);
         if revoked {
             self.finish_session(setup, key, CloseReason::User);
@@ -239,6 +243,10 @@ impl Traffic {
 fn described(session: &Session) -> String {
     let peer = session.who.entrance.peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
     format!("{} addr={peer}", local::describe(session))
+}
+
+fn name(login: Option<&Login>) -> Option<&str> {
+    login.map(|login| &*login.user)
 }
 
 fn same_permit(old: Option<&Login>, new: Option<&Login>) -> bool {

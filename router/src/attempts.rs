@@ -118,7 +118,7 @@ mod tests {
     }
 
     fn origin(last: u8) -> Origin {
-        Origin::of(&Entrance { listener: 0, peer: Some([10, 0, 0, last].into()) })
+        Origin::of(&Entrance { listener: 0, peer: Some([10, 0, 0, last].into()), names: None })
     }
 
     #[test]
@@ -141,11 +141,11 @@ mod tests {
 
     #[test]
     fn one_machine_has_many_addresses_of_ipv6_and_a_socket_none() {
-        let v6 = |text: &str| Origin::of(&Entrance { listener: 0, peer: Some(text.parse().unwrap()) });
+        let v6 = |text: &str| Origin::of(&Entrance { listener: 0, peer: Some(text.parse().unwrap()), names: None });
         assert_eq!(v6("2001:db8::1"), v6("2001:db8::ffff:1"));
         assert_ne!(v6("2001:db8::1"), v6("2001:db8:0:1::1"));
         assert_eq!(v6("::ffff:10.0.0.3"), origin(3));
-        assert_ne!(Origin::of(&Entrance { listener: 1, peer: None }), Origin::of(&Entrance::default()));
+        assert_ne!(Origin::of(&Entrance { listener: 1, ..Entrance::default() }), Origin::of(&Entrance::default()));
     }
 
     #[test]
@@ -154,8 +154,9 @@ mod tests {
         let mut told = 0;
         for number in 0..100_000u32 {
             let peer = Some((number << 8).to_be_bytes().into());
-            told +=
-                u32::from(attempts.note(Origin::of(&Entrance { listener: 0, peer }), at(u64::from(number / 50_000))));
+            told += u32::from(
+                attempts.note(Origin::of(&Entrance { peer, ..Entrance::default() }), at(u64::from(number / 50_000))),
+            );
         }
         assert_eq!((attempts.origins.len(), told), (ORIGINS_MAX, 2));
     }

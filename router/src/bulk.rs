@@ -105,7 +105,7 @@ impl Traffic {
 
     /// Has a session wait until its lane has written more; whether it has to.
     pub(crate) fn pause_if_lane_full(&mut self, setup: &Setup, key: SessionKey, lane: LinkKey) -> bool {
-        let full = |link: &&Link| link.batch.unsent() >= setup.limits.link_output_max;
+        let full = |link: &&Link| link.unsent() >= setup.limits.link_output_max;
         let Some(upstream) = self.links.get(lane).filter(full).map(|link| link.upstream) else { return false };
         self.pause(key, Pause::Waiting);
         self.await_output(upstream, key);

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use crate::permit::Permit;
 
 /// By which door a session came in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entrance {
     /// Which of the configured listeners, in their order.
     pub listener: u16,
     /// The peer's address; a UNIX socket's peer has none.
     pub peer: Option<IpAddr>,
+    /// The names that its certificate gives it, where one of them makes a user of it, the best one first.
+    pub names: Option<Arc<Vec<String>>>,
 }
 
 /// Somebody whom a session may act for.
@@ -50,7 +52,8 @@ pub enum Question<'a> {
 
 /// The users.
 pub trait Gate: fmt::Debug + Send + Sync {
-    /// Whom a session acts for that has just come in; nobody, if it has to authenticate first.
+    /// Whom a session acts for that has just come in; nobody, if it has to authenticate first. Whom a certificate names
+    /// needs no password.
     fn enter(&self, entrance: &Entrance) -> Option<Arc<Login>>;
 
     /// Whom a session acts for that gives this name and password; nobody, if they are not right.

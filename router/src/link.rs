@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::batch::Batch;
 use crate::fence::Badge;
 use crate::framed::Framed;
-use crate::order::{SessionKey, SpoolKey};
+use crate::order::{Buffered, SessionKey, SpoolKey};
 use crate::pending::PendingKey;
 use crate::proof::Probe;
 use crate::resp::ReplyScan;
@@ -78,6 +78,8 @@ pub(crate) struct Link {
     pub(crate) heard: Time,
     pub(crate) proof: Proof,
     pub(crate) batch: Batch,
+    /// What the driver holds of it.
+    pub(crate) buffered: Buffered,
     reply: Vec<u8>,
     /// So many bytes of `reply` are done with.
     read: usize,
@@ -135,6 +137,7 @@ impl Link {
             heard: when,
             proof: Proof::default(),
             batch: Batch::new(false),
+            buffered: Buffered::default(),
             reply: Vec::new(),
             read: 0,
             scan: ReplyScan::default(),
@@ -195,6 +198,11 @@ impl Link {
     /// Whether requests may travel.
     pub(crate) fn is_ready(&self) -> bool {
         self.stage == Stage::Ready
+    }
+
+    /// Bytes of requests that wait for the upstream to take them.
+    pub(crate) fn unsent(&self) -> usize {
+        self.batch.unsent() + self.buffered.unsent as usize
     }
 
     /// Memory of replies that wait for more.

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 
 use crate::link::Link;
 use crate::mutant::Mutant;
-use crate::order::{LinkKey, SessionKey};
+use crate::order::{Buffered, End, LinkKey, SessionKey};
 use crate::part::Target;
 use crate::pending::Pending;
 use crate::pool::Pool;
@@ -72,6 +72,7 @@ impl Traffic {
             holding.in_flight += link.batch.in_flight();
             holding.batch_bytes += link.batch.memory() + link.framed.as_ref().map_or(0, |framed| framed.bytes());
             holding.reply_bytes += link.reply_bytes();
+            holding.buffered_bytes += link.buffered.bytes();
             if let Some(row) = holding.links.get_mut(link.lane as usize) {
                 row[link.stage_index()] += 1;
             }
@@ -86,7 +87,9 @@ impl Traffic {
         let postponed = self.upstreams.iter().flat_map(|upstream| &upstream.postponed);
         holding.batch_bytes += postponed.map(Postponed::bytes).sum::<usize>();
         holding.reply_bytes += self.pendings.values().map(Pending::bytes).sum::<usize>();
+        holding.buffered_bytes += self.guest_bytes;
         for session in self.sessions.values() {
+            holding.buffered_bytes += session.buffered.bytes();
             holding.request_bytes += session.request_bytes() + session.inbox_bytes();
             holding.reply_bytes += session.reply_bytes();
             holding.transaction_bytes += session.held.as_ref().map_or(0, |held| held.bytes());
@@ -110,7 +113,7 @@ impl Traffic {
             peaks.session_pending = peaks.session_pending.max(session.pending as usize);
             peaks.session_output = peaks.session_output.max(session.reply_bytes());
         }
-        peaks.link_output = self.links.everything().map(|(_, link)| link.batch.unsent()).max().unwrap_or(0);
+        peaks.link_output = self.links.everything().map(|(_, link)| link.unsent()).max().unwrap_or(0);
         peaks.bulk_lanes = self.upstreams.iter().map(|upstream| upstream.bulk.len()).max().unwrap_or(0);
         peaks
     }
@@ -122,6 +125,34 @@ impl Traffic {
             Some(rest) => self.budget.headroom = rest,
             None => self.measure(setup),
         }
+    }
+
+    /// Takes account of what the driver holds of an end by now.
+    pub(crate) fn buffered(&mut self, setup: &Setup, end: End, buffered: Buffered) {
+        let before = match end {
+            End::Session(key) => {
+                let Some(session) = self.sessions.get_mut(key) else { return };
+                if buffered.unread > 0 && session.begun == Time::default() {
+                    session.begun = self.now;
+                }
+                std::mem::replace(&mut session.buffered, buffered)
+            }
+            End::Link(key) => {
+                let Some(link) = self.links.get_mut(key) else { return };
+                std::mem::replace(&mut link.buffered, buffered)
+            }
+            End::Spool(_) => return,
+        };
+        if let End::Link(key) = end {
+            self.relieve(setup, key);
+        }
+        self.take_in(setup, buffered.bytes().saturating_sub(before.bytes()));
+    }
+
+    /// Takes account of what the driver holds for clients that are no sessions yet.
+    pub(crate) fn guest_bytes(&mut self, setup: &Setup, bytes: usize) {
+        let before = std::mem::replace(&mut self.guest_bytes, bytes);
+        self.take_in(setup, bytes.saturating_sub(before));
     }
 
     /// Counts what is held, and makes room if it is too much.
@@ -201,7 +232,7 @@ impl Traffic {
         let newest = self
             .sessions
             .iter()
-            .filter(|(_, session)| session.request_bytes() > 0)
+            .filter(|(_, session)| session.request_bytes() > 0 || session.buffered.unread > 0)
             .max_by_key(|(_, session)| session.begun);
         let Some(key) = newest.map(|(key, _)| key).or_else(|| self.fullest()) else { return false };
         self.stats.sheds += 1;
@@ -217,7 +248,7 @@ impl Traffic {
         let waiting = self.pendings.values().map(|pending| (pending.session(), pending.bytes()));
         let arriving = self.links.everything().filter_map(|(_, link)| Some((self.asker(link)?, link.reply_bytes())));
         let clients = self.sessions.iter().filter(|(_, session)| session.framed.is_none());
-        let unread = clients.map(|(key, session)| (key, session.reply_bytes()));
+        let unread = clients.map(|(key, session)| (key, session.reply_bytes() + session.buffered.bytes()));
         for (key, bytes) in waiting.chain(arriving).chain(unread) {
             *held.entry(key).or_default() += bytes;
         }

@@ -41,6 +41,10 @@ pub enum Input<'a> {
     SpoolWritten(SpoolKey, usize),
     /// The file could not be made, made larger, written or read.
     SpoolFailed(SpoolKey),
+    /// So much the driver holds of this end by now; only where it has to keep something, as under a seal.
+    Buffered(End, Buffered),
+    /// So many bytes the driver holds for clients that are no sessions yet.
+    GuestBytes(usize),
     /// The connection is gone, or could not be made.
     LinkLost(LinkKey, LossReason),
     /// The upstream of this index is to be reached at another address: its links are opened anew, without
@@ -50,6 +54,22 @@ pub enum Input<'a> {
     Leaving,
     /// The time that [`poll_timeout`](crate::Router::poll_timeout) named has come.
     Timeout,
+}
+
+/// Bytes that the driver holds of one connection, and that are in memory only for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Buffered {
+    /// Arrived, and not handed in: a record that is not whole, what was opened and is not wanted yet.
+    pub unread: u32,
+    /// Written, and not taken by the kernel: what is sealed cannot be taken back.
+    pub unsent: u32,
+}
+
+impl Buffered {
+    /// All of them.
+    pub fn bytes(self) -> usize {
+        self.unread as usize + self.unsent as usize
+    }
 }
 
 /// Why a link was lost, as the driver saw it.

@@ -6,6 +6,7 @@ use crate::command::Table;
 use crate::credentials::Credentials;
 use crate::gate::{Entrance, Gate};
 use crate::limits::Limits;
+use crate::memory::Pressure;
 use crate::mutant::Mutation;
 use crate::order::{End, Input, LinkKey, Order, Output, SessionKey, SpoolKey};
 use crate::place::Homes;
@@ -136,6 +137,8 @@ impl Router {
             Input::SpoolReady(key) => traffic.spool_ready(key),
             Input::SpoolWritten(key, bytes) => traffic.spool_written(key, bytes),
             Input::SpoolFailed(key) => traffic.spool_failed(setup, key),
+            Input::Buffered(end, buffered) => traffic.buffered(setup, end, buffered),
+            Input::GuestBytes(bytes) => traffic.guest_bytes(setup, bytes),
             Input::LinkLost(key, why) => traffic.link_lost(setup, key, why.into()),
             Input::Leaving => traffic.leave(setup),
             Input::UpstreamMoved(index) => traffic.upstream_moved(setup, index),
@@ -265,6 +268,11 @@ impl Router {
     /// Whether nothing of any client is left: no session, and no request that is unsent or unanswered.
     pub fn is_quiet(&self) -> bool {
         self.traffic.is_quiet()
+    }
+
+    /// Whether there is memory for new sessions.
+    pub fn takes_sessions(&self) -> bool {
+        self.traffic.budget.pressure == Pressure::None
     }
 
     /// Whether each upstream, in order, has a link that is ready.

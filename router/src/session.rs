@@ -18,7 +18,7 @@ use crate::carrier::StreamEnd;
 use crate::local::Identity;
 use crate::memory::Pressure;
 use crate::mutant::Mutant;
-use crate::order::{End, LinkKey, SessionKey};
+use crate::order::{Buffered, End, LinkKey, SessionKey};
 use crate::pending::PendingKey;
 use crate::place::Shards;
 use crate::refusal::Refusal;
@@ -72,6 +72,8 @@ pub(crate) struct Session {
     pub(crate) dirty: bool,
     /// Shards that have a request of it, where one at a time is the rule.
     pub(crate) busy: Shards,
+    /// What the driver holds of it.
+    pub(crate) buffered: Buffered,
     /// Requests that are not answered yet.
     pub(crate) pending: u32,
     pub(crate) first: Option<PendingKey>,
@@ -317,7 +319,7 @@ impl Traffic {
             session.partial = Some(partial);
             return;
         }
-        if let Some(session) = self.sessions.get_mut(key) {
+        if let Some(session) = self.sessions.get_mut(key).filter(|session| session.buffered.unread == 0) {
             session.begun = Time::default();
         }
         self.buffers.give_back(std::mem::take(&mut partial.bytes));

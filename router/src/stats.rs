@@ -193,6 +193,9 @@ pub struct Holding {
     pub batch_bytes: usize,
     /// Bytes of replies that wait to be written to a session, or for other replies.
     pub reply_bytes: usize,
+    /// Bytes that the driver holds of connections, as [`Input::Buffered`](crate::Input::Buffered) and
+    /// [`Input::GuestBytes`](crate::Input::GuestBytes) told.
+    pub buffered_bytes: usize,
 }
 
 /// How near a router is to its limits: the most that any one session, link or upstream uses right now.
@@ -215,7 +218,7 @@ pub struct Peaks {
 impl Holding {
     /// All bytes that are held.
     pub fn bytes(&self) -> usize {
-        self.request_bytes + self.transaction_bytes + self.batch_bytes + self.reply_bytes
+        self.request_bytes + self.transaction_bytes + self.batch_bytes + self.reply_bytes + self.buffered_bytes
     }
 }
 

@@ -62,6 +62,8 @@ pub(crate) struct Traffic {
     /// Bytes that the driver moves without us.
     pub(crate) relays: Relays,
     pub(crate) budget: Budget,
+    /// What the driver holds for clients that are no sessions yet.
+    pub(crate) guest_bytes: usize,
     /// Links whose reply's turn has come.
     pub(crate) unparked: Vec<LinkKey>,
     /// Requests of whose woven reply more may be handed on.
@@ -137,6 +139,7 @@ impl Traffic {
             learned: Vec::new(),
             relays: Relays::default(),
             budget: Budget::default(),
+            guest_bytes: 0,
             unparked: Vec::new(),
             weaving: Vec::new(),
             freed_lanes: Vec::new(),

@@ -191,8 +191,7 @@ impl Traffic {
     /// Whether a shard's batch is full; the session then waits until it is shorter.
     pub(crate) fn is_full(&mut self, setup: &Setup, shard: Shard, session: SessionKey) -> bool {
         let upstream = &mut self.upstreams[shard.index()];
-        let full =
-            self.links.get(upstream.shared).is_some_and(|link| link.batch.unsent() >= setup.limits.link_output_max);
+        let full = self.links.get(upstream.shared).is_some_and(|link| link.unsent() >= setup.limits.link_output_max);
         let full = full || self.budget.retain_full;
         if full {
             upstream.waiting.push(session);
@@ -286,7 +285,7 @@ impl Traffic {
     /// Has sessions read again that waited for a link's batch to become shorter, if it has.
     pub(crate) fn relieve(&mut self, setup: &Setup, key: LinkKey) {
         let Some(link) = self.links.get(key) else { return };
-        if link.batch.unsent() <= setup.limits.link_output_max / 2 {
+        if link.unsent() <= setup.limits.link_output_max / 2 {
             self.resumable.append(&mut self.upstreams[link.upstream].waiting);
         }
     }

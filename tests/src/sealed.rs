@@ -2,12 +2,61 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 
-use pdw_auth::{Ending, Handshake, Progress, Sealed};
+use pdw_auth::spiped::{Pair, Pairs, Strength};
+use pdw_auth::{Ending, Handshake, Keys, Progress, Role, Sealed, Secret};
 
 /// How long the other end may say nothing.
 const SILENCE: Duration = Duration::from_secs(20);
+
+/// Other pairs each time, as a driver would make of entropy.
+#[derive(Debug)]
+struct Numbered;
+
+/// Bytes that are others each time.
+fn unused() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    fastrand::fill(&mut bytes);
+    bytes
+}
+
+impl Pairs for Numbered {
+    fn take(&self) -> Option<Pair> {
+        Some(Pair::new(&unused()))
+    }
+}
+
+/// The key in a file with this content.
+///
+/// # Errors
+/// When it is none.
+pub fn keys(file: &[u8]) -> io::Result<Keys> {
+    Secret::from_file(file, 0o600).map(Keys::from).map_err(io::Error::other)
+}
+
+/// A handshake of `spiped`.
+///
+/// # Errors
+/// When the key is none.
+pub fn spiped(role: Role, key: &[u8], strength: Strength) -> io::Result<Box<dyn Handshake>> {
+    let settings = pdw_auth::spiped::Settings { keys: keys(key)?, strength };
+    Ok(pdw_auth::spiped::begin(role, Arc::new(settings), Arc::new(Numbered), unused()))
+}
+
+/// A handshake of `noise`, without names and identities.
+///
+/// # Errors
+/// When the key is none.
+pub fn noise(role: Role, key: &[u8]) -> io::Result<Box<dyn Handshake>> {
+    Ok(noise_by(role, pdw_auth::noise::Settings::new(keys(key)?)))
+}
+
+/// A handshake of `noise` with these settings.
+pub fn noise_by(role: Role, settings: pdw_auth::noise::Settings) -> Box<dyn Handshake> {
+    pdw_auth::noise::begin(role, Arc::new(settings), unused())
+}
 
 /// A socket with a seal on it.
 #[derive(Debug)]
@@ -48,9 +97,18 @@ impl SealedStream {
     /// # Errors
     /// What the socket reports.
     pub fn send(&mut self, plain: &[u8]) -> io::Result<()> {
+        let wire = self.seal(plain)?;
+        self.socket.write_all(&wire)
+    }
+
+    /// What [`send`](Self::send) would send, to be done something to first.
+    ///
+    /// # Errors
+    /// When there is no sealing any more.
+    pub fn seal(&mut self, plain: &[u8]) -> io::Result<Vec<u8>> {
         let mut wire = Vec::new();
         self.sealed.seal(plain, &mut wire).map_err(io::Error::other)?;
-        self.socket.write_all(&wire)
+        Ok(wire)
     }
 
     /// What was opened of what arrives next; nothing at the end.

@@ -31,6 +31,9 @@ use crate::{Handshake, Identity, Keys, PublicKey, Role};
 /// stream; a connection that closes without it was cut.
 pub const RECORD: usize = 16 * 1024;
 
+/// Bytes of the first message, with which the end that opens begins, and then waits: a public key and a tag.
+pub const BEGINNING: usize = 48;
+
 /// A direction's key is replaced (`REKEY` of Noise, section 4.2; the nonce goes on) behind each record with which so many
 /// were sealed under it. Both ends count.
 pub const REKEY_RECORDS: u64 = 1 << 16;

@@ -24,6 +24,8 @@ pub use group::Pair;
 
 /// Bytes of a nonce (section 2).
 const NONCE: usize = 32;
+/// Bytes with which the end that opens begins, and then waits (section 4).
+pub const BEGINNING: usize = NONCE;
 /// Bytes of a public number y (section 2).
 const NUMBER: usize = 256;
 /// Bytes of a MAC, of HMAC-SHA256 (section 2).

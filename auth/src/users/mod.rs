@@ -115,6 +115,12 @@ impl Users {
         self.known.iter().map(|(name, known)| (name.as_str(), &known.user))
     }
 
+    /// The user whom a certificate names.
+    fn named(&self, entrance: &Entrance) -> Option<&Known> {
+        let names = entrance.names.as_deref()?;
+        names.iter().filter(|name| *name != DEFAULT).find_map(|name| self.known.get(name.as_str()))
+    }
+
     fn find(&self, name: &[u8]) -> Option<&Known> {
         self.known.get(std::str::from_utf8(name).ok()?)
     }
@@ -122,6 +128,9 @@ impl Users {
 
 impl Gate for Users {
     fn enter(&self, entrance: &Entrance) -> Option<Arc<Login>> {
+        if let Some(known) = self.named(entrance) {
+            return known.user.enabled.then(|| Arc::clone(&known.open));
+        }
         let door = self.doors.get(usize::from(entrance.listener));
         let from = |door: &&Door| {
             door.from.is_empty() || entrance.peer.is_some_and(|peer| door.from.iter().any(|range| range.contains(peer)))

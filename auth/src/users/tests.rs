@@ -103,7 +103,7 @@ fn a_door_makes_somebody_of_who_comes_from_its_networks() {
     ];
     let users = users("user default off\nuser pdwfs on ~* +@all").with_doors(doors);
     let enter = |listener, peer: Option<&str>| {
-        let entrance = Entrance { listener, peer: peer.map(|peer| peer.parse().unwrap()) };
+        let entrance = Entrance { listener, peer: peer.map(|peer| peer.parse().unwrap()), names: None };
         users.enter(&entrance).map(|login| login.user.to_string())
     };
     assert_eq!(enter(0, Some("10.1.1.1")), None);
@@ -111,4 +111,20 @@ fn a_door_makes_somebody_of_who_comes_from_its_networks() {
     assert_eq!(enter(1, Some("11.1.1.1")), None);
     assert_eq!(enter(1, None), None);
     assert_eq!(enter(2, None).as_deref(), Some("pdwfs"));
+}
+
+#[test]
+fn a_certificate_makes_a_user_of_who_shows_it_and_never_another_one_than_it_names() {
+    let doors = vec![Door { user: Some("pdwfs".into()), from: Vec::new() }];
+    let users = users("user default on nopass\nuser pdwfs on\nuser job-17 on >secret\nuser gone off").with_doors(doors);
+    let enter = |names: &[&str]| {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        let entrance = Entrance { names: Some(Arc::new(names)), ..Entrance::default() };
+        users.enter(&entrance).map(|login| login.user.to_string())
+    };
+    assert_eq!(enter(&["job-17"]).as_deref(), Some("job-17"));
+    assert_eq!(enter(&["unknown.example", "job-17", "pdwfs"]).as_deref(), Some("job-17"));
+    assert_eq!(enter(&["gone", "job-17"]), None, "who is off is not let in as somebody else");
+    assert_eq!(enter(&["unknown.example"]).as_deref(), Some("pdwfs"));
+    assert_eq!(enter(&["default"]).as_deref(), Some("pdwfs"), "`default` is nobody's name");
 }

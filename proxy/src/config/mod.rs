@@ -42,7 +42,7 @@ pub use limits::Times;
 pub use listeners::ListenConfig;
 pub use mistakes::{Mistake, Mistakes, Place, Problem};
 pub use reference::reference_page;
-pub use seals::{NoiseConfig, SealConfig, SpipedConfig, TlsConfig};
+pub use seals::{NamedBy, NoiseConfig, SealConfig, SpipedConfig, TlsConfig};
 pub use upstreams::UpstreamConfig;
 
 use crate::cli::ServeArgs;

@@ -302,8 +302,9 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
         kind: Kind::Count { default: 1024, range: (1, 1_000_000), field: |draft| &mut draft.handshakes_max },
         reload: Reload::Restart,
         sentence: "Handshakes of clients on sealed listeners that may be under way at one worker. Whoever comes then \
-                   waits, unread, until one of them is done or closed for taking longer than 5 s. A client that has \
-                   said nothing yet does not count.",
+                   waits, unread, until one of them is done or closed: after 5 s, and while others wait for their turn \
+                   after half a second in which it keeps the proxy waiting. A client that has said nothing yet \
+                   does not count.",
     },
     OptionSpec {
         name: "times.patience",

@@ -66,6 +66,17 @@ pub struct TlsConfig {
     pub server_name: Option<String>,
     /// Clients may show no certificate.
     pub anonymous: bool,
+    /// By which names in it a client is a user, if it is by any.
+    pub named: Option<NamedBy>,
+}
+
+/// Which names in a client's certificate may make a user of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamedBy {
+    /// The subject's common name.
+    CommonName,
+    /// The subject's alternative names, the first that is a user's.
+    AlternativeNames,
 }
 
 impl SealConfig {
@@ -119,6 +130,7 @@ const ENTRIES: &[SealEntry] = &[
     SealEntry { name: "server_name", side: Some(Side::Upstream), of: &["tls"] },
     SealEntry { name: "client_ca", side: Some(Side::Listener), of: &["tls"] },
     SealEntry { name: "client_auth", side: Some(Side::Listener), of: &["tls"] },
+    SealEntry { name: "client_user", side: Some(Side::Listener), of: &["tls"] },
     SealEntry { name: "handshake", side: None, of: &["spiped"] },
     SealEntry { name: "cipher", side: None, of: &["noise"] },
     SealEntry { name: "identity", side: None, of: &["noise"] },
@@ -206,10 +218,16 @@ impl<'a> SealDraft<'a> {
         need("key", listens || self.has("certificate"));
         need("ca", !listens);
         need("server_name", !listens && !has_host);
-        need("client_ca", self.has("client_auth"));
+        need("client_ca", self.has("client_auth") || self.has("client_user"));
         let ca = if listens { "client_ca" } else { "ca" };
         let auth = self.choice(option, "client_auth", &["required", "optional"], findings);
+        let named = match self.choice(option, "client_user", &["cn", "san"], findings) {
+            Some("cn") => Some(NamedBy::CommonName),
+            Some(_) => Some(NamedBy::AlternativeNames),
+            None => None,
+        };
         TlsConfig {
+            named,
             certificate: self.path(option, "certificate", findings),
             key: self.path(option, "key", findings),
             ca: self.path(option, ca, findings),

@@ -171,7 +171,7 @@ pub(super) fn warnings(draft: &Draft) -> Vec<Warning> {
     let listen: Vec<ListenConfig> = draft.listen.iter().map(|listener| listener.value.clone()).collect();
     let users = Users::new(named(draft)).with_doors(doors(&listen));
     let open = (0..).zip(&listen).filter(|(index, listener)| {
-        let everybody = users.enter(&Entrance { listener: *index, peer: None });
+        let everybody = users.enter(&Entrance { listener: *index, ..Entrance::default() });
         let strangers = !listener.address.is_loopback() && !listener.seal.keeps_strangers_out();
         strangers && everybody.is_some_and(|login| login.permit.is_boundless())
     });

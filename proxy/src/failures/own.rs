@@ -211,6 +211,7 @@ pub(super) const PROXY: &[Fault] = &[
             "large::greedy_clients::many_requests_just_below_the_threshold_that_never_end",
             "fuzz_corpus::every_session_input_passes",
             "lanes::pressure::the_session_for_which_most_is_gathered_is_closed_at_the_ceiling_and_the_others_get_their_replies",
+            "seals::crowds::records_that_never_become_whole_count_under_memory_max_and_their_senders_give_way",
             "large::memory::readers_that_could_not_be_foreseen",
             "large::memory::fifty_that_ask_for_stripes_and_never_read",
         ],
@@ -273,7 +274,8 @@ pub(super) const CLIENTS: &[Fault] = &[
     Fault {
         name: "A client's handshake fails, or does not end",
         note: "It is no session yet: the core does not know it. Of those that have begun, \
-               `limits.handshakes_max` may be under way at a worker; others wait, unread.",
+               `limits.handshakes_max` may be under way at a worker; others wait, unread. What handshakes and seals \
+               hold counts under `limits.memory_max`.",
         cases: &[
             both("its own", "its connection is closed, after 5 s at most", "nothing"),
             both("others'", "nothing of it", "carried out once"),
@@ -285,6 +287,7 @@ pub(super) const CLIENTS: &[Fault] = &[
             "seals::hostile::plain_resp_on_a_sealed_listener_and_the_reverse_are_closed_and_told_once",
             "seals::hostile::ten_thousand_clients_that_never_finish_stay_cheap_are_closed_and_hold_up_nobody",
             "seals::shared_keys::a_peer_that_stops_or_talks_nonsense_is_closed_and_told_once",
+            "seals::crowds::a_crowd_in_the_middle_of_its_handshakes_is_closed_in_five_seconds_and_lets_others_in_meanwhile",
         ],
     },
     Fault {
@@ -298,6 +301,8 @@ pub(super) const CLIENTS: &[Fault] = &[
         log: &["not sealed: "],
         tests: &[
             "seals::hostile::garbage_in_a_handshake_and_forged_repeated_or_cut_records_cost_their_sender_its_connection_alone",
+            "seals::tampered::requests_that_were_tampered_with_are_not_carried_out_and_cost_their_sender_its_connection_alone",
+            "seals::tampered::replies_that_were_tampered_with_reach_nobody_and_the_link_is_opened_anew",
         ],
     },
     Fault {

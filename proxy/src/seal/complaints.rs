@@ -37,7 +37,7 @@ impl Peer {
     /// The entrance of somebody who came by this listener.
     pub(crate) fn entrance(&self, listener: u16) -> Entrance {
         let peer = if let Self::Address(address) = self { Some(*address) } else { None };
-        Entrance { listener, peer }
+        Entrance { listener, peer, names: None }
     }
 }
 

@@ -10,8 +10,9 @@ use pdw_auth::{Advanced, Ending, Handshake, Opened, Progress, Role, SealError, S
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 
-use super::certificate::common_name;
+use super::certificate::{alternative_names, common_name};
 use super::tls_error::explain;
+use crate::config::NamedBy;
 
 /// The header of a record: type, version, length (RFC 8446, 5.1).
 const HEADER: usize = 5;
@@ -19,6 +20,11 @@ const HEADER: usize = 5;
 const HANDSHAKE: u8 = 22;
 /// One that carries an alert.
 const ALERT: u8 = 21;
+
+/// The most that a record may have behind its header (RFC 8446, 5.2; RFC 5246, 6.2.3).
+const RECORD_MAX: usize = (16 << 10) + 2048;
+/// Memory of a connection: its own, and the buffer into which it reads.
+const CONNECTION: usize = size_of::<rustls::Connection>() + 4096;
 
 /// Either side's connection.
 type Core = Box<rustls::Connection>;
@@ -76,11 +82,15 @@ fn say(core: &mut Core, out: &mut Vec<u8>) {
 
 /// A client's handshake of which nothing has arrived: it costs next to nothing.
 #[derive(Debug)]
-pub(super) struct TlsAccept(Arc<ServerConfig>);
+pub(super) struct TlsAccept {
+    config: Arc<ServerConfig>,
+    /// Which names in a client's certificate may make a user of it.
+    named: Option<NamedBy>,
+}
 
 impl TlsAccept {
-    pub(super) fn new(config: Arc<ServerConfig>) -> Self {
-        Self(config)
+    pub(super) fn new(config: Arc<ServerConfig>, named: Option<NamedBy>) -> Self {
+        Self { config, named }
     }
 }
 
@@ -89,8 +99,8 @@ impl Handshake for TlsAccept {
         if wire.is_empty() {
             return Ok(Advanced { consumed: 0, progress: Progress::NeedsBytes(self) });
         }
-        let connection = ServerConnection::new(self.0).map_err(|error| explain(&error, Role::Accepts))?;
-        Box::new(Greeting::new(connection.into())).advance(wire, out)
+        let connection = ServerConnection::new(self.config).map_err(|error| explain(&error, Role::Accepts))?;
+        Box::new(Greeting::new(connection.into(), self.named)).advance(wire, out)
     }
 
     fn given_up(&self, ending: Ending, _wire: &[u8]) -> SealError {
@@ -116,7 +126,7 @@ impl Handshake for TlsOpen {
         // The key for the exchange is made here.
         let work = Work::new(move || -> Box<dyn Handshake> {
             match ClientConnection::new(self.config, self.name) {
-                Ok(connection) => Box::new(Greeting::new(connection.into())),
+                Ok(connection) => Box::new(Greeting::new(connection.into(), None)),
                 Err(error) => Box::new(Hopeless(explain(&error, Role::Opens))),
             }
         });
@@ -148,6 +158,7 @@ struct Greeting {
     core: Core,
     /// It has said its first word, if that is its part.
     begun: bool,
+    named: Option<NamedBy>,
     /// What another thread has found out.
     found: Option<Found>,
 }
@@ -161,10 +172,11 @@ struct Found {
 }
 
 impl Greeting {
-    fn new(mut connection: rustls::Connection) -> Self {
+    fn new(mut connection: rustls::Connection, named: Option<NamedBy>) -> Self {
         // Nothing is held back: who gives bytes to seal sends them at once.
         connection.set_buffer_limit(None);
-        Self { begun: matches!(connection, rustls::Connection::Server(_)), core: Box::new(connection), found: None }
+        let begun = matches!(connection, rustls::Connection::Server(_));
+        Self { begun, named, core: Box::new(connection), found: None }
     }
 
     /// Looks at what has arrived.
@@ -187,15 +199,23 @@ impl Handshake for Greeting {
             plain = found.plain;
         }
         if !self.core.is_handshaking() {
-            return Ok(Advanced { consumed: 0, progress: Progress::Done(Box::new(Tls::new(self.core, plain))) });
+            return Ok(Advanced {
+                consumed: 0,
+                progress: Progress::Done(Box::new(Tls::new(self.core, plain, self.named))),
+            });
         }
         if self.begun && !has_record(wire)? {
             return Ok(Advanced { consumed: 0, progress: Progress::NeedsBytes(self) });
         }
         self.begun = true;
-        let fresh = wire.to_vec();
+        let consumed = whole_records(wire);
+        let fresh = wire[..consumed].to_vec();
         let work = Work::new(move || Box::new(self.step(&fresh)));
-        Ok(Advanced { consumed: wire.len(), progress: Progress::Work(work) })
+        Ok(Advanced { consumed, progress: Progress::Work(work) })
+    }
+
+    fn held(&self) -> usize {
+        CONNECTION
     }
 
     fn given_up(&self, ending: Ending, _wire: &[u8]) -> SealError {
@@ -216,6 +236,23 @@ fn has_record(wire: &[u8]) -> Result<bool, SealError> {
     }
 }
 
+/// How much of `wire` whole records are; all of it if there is something that cannot be one, to be refused. Of the rest
+/// nothing is given to rustls: it is held, and counted, where that of every seal is.
+fn whole_records(wire: &[u8]) -> usize {
+    let mut whole = 0;
+    while let Some([_, _, _, high, low]) = wire.get(whole..whole + HEADER) {
+        let len = usize::from(u16::from_be_bytes([*high, *low]));
+        if len > RECORD_MAX {
+            return wire.len();
+        }
+        if whole + HEADER + len > wire.len() {
+            break;
+        }
+        whole += HEADER + len;
+    }
+    whole
+}
+
 fn gone(ending: Ending, what: &'static str) -> SealError {
     match ending {
         Ending::Closed => SealError::Closed(what),
@@ -230,13 +267,18 @@ struct Tls {
     /// What came together with the end of the handshake.
     early: Vec<u8>,
     peer: Option<Box<str>>,
+    names: Option<Arc<Vec<String>>>,
 }
 
 impl Tls {
-    fn new(core: Core, early: Vec<u8>) -> Self {
+    fn new(core: Core, early: Vec<u8>, named: Option<NamedBy>) -> Self {
         let certificate = core.peer_certificates().and_then(<[_]>::first);
         let peer = certificate.and_then(|certificate| common_name(certificate)).map(String::into_boxed_str);
-        Self { core, early, peer }
+        let names = named.zip(certificate).map(|(named, certificate)| match named {
+            NamedBy::CommonName => peer.iter().map(|name| name.to_string()).collect(),
+            NamedBy::AlternativeNames => alternative_names(certificate),
+        });
+        Self { names: names.filter(|names: &Vec<String>| !names.is_empty()).map(Arc::new), core, early, peer }
     }
 }
 
@@ -248,9 +290,14 @@ impl Sealed for Tls {
     }
 
     fn open(&mut self, wire: &mut [u8], plain: &mut Vec<u8>) -> Result<Opened, SealError> {
-        plain.append(&mut self.early);
-        let end = look(&mut self.core, wire, plain)?;
-        Ok(Opened { consumed: wire.len(), end })
+        plain.extend(std::mem::take(&mut self.early));
+        let consumed = whole_records(wire);
+        let end = look(&mut self.core, &wire[..consumed], plain)?;
+        Ok(Opened { consumed, end })
+    }
+
+    fn held(&self) -> usize {
+        self.early.capacity()
     }
 
     fn close(&mut self, wire: &mut Vec<u8>) -> Result<(), SealError> {
@@ -266,5 +313,9 @@ impl Sealed for Tls {
 
     fn peer(&self) -> Option<&str> {
         self.peer.as_deref()
+    }
+
+    fn names(&self) -> Option<Arc<Vec<String>>> {
+        self.names.clone()
     }
 }

@@ -11,11 +11,14 @@ use rustls::{ClientConfig, ServerConfig};
 
 use super::tls::{TlsAccept, TlsOpen};
 use super::{Keys, LoadError, files};
-use crate::config::{Address, TlsConfig};
+use crate::config::{Address, NamedBy, TlsConfig};
 
 /// TLS of a listener.
 #[derive(Debug)]
-pub(super) struct Accepting(Arc<ServerConfig>);
+pub(super) struct Accepting {
+    config: Arc<ServerConfig>,
+    named: Option<NamedBy>,
+}
 
 /// TLS of an upstream.
 #[derive(Debug)]
@@ -26,7 +29,7 @@ pub(super) struct Opening {
 
 impl Keys for Accepting {
     fn begin(&self) -> Result<Box<dyn Handshake>, SealError> {
-        Ok(Box::new(TlsAccept::new(Arc::clone(&self.0))))
+        Ok(Box::new(TlsAccept::new(Arc::clone(&self.config), self.named)))
     }
 }
 
@@ -48,7 +51,7 @@ pub(super) fn accepting(tls: &TlsConfig) -> Result<Accepting, LoadError> {
     };
     let (chain, key) = own(tls)?.ok_or_else(|| LoadError::Open(String::new()))?;
     let config = builder.with_single_cert(chain, key).map_err(|error| broken(tls, &error))?;
-    Ok(Accepting(Arc::new(config)))
+    Ok(Accepting { config: Arc::new(config), named: tls.named })
 }
 
 fn verifier(tls: &TlsConfig, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, LoadError> {

@@ -1,5 +1,7 @@
 //! The seals of listeners and upstreams: read at the start, and read anew without disconnecting anybody.
 
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+
 use super::ServeError;
 use crate::config::Config;
 use crate::seal::Seal;
@@ -24,7 +26,12 @@ impl Seals {
             Seal::opening(&upstream.seal, &upstream.address)
                 .map_err(|error| ServeError::upstream_seal(upstream, &error))
         });
-        Ok(Self { listeners: listeners.collect::<Result<_, _>>()?, upstreams: upstreams.collect::<Result<_, _>>()? })
+        let all =
+            Self { listeners: listeners.collect::<Result<_, _>>()?, upstreams: upstreams.collect::<Result<_, _>>()? };
+        if all.count() > 0 {
+            keep_out_of_dumps();
+        }
+        Ok(all)
     }
 
     /// Takes over the keys and certificates that were read anew, for connections that begin from now on. Whether a
@@ -43,5 +50,12 @@ impl Seals {
     /// How many there are.
     pub(super) fn count(&self) -> usize {
         self.listeners.iter().chain(&self.upstreams).flatten().count()
+    }
+}
+
+/// A process that has keys leaves no image of its memory behind, wherever the kernel would put it.
+fn keep_out_of_dumps() {
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "if this process dies its keys may be found in a core dump; set `ulimit -c 0`");
     }
 }

@@ -51,6 +51,17 @@ impl Greeting {
         self.begun
     }
 
+    /// Whether another thread has it.
+    pub(super) fn is_away(&self) -> bool {
+        self.handshake.is_none()
+    }
+
+    /// Bytes of memory for what waits here, and for what the handshake itself keeps.
+    pub(super) fn held(&self) -> usize {
+        let inside = self.handshake.as_ref().map_or(0, |handshake| handshake.held());
+        self.arrived.capacity() + self.unsent.capacity() + inside
+    }
+
     /// Takes back what another thread has worked at.
     pub(super) fn give_back(&mut self, handshake: Box<dyn Handshake>) {
         self.handshake = Some(handshake);

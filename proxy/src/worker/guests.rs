@@ -7,13 +7,14 @@
 //! ```
 //!
 //! Who says nothing costs a socket. Of those who have begun there are at most `limits.handshakes_max`; the others wait
-//! for their turn, unread.
+//! for their turn, unread, and while somebody waits whoever keeps this end waiting for [`STANDING_MAX`] gives way. What
+//! handshakes hold counts under `limits.memory_max`; while there is no memory for new sessions, there is none for them.
 
-use std::collections::VecDeque;
-use std::time::Instant;
+use std::collections::{BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
 
 use pdw_auth::{Ending, HANDSHAKE_MAX, Handshake, SealError};
-use pdw_router::Entrance;
+use pdw_router::{Entrance, Input};
 use slotmap::SlotMap;
 
 use super::greeting::{Greeting, Step};
@@ -23,6 +24,18 @@ use super::token::Source;
 use super::{Ahead, End, Worker};
 use crate::mutant::Mutant;
 use crate::seal::{Peer, Seal};
+
+/// How long a handshake may stand still for its client while others wait for their turn: two round trips around the
+/// world, or one lost segment.
+const STANDING_MAX: Duration = Duration::from_millis(500);
+
+/// How long a client has at least that had to wait for its turn.
+const TURN_MIN: Duration = Duration::from_secs(1);
+
+/// Why nobody is let in for now.
+const NO_MEMORY: SealError = SealError::Refused(
+    "this proxy holds nearly as much as limits.memory_max allows, so it takes no new sessions; raise that, or look for who holds it in /metrics",
+);
 
 slotmap::new_key_type! {
     /// Names a connection that is not sealed yet.
@@ -40,6 +53,8 @@ struct Guest {
     door: u16,
     due: Instant,
     stage: Stage,
+    /// Bytes that it holds, as they are counted.
+    held: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,10 +70,14 @@ enum Stage {
 #[derive(Debug, Default)]
 pub(super) struct Guests {
     all: SlotMap<GuestKey, Guest>,
-    /// When each is due, in this order; some are gone by then.
-    due: VecDeque<(Instant, GuestKey)>,
+    /// When each is due, unless it waits.
+    due: BTreeSet<(Instant, GuestKey)>,
     begun: usize,
+    /// Those that have begun, and since when each may be standing still, in this order; some are gone by then.
+    standing: VecDeque<(Instant, GuestKey)>,
     waiting: VecDeque<GuestKey>,
+    /// Bytes that all of them hold.
+    held: usize,
     /// Most that may have begun.
     most: usize,
 }
@@ -76,11 +95,30 @@ impl Guests {
 
     /// When somebody is due.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.due.front().map(|(due, _)| *due)
+        let gives_way = self.standing.front().filter(|_| !self.waiting.is_empty());
+        let gives_way = gives_way.map(|(since, _)| *since + STANDING_MAX);
+        self.due.first().map(|(due, _)| *due).into_iter().chain(gives_way).min()
+    }
+
+    /// Who has to give way to those who wait, if anybody does.
+    fn standing(&mut self, now: Instant) -> Option<GuestKey> {
+        if self.waiting.is_empty() {
+            return None;
+        }
+        while let Some((_, key)) = self.standing.front().copied().filter(|(since, _)| *since + STANDING_MAX <= now) {
+            self.standing.pop_front();
+            match self.all.get(key).map(|guest| guest.greeting.is_away()) {
+                Some(false) => return Some(key),
+                // It is this end that keeps it waiting.
+                Some(true) => self.standing.push_back((now, key)),
+                None => {}
+            }
+        }
+        None
     }
 
     /// Lets a guest begin, if it may.
-    fn begin(&mut self, key: GuestKey) -> bool {
+    fn begin(&mut self, key: GuestKey, now: Instant) -> bool {
         let full = self.begun >= self.most;
         let Some(guest) = self.all.get_mut(key) else { return false };
         match (guest.stage, full) {
@@ -94,14 +132,27 @@ impl Guests {
             (_, false) => {
                 guest.stage = Stage::Begun;
                 self.begun += 1;
+                self.standing.push_back((now, key));
                 true
             }
+        }
+    }
+
+    /// Has a guest wait whose turn it was.
+    fn wait_on(&mut self, key: GuestKey) {
+        if self.all.contains_key(key) {
+            self.waiting.push_front(key);
         }
     }
 
     /// Takes a guest away; who may begin in its place.
     fn remove(&mut self, key: GuestKey) -> Option<(Guest, Option<GuestKey>)> {
         let guest = self.all.remove(key)?;
+        self.due.remove(&(guest.due, key));
+        self.held = self.held.saturating_sub(guest.held);
+        while self.standing.front().is_some_and(|(_, key)| !self.all.contains_key(*key)) {
+            self.standing.pop_front();
+        }
         if guest.stage != Stage::Begun {
             return Some((guest, None));
         }
@@ -110,11 +161,12 @@ impl Guests {
         Some((guest, next))
     }
 
-    /// Gives a guest its time anew: it had to wait for its turn.
-    fn renew(&mut self, key: GuestKey, due: Instant) {
+    /// Gives a guest that had to wait for its turn the time for it.
+    fn renew(&mut self, key: GuestKey, now: Instant) {
         if let Some(guest) = self.all.get_mut(key) {
-            guest.due = due;
-            self.due.push_back((due, key));
+            self.due.remove(&(guest.due, key));
+            guest.due = guest.due.max(now + TURN_MIN);
+            self.due.insert((guest.due, key));
         }
     }
 }
@@ -123,6 +175,9 @@ impl Worker {
     /// Takes in a client whose connection has to be sealed first.
     pub(super) fn welcome(&mut self, mut socket: Socket, seal: Seal, (door, peer): (u16, Peer)) {
         let now = Instant::now();
+        if !self.router.takes_sessions() {
+            return self.complain(&peer, seal.name(), &NO_MEMORY);
+        }
         let greeting = match Greeting::begin(&seal, now) {
             Ok(greeting) => greeting,
             Err(why) => return self.complain(&peer, seal.name(), &why),
@@ -131,11 +186,11 @@ impl Worker {
         let registry = self.poll.registry();
         let key = self.guests.all.try_insert_with_key(|key| {
             socket.register(registry, Source::Guest(key).token())?;
-            Ok::<_, std::io::Error>(Guest { socket, greeting, seal, peer, door, due, stage: Stage::Silent })
+            Ok::<_, std::io::Error>(Guest { socket, greeting, seal, peer, door, due, stage: Stage::Silent, held: 0 })
         });
         match key {
             Ok(key) => {
-                self.guests.due.push_back((due, key));
+                self.guests.due.insert((due, key));
                 prepare.into_iter().for_each(|job| self.pool.give(job));
                 // Some seals speak first. What the client says the kernel tells, be it there already.
                 self.greet(key);
@@ -146,14 +201,18 @@ impl Worker {
 
     /// Takes note of what a guest's socket is ready for.
     pub(super) fn note_guest(&mut self, key: GuestKey, readable: bool) {
-        if !readable || self.guests.begin(key) {
+        if !readable || self.guests.begin(key, Instant::now()) {
             self.greet(key);
         }
     }
 
     /// Lets a guest begin that had to wait.
     pub(super) fn admit_guest(&mut self, key: GuestKey) {
-        self.note_guest(key, true);
+        match self.guests.begin(key, Instant::now()) {
+            true => self.greet(key),
+            // Somebody who had not waited came between.
+            false => self.guests.wait_on(key),
+        }
     }
 
     /// Takes back a handshake that another thread has worked at.
@@ -167,7 +226,12 @@ impl Worker {
     fn greet(&mut self, key: GuestKey) {
         let Some(guest) = self.guests.all.get_mut(key) else { return };
         let may_read = guest.stage == Stage::Begun;
-        match guest.greeting.go_on(guest.socket.stream(), &mut self.scratch, may_read) {
+        let step = match self.router.takes_sessions() {
+            true => guest.greeting.go_on(guest.socket.stream(), &mut self.scratch, may_read),
+            false => Err(NO_MEMORY),
+        };
+        self.count_guest(key);
+        match step {
             Ok(Step::Waits) => {}
             Ok(Step::Work(work)) => {
                 let mailbox = self.mailbox.clone();
@@ -178,18 +242,32 @@ impl Worker {
                 let Guest { mut socket, greeting, seal, peer, door, .. } = guest;
                 self.seal_numbers.succeeded(seal.kind(), greeting.begun().elapsed());
                 tracing::debug!(%peer, seal = seal.name(), name = wire.peer(), "sealed");
+                let entrance = Entrance { names: wire.names(), ..peer.entrance(door) };
                 socket.seal(wire);
-                self.open_sealed_session(socket, peer.entrance(door));
+                self.open_sealed_session(socket, entrance);
             }
             Err(why) => self.turn_out(key, &why),
+        }
+    }
+
+    /// Counts what a guest holds by now.
+    fn count_guest(&mut self, key: GuestKey) {
+        let Some(guest) = self.guests.all.get_mut(key).filter(|guest| !guest.greeting.is_away()) else { return };
+        let before = std::mem::replace(&mut guest.held, guest.greeting.held());
+        if guest.held != before {
+            self.guests.held = self.guests.held.saturating_sub(before) + guest.held;
+            self.router.handle(self.now, Input::GuestBytes(self.guests.held));
         }
     }
 
     /// Takes a guest away, and lets another begin in its place.
     fn dismiss(&mut self, key: GuestKey) -> Option<Guest> {
         let (guest, next) = self.guests.remove(key)?;
+        if guest.held > 0 {
+            self.router.handle(self.now, Input::GuestBytes(self.guests.held));
+        }
         if let Some(next) = next {
-            self.guests.renew(next, Instant::now() + HANDSHAKE_MAX);
+            self.guests.renew(next, Instant::now());
             // In a turn of its own: there may be many.
             self.mailbox.put(Letter::GuestMayBegin(next));
         }
@@ -206,12 +284,18 @@ impl Worker {
         }
     }
 
-    /// Closes guests whose time is up.
+    /// Closes guests whose time is up, and those who have to give way.
     pub(super) fn turn_out_late_guests(&mut self) {
         let now = Instant::now();
-        while let Some((due, key)) = self.guests.due.front().copied().filter(|(due, _)| *due <= now) {
-            self.guests.due.pop_front();
-            let late = self.guests.all.get(key).filter(|guest| guest.due == due && guest.stage != Stage::Waiting);
+        while let Some(key) = self.guests.standing(now) {
+            let why = self.guests.all.get(key).map(|guest| guest.greeting.given_up(Ending::Late));
+            if let Some(SealError::Late(why)) = why {
+                self.turn_out(key, &SealError::GaveWay(why));
+            }
+        }
+        while let Some((due, key)) = self.guests.due.first().copied().filter(|(due, _)| *due <= now) {
+            self.guests.due.remove(&(due, key));
+            let late = self.guests.all.get(key).filter(|guest| guest.stage != Stage::Waiting);
             if let Some(why) = late.map(|guest| guest.greeting.given_up(Ending::Late)) {
                 self.turn_out(key, &why);
             }

@@ -180,6 +180,7 @@ impl Worker {
             line.unread = true;
             return;
         }
+        let sealed = line.socket.is_sealed();
         match line.socket.read(&mut self.buffer, &mut self.scratch) {
             Ok(Some(0)) => self.lose_link(key, LossReason::Closed),
             Ok(Some(count)) => {
@@ -194,6 +195,9 @@ impl Worker {
             }
             Ok(None) => self.read_on(End::Link(key)),
             Err(error) => self.lose(End::Link(key), &error),
+        }
+        if sealed {
+            self.tell_buffered(End::Link(key));
         }
     }
 
@@ -211,9 +215,10 @@ impl Worker {
         if bytes.is_empty() {
             // Sealed bytes may wait all the same. If they cannot be sent any more, reading fails, too.
             let _ = line.socket.flush();
-            return;
+            return self.tell_buffered(End::Link(key));
         }
         line.written = self.turn;
+        let sealed = line.socket.is_sealed();
         match line.socket.write(bytes, &mut self.scratch, Written::Sealed) {
             Ok(count) => {
                 let count = count.unwrap_or(0);
@@ -221,6 +226,9 @@ impl Worker {
                 self.router.handle(self.now, Input::LinkWritten(key, count));
             }
             Err(error) => self.lose(End::Link(key), &error),
+        }
+        if sealed {
+            self.tell_buffered(End::Link(key));
         }
     }
 

@@ -117,6 +117,7 @@ fn counted(set: &mut WorkerSet, stats: &Stats) {
 fn held(set: &mut WorkerSet, holding: &Holding) {
     set.set(Gauge::Sessions, holding.sessions as u64);
     set.set(Gauge::RequestsInFlight, holding.pending as u64);
+    set.set(Gauge::SealBufferBytes, holding.buffered_bytes as u64);
     set.set(Gauge::SpoolFiles, holding.spools as u64);
     set.set(Gauge::LinkRequestsInFlight, holding.in_flight as u64);
     use LinkState::{Connecting, Proving, Ready, Silent, Waiting};

@@ -144,6 +144,9 @@ impl Worker {
         let halt = self.move_bytes(from, &mut pump, share, &mut moved);
         self.attune(from, &mut pump, &halt);
         let to = pump.to;
+        if let Carrier::Copy(held) = &pump.by {
+            self.note_carried(from, to, held.capacity());
+        }
         match halt {
             Halt::Done => {
                 self.set_feeder(to, None);
@@ -341,6 +344,9 @@ impl Worker {
     pub(super) fn cancel_relay(&mut self, from: End) -> u64 {
         let Some(mut pump) = self.take_pump(from) else { return 0 };
         self.attune(from, &mut pump, &Halt::Done);
+        if let Carrier::Copy(_) = &pump.by {
+            self.note_carried(from, pump.to, 0);
+        }
         // A pipe that holds bytes cannot be used again.
         pump.carried()
     }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use pdw_auth::{Ending, SealError};
+use pdw_auth::{Ending, SealError, noise, spiped};
 use pdw_metrics::{Family, Gauge, Handshake, Histogram, Seal, Side, WorkerSet};
 use pdw_router::{End, Input, LinkKey, LossReason, SessionKey};
 
-use super::greeting::Step;
+use super::greeting::{Greeting, Step};
 use super::mailbox::Letter;
 use super::{Ahead, Worker};
 use crate::config::SealConfig;
@@ -56,14 +56,30 @@ impl Worker {
         set.set(Gauge::HandshakesInProgress, (self.guests.len() + greeting) as u64);
         let links = links.map(|link| (Side::Upstream, &link.line.socket));
         let all = self.sessions.values().map(|session| (Side::Client, &session.socket)).chain(links);
-        let (mut counts, mut held) = (BTreeMap::<usize, u64>::new(), 0);
+        let mut counts = BTreeMap::<usize, u64>::new();
         for (side, socket) in all.filter(|(_, socket)| socket.is_sealed()) {
-            held += socket.held();
             *counts.entry(Seal::cell(socket.seal_kind().saturating_sub(1), side)).or_default() += 1;
         }
         counts.into_iter().for_each(|(cell, count)| set.set_labelled(Family::SealedConnections, cell, count));
-        set.set(Gauge::SealBufferBytes, held as u64);
         self.seal_numbers.copy(set);
+    }
+
+    /// Tells the router what a seal holds, if that is not what it was.
+    pub(super) fn tell_buffered(&mut self, end: End) {
+        if let Some(buffered) = self.line(end).and_then(|line| line.socket.news()) {
+            self.router.handle(self.now, Input::Buffered(end, buffered));
+        }
+    }
+
+    /// Takes note of what a relay carries between two ends, at one of them that is sealed.
+    pub(super) fn note_carried(&mut self, from: End, to: End, bytes: usize) {
+        for end in [to, from] {
+            if self.line(end).is_some_and(|line| line.socket.set_carried(bytes)) {
+                break;
+            }
+        }
+        self.tell_buffered(to);
+        self.tell_buffered(from);
     }
 
     /// Closes a session's connection; its output has been written.
@@ -79,7 +95,10 @@ impl Worker {
         self.stop_spool(End::Link(key));
         let Some(mut link) = self.links.remove(key) else { return };
         link.line.socket.say_end(&mut self.scratch);
-        if let Some(greeting) = link.greeting.take() {
+        // Before its time is up the router closes one that it does not need any more.
+        let time = self.router.limits().connect_timeout / 10 * 9;
+        let late = |greeting: &Greeting| greeting.begun().elapsed() >= time;
+        if let Some(greeting) = link.greeting.take_if(|greeting| late(greeting)) {
             let why = greeting.given_up(Ending::Late);
             let kind =
                 self.upstreams.get(link.upstream).and_then(|dial| dial.seal.as_ref()).map_or(0, |seal| seal.kind());
@@ -158,14 +177,45 @@ impl Worker {
 
     /// Whether a client on a plain listener began with something that belongs to a sealed one; it is told then.
     pub(super) fn complain_if_sealed(&self, key: SessionKey, bytes: &[u8]) -> bool {
-        // A TLS record that carries a handshake (RFC 8446, 5.1).
-        if !bytes.starts_with(&[22, 3]) {
-            return false;
-        }
+        let Some(what) = sealed_beginning(bytes) else { return false };
         let peer = self.sessions.get(key).map_or(Peer::Local, |session| session.socket.peer_address());
         if self.complaints.is_due(&peer, "sealed", Instant::now()) {
-            tracing::warn!(%peer, "it speaks TLS to a plain address; give it the address of a listener with seal = \"tls\"");
+            tracing::warn!(%peer, "it speaks {what} to a plain address; give it the address of a listener with that seal");
         }
         true
+    }
+}
+
+/// Which seal the first bytes of a connection belong to, as far as that can be told: those of two begin with random
+/// bytes, of which there are always as many.
+fn sealed_beginning(bytes: &[u8]) -> Option<&'static str> {
+    // Neither a request nor one that is typed, in any language.
+    let random = || bytes.first() != Some(&b'*') && std::str::from_utf8(bytes).is_err();
+    match bytes.len() {
+        // A TLS record that carries a handshake (RFC 8446, 5.1).
+        _ if bytes.starts_with(&[22, 3]) => Some("TLS"),
+        spiped::BEGINNING if random() => Some("spiped, as it seems,"),
+        noise::BEGINNING if random() => Some("noise, as it seems,"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_begins_as_a_seal_does_is_told_from_requests_in_any_language() {
+        let random: Vec<u8> = (0..48_u32).map(|n| (n * 167 + 200) as u8).collect();
+        assert_eq!(sealed_beginning(&random[..32]), Some("spiped, as it seems,"));
+        assert_eq!(sealed_beginning(&random), Some("noise, as it seems,"));
+        assert_eq!(sealed_beginning(&random[..40]), None);
+        assert_eq!(sealed_beginning(&[22, 3, 1, 2, 0]), Some("TLS"));
+        let typed = "SET a \u{1f680}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\r\n";
+        assert_eq!(typed.len(), 32);
+        assert_eq!(sealed_beginning(typed.as_bytes()), None);
+        let mut binary = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$4\r\n\xff\xfe\xfd\xfc\r\n".to_vec();
+        binary.resize(32, 0xff);
+        assert_eq!(sealed_beginning(&binary), None);
     }
 }

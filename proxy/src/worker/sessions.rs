@@ -97,6 +97,7 @@ impl Worker {
             }
             return;
         }
+        let sealed = session.socket.is_sealed();
         match session.socket.read(&mut self.buffer[..READ], &mut self.scratch) {
             Ok(Some(0)) => self.router.handle(self.now, Input::SessionEnded(key)),
             Ok(Some(count)) => {
@@ -119,6 +120,9 @@ impl Worker {
             Ok(None) => self.read_on(End::Session(key)),
             Err(error) => self.lose(End::Session(key), &error),
         }
+        if sealed {
+            self.tell_buffered(End::Session(key));
+        }
     }
 
     /// Writes a session's replies, at most once in a turn.
@@ -128,7 +132,7 @@ impl Worker {
         if bytes.is_empty() {
             // Sealed bytes may wait all the same. If they cannot be sent any more, reading fails, too.
             let _ = session.socket.flush();
-            return;
+            return self.tell_buffered(End::Session(key));
         }
         if session.blocked {
             return;
@@ -137,6 +141,7 @@ impl Worker {
             return self.unwritten.push(End::Session(key));
         }
         session.written = self.turn;
+        let sealed = session.socket.is_sealed();
         match session.socket.write(bytes, &mut self.scratch, Written::Sent) {
             Ok(count) => {
                 let count = count.unwrap_or(0);
@@ -144,6 +149,9 @@ impl Worker {
                 self.router.handle(self.now, Input::SessionWritten(key, count));
             }
             Err(error) => self.lose(End::Session(key), &error),
+        }
+        if sealed {
+            self.tell_buffered(End::Session(key));
         }
     }
 }

@@ -9,6 +9,7 @@ use mio::{Interest, Registry, Token};
 use nix::sys::socket::setsockopt;
 use nix::{libc, setsockopt_impl, sockopt_impl};
 use pdw_auth::SealError;
+use pdw_router::Buffered;
 
 use super::wire::{Scratch, Wire};
 use crate::seal::Peer;
@@ -137,9 +138,14 @@ impl Socket {
         self.wire.as_ref().map_or(0, |wire| wire.unopened())
     }
 
-    /// Bytes that its seal holds.
-    pub(super) fn held(&self) -> usize {
-        self.wire.as_ref().map_or(0, |wire| wire.held())
+    /// Bytes that its seal holds, if they are others than when this was asked last.
+    pub(super) fn news(&mut self) -> Option<Buffered> {
+        self.wire.as_mut()?.news()
+    }
+
+    /// A relay to or from here carries so many bytes; whether that is this socket's affair.
+    pub(super) fn set_carried(&mut self, bytes: usize) -> bool {
+        self.wire.as_mut().map(|wire| wire.set_carried(bytes)).is_some()
     }
 
     /// Reads once. `Ok(None)`: nothing is there now.

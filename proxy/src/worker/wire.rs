@@ -9,8 +9,10 @@
 //! again by himself if there is.
 
 use std::io;
+use std::sync::Arc;
 
 use pdw_auth::{SealError, Sealed};
+use pdw_router::Buffered;
 
 use super::socket::{Stream, Written};
 use crate::mutant::Mutant;
@@ -58,6 +60,10 @@ pub(super) struct Wire {
     sent: usize,
     /// So much plaintext of `unsent` does not count as written yet.
     owed: usize,
+    /// Bytes that a relay to or from here carries.
+    carried: usize,
+    /// What the router was told is held here.
+    told: Buffered,
     /// Nothing was opened yet: what came behind the handshake is still in there.
     fresh: bool,
     /// Something is left of which the kernel will not tell.
@@ -79,8 +85,24 @@ enum End {
 impl Wire {
     /// A seal whose handshake is done. `arrived`: what came behind it; `unsent`: what of it the kernel has not taken.
     pub(super) fn new(kind: usize, sealed: Box<dyn Sealed>, arrived: Vec<u8>, unsent: Vec<u8>) -> Self {
-        let (opened, end) = (Vec::new(), End::Open);
-        Self { kind, sealed, arrived, opened, read: 0, unsent, sent: 0, owed: 0, fresh: true, more: true, end }
+        let (opened, end, told) = (Vec::new(), End::Open, Buffered::default());
+        // What is empty has no memory.
+        let unsent = if unsent.is_empty() { Vec::new() } else { unsent };
+        Self {
+            kind,
+            sealed,
+            arrived,
+            opened,
+            read: 0,
+            unsent,
+            sent: 0,
+            owed: 0,
+            carried: 0,
+            told,
+            fresh: true,
+            more: true,
+            end,
+        }
     }
 
     /// Whether something is left to be read of which the kernel will not tell.
@@ -104,13 +126,30 @@ impl Wire {
     }
 
     /// Bytes of memory for what waits here.
-    pub(super) fn held(&self) -> usize {
-        self.arrived.capacity() + self.opened.capacity() + self.unsent.capacity()
+    pub(super) fn held(&self) -> Buffered {
+        let unread = self.arrived.capacity() + self.opened.capacity() + self.carried + self.sealed.held();
+        Buffered { unread: unread as u32, unsent: self.unsent.capacity() as u32 }
+    }
+
+    /// The same, if it is another than when this was asked last.
+    pub(super) fn news(&mut self) -> Option<Buffered> {
+        let held = self.held();
+        (std::mem::replace(&mut self.told, held) != held).then_some(held)
+    }
+
+    /// A relay to or from here carries so many bytes.
+    pub(super) fn set_carried(&mut self, bytes: usize) {
+        self.carried = bytes;
     }
 
     /// Who the far end has proved to be.
     pub(super) fn peer(&self) -> Option<&str> {
         self.sealed.peer()
+    }
+
+    /// The names by which the far end may be a user.
+    pub(super) fn names(&self) -> Option<Arc<Vec<String>>> {
+        self.sealed.names()
     }
 
     /// Why the seal broke, once.

@@ -172,10 +172,10 @@ pub fn integer(reply: &[u8]) -> Option<i64> {
     (reply.first() == Some(&b':')).then(|| parse_integer(line(reply))).flatten()
 }
 
-/// The elements of an array reply, each with its own head; nothing for any other reply.
+/// The elements of an array reply, each with its own head; nothing for any other reply, and none behind what is not whole.
 pub fn elements(reply: &[u8]) -> impl Iterator<Item = &[u8]> {
     let count = if reply.first() == Some(&b'*') { parse_integer(line(reply)).unwrap_or(0).max(0) } else { 0 };
-    let mut rest = if count > 0 { &reply[line(reply).len() + 3..] } else { &[] };
+    let mut rest = reply.get(line(reply).len() + 3..).unwrap_or_default();
     (0..count).map_while(move |_| {
         let len = ReplyScan::default().scan(rest).ok().flatten()?;
         let (element, after) = rest.split_at(len);
@@ -239,6 +239,14 @@ mod tests {
         let all: Vec<&[u8]> = elements(b"*3\r\n:1\r\n*1\r\n+a\r\n$-1\r\n").collect();
         assert_eq!(all, [&b":1\r\n"[..], b"*1\r\n+a\r\n", b"$-1\r\n"]);
         assert_eq!(elements(b"+OK\r\n").count(), 0);
+    }
+
+    #[test]
+    fn an_array_that_is_not_whole_has_the_elements_that_are() {
+        let whole = b"*2\r\n$1\r\na\r\n$1\r\nb\r\n";
+        for end in 0..whole.len() {
+            assert_eq!(elements(&whole[..end]).count(), usize::from(end >= 11), "{end}");
+        }
     }
 
     #[test]

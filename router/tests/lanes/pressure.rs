@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pdw_router::limits::Limits;
-use pdw_router::{End, Profile, SessionKey};
+use pdw_router::{Buffered, End, Input, Profile, SessionKey};
 
 use crate::world::{FIRST, SECOND, World};
 
@@ -52,4 +52,66 @@ fn what_is_gathered_counts_as_its_sessions() {
     world.wait(Duration::from_millis(50));
     assert!(world.closed.contains(&End::Session(greedy)), "{} bytes are held", world.router.holding().bytes());
     assert!(!world.closed.contains(&End::Session(late)));
+}
+
+fn unread(bytes: u32) -> Buffered {
+    Buffered { unread: bytes, unsent: 0 }
+}
+
+#[test]
+fn what_the_driver_holds_of_records_that_are_not_whole_counts_and_the_newest_of_them_gives_way() {
+    let mut world = World::new(Profile::Pdwfs, Limits { memory_max: 1 << 20, ..Limits::default() });
+    let sessions = [(); 12].map(|()| world.open());
+    for session in sessions {
+        world.wait(Duration::from_millis(1));
+        world.router.handle(world.now, Input::Buffered(End::Session(session), unread(100 << 10)));
+    }
+    world.wait(Duration::from_millis(50));
+    assert!(world.router.holding().bytes() < 1 << 20, "{} bytes are held", world.router.holding().bytes());
+    assert!(!world.router.takes_sessions());
+    let closed = |session| world.closed.contains(&End::Session(session));
+    assert!(!sessions[..8].iter().any(|session| closed(*session)), "the oldest are finished first");
+    assert!(closed(sessions[10]));
+    for session in sessions {
+        world.router.handle(world.now, Input::Buffered(End::Session(session), Buffered::default()));
+    }
+    world.wait(Duration::from_millis(50));
+    assert!(world.router.takes_sessions() && world.router.holding().bytes() < 100 << 10);
+}
+
+#[test]
+fn what_the_driver_holds_of_replies_that_nobody_takes_costs_their_session() {
+    let mut world = World::new(Profile::Pdwfs, Limits { memory_max: 1 << 20, ..Limits::default() });
+    let [small, greedy] = [(); 2].map(|()| world.open());
+    let unsent = |bytes| Buffered { unread: 0, unsent: bytes };
+    world.router.handle(world.now, Input::Buffered(End::Session(small), unsent(100 << 10)));
+    world.router.handle(world.now, Input::Buffered(End::Session(greedy), unsent(950 << 10)));
+    world.wait(Duration::from_millis(50));
+    assert!(world.closed.contains(&End::Session(greedy)) && !world.closed.contains(&End::Session(small)));
+}
+
+#[test]
+fn what_handshakes_hold_counts_too() {
+    let mut world = World::new(Profile::Pdwfs, Limits { memory_max: 1 << 20, ..Limits::default() });
+    world.router.handle(world.now, Input::GuestBytes(900 << 10));
+    assert!(!world.router.takes_sessions());
+    world.router.handle(world.now, Input::GuestBytes(0));
+    world.wait(Duration::from_millis(50));
+    assert!(world.router.takes_sessions());
+}
+
+#[test]
+fn what_is_sealed_and_unsent_fills_its_link_until_the_kernel_takes_it() {
+    let mut world = World::new(Profile::Redis, Limits { link_output_max: 64 << 10, ..Limits::default() });
+    let session = world.open();
+    let link = world.links[0].0;
+    let shard = world.links[0].1;
+    let key = if shard == 0 { FIRST } else { SECOND };
+    world.router.handle(world.now, Input::Buffered(End::Link(link), Buffered { unread: 0, unsent: 70 << 10 }));
+    world.sent.iter_mut().for_each(String::clear);
+    world.send(session, &format!("GET {key}\r\n"));
+    assert!(!world.sent[0].contains("GET"), "it is full");
+    world.router.handle(world.now, Input::Buffered(End::Link(link), Buffered::default()));
+    world.turn();
+    assert!(world.sent[0].contains("GET"));
 }

@@ -11,8 +11,8 @@ use pdw_tests::tls_client::TlsClient;
 use crate::Stage;
 
 /// A handshake may take so long, and a busy machine a little more.
-const HANDSHAKE: Duration = Duration::from_secs(5);
-const SLACK: Duration = Duration::from_secs(4);
+pub(crate) const HANDSHAKE: Duration = Duration::from_secs(5);
+pub(crate) const SLACK: Duration = Duration::from_secs(4);
 
 fn dial(address: &Address) -> TcpStream {
     let stream = TcpStream::connect(address.to_string()).unwrap();
@@ -21,7 +21,7 @@ fn dial(address: &Address) -> TcpStream {
 }
 
 /// Waits until the far end closes; how long that took.
-fn closed(stream: &mut TcpStream) -> Duration {
+pub(crate) fn closed(stream: &mut impl Read) -> Duration {
     let started = Instant::now();
     let mut rest = Vec::new();
     // A reset is an end, too.
@@ -50,7 +50,7 @@ fn a_handshake_that_stops_anywhere_is_closed_after_five_seconds_and_told_once() 
         closed(stream);
     }
     assert!((HANDSHAKE - SLACK / 4..HANDSHAKE + SLACK).contains(&started.elapsed()), "{:?}", started.elapsed());
-    assert_eq!(stage.proxy.guard().output().matches("took longer than 5 seconds").count(), 1);
+    assert_eq!(stage.proxy.guard().output().matches("took too long").count(), 1);
 }
 
 #[test]

@@ -2,8 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails in a test's own tools fails the test")]
 
+mod certified;
+mod crowds;
+mod handshakes;
 mod hostile;
+mod house;
+mod kept;
 mod shared_keys;
+mod tampered;
 mod tls;
 mod tls_upstream;
 

@@ -73,30 +73,39 @@ fn open(address: &Address) -> Connection {
     session
 }
 
-/// Bytes that a test sends each way.
-fn volume() -> usize {
-    if std::env::var_os("PDW_FULL").is_some() { 1 << 30 } else { 40 << 20 }
+/// Whether a test takes its full time.
+fn is_full() -> bool {
+    std::env::var_os("PDW_FULL").is_some()
 }
 
-/// Values of many sizes, small ones in pipelines, written and read through `path`.
+/// How long one reply may take.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// Values of many sizes, written and read: a gibibyte each way with PDW_FULL=1, a tenth of it in small ones.
 fn exchange(session: &mut Connection) {
-    session.set_timeout(Duration::from_secs(60)).unwrap();
-    let sizes = [0, 1, 1023, 1024, 1025, 16_383, 65_519, 131_072, 1 << 20, 10 << 20, volume() / 2];
-    for (number, size) in sizes.into_iter().enumerate() {
-        let value = noise(number as u64, size);
-        session.demand(&[b"SET".as_slice(), format!("v:{number}").as_bytes(), &value]).unwrap();
-        assert!(session.demand(&["GET", &format!("v:{number}")]).unwrap().bytes() == value, "{size} bytes");
-    }
-    let value = noise(99, 500);
-    for _ in 0..volume() / (40 << 10) / 50 {
-        let set = |n: usize| encode(&[b"SET".as_slice(), format!("s:{n}").as_bytes(), &value]);
-        session.send(&(0..50).flat_map(set).collect::<Vec<u8>>()).unwrap();
-        assert!(session.receive_many(50).unwrap().iter().all(|reply| reply.raw == b"+OK\r\n"));
-        session
-            .send(&(0..50).flat_map(|n| encode(&["GET".to_owned(), format!("s:{n}")])).collect::<Vec<u8>>())
-            .unwrap();
-        assert!(session.receive_many(50).unwrap().iter().all(|reply| reply.value.bytes() == value));
-    }
+    session.set_timeout(SILENCE).unwrap();
+    let sizes = [0, 1, 1023, 1024, 1025, 16_383, 65_519, 131_072, 1 << 20, 10 << 20];
+    sizes.into_iter().enumerate().for_each(|(number, size)| large(session, number, size));
+    let (values, rounds) = if is_full() { (18, 2200) } else { (1, 20) };
+    (0..values).for_each(|number| large(session, 10 + number % 2, if is_full() { 50 << 20 } else { 20 << 20 }));
+    (0..rounds).for_each(|round| small(session, round));
+}
+
+/// One value there and back.
+fn large(session: &mut Connection, number: usize, size: usize) {
+    let (key, value) = (format!("v:{number}"), noise(number as u64, size));
+    session.demand(&[b"SET".as_slice(), key.as_bytes(), &value]).unwrap();
+    assert!(session.demand(&["GET", &key]).unwrap().bytes() == value, "{size} bytes");
+}
+
+/// A hundred of them there and back, each way in one go.
+fn small(session: &mut Connection, round: usize) {
+    let value = noise(round as u64, 500);
+    let set = |n: usize| encode(&[b"SET".as_slice(), format!("s:{n}").as_bytes(), &value]);
+    session.send(&(0..100).flat_map(set).collect::<Vec<u8>>()).unwrap();
+    assert!(session.receive_many(100).unwrap().iter().all(|reply| reply.raw == b"+OK\r\n"));
+    session.send(&(0..100).flat_map(|n| encode(&["GET".to_owned(), format!("s:{n}")])).collect::<Vec<u8>>()).unwrap();
+    assert!(session.receive_many(100).unwrap().iter().all(|reply| reply.value.bytes() == value));
 }
 
 #[test]
@@ -131,11 +140,13 @@ fn the_real_daemon_stands_before_the_proxy_and_behind_it_with_every_handshake() 
         let behind = daemon(Way::Decrypts, instance.address(), &keys.file(0), flags);
         let (proxy, sealed) = proxy(&entries, &table(behind.address(), &entries), "redis");
         let before = daemon(Way::Encrypts, &sealed, &keys.file(0), flags);
-        let mut session = open(before.address());
-        match flags.is_empty() && handshake == "strong" {
+        let (mut session, started) = (open(before.address()), Instant::now());
+        // In its short form the long part once: nothing in it depends on the handshake.
+        match is_full() || flags.is_empty() && handshake == "strong" {
             true => exchange(&mut session),
-            false => drop(session.demand(&["GET", "ready"]).unwrap()),
+            false => (0..3).for_each(|number| large(&mut session, number, 1 << (10 * number))),
         }
+        println!("daemons with {flags:?}, proxy {handshake}: {:?}", started.elapsed());
         // The end of either side arrives at the other.
         session.send(&encode(&["QUIT"])).unwrap();
         assert_eq!(session.drain(Duration::from_secs(5)).unwrap(), (b"+OK\r\n".to_vec(), true));
@@ -159,40 +170,86 @@ fn a_weak_end_is_refused_where_the_other_is_strict() {
 }
 
 #[test]
-fn the_daemon_is_killed_and_restarted_under_load_and_nothing_acknowledged_is_lost() {
+fn the_daemon_behind_is_killed_and_restarted_under_load_and_nobody_notices() {
     if !is_installed() {
         return;
     }
     let (keys, instance) = (Keys::new(), Instance::start().unwrap());
-    let entries = seal("spiped", &keys.file(0), "");
-    let mut behind = daemon(Way::Decrypts, instance.address(), &keys.file(0), &[]);
-    let (proxy, _) = proxy("", &table(behind.address(), &entries), "pdwfs");
-    let address = proxy.address().clone();
-    drop(open(&address));
-    let ends = Instant::now() + Duration::from_secs(if std::env::var_os("PDW_FULL").is_some() { 60 } else { 6 });
-    let writers: Vec<_> = (0..8)
-        .map(|writer| {
-            let address = address.clone();
-            std::thread::spawn(move || -> io::Result<u64> {
-                let mut session = Connection::open_with(&address, Duration::from_secs(60))?;
-                let mut number = 0;
-                while Instant::now() < ends {
-                    number += 1;
-                    session.demand(&["SET", &format!("w:{writer}"), &number.to_string()])?;
+    for (flags, handshake) in [(&[][..], "strong"), (&["-f"], "weak"), (&["-g"], "strict")] {
+        let entries = seal("spiped", &keys.file(0), &format!(", handshake = \"{handshake}\""));
+        let mut behind = daemon(Way::Decrypts, instance.address(), &keys.file(0), flags);
+        let (proxy, _) = proxy("", &table(behind.address(), &entries), "pdwfs");
+        drop(open(proxy.address()));
+        // Under profile pdwfs an error or a lost connection would end a writer.
+        let acknowledged = write_while(proxy.address(), Lost::Never, || behind.restart().unwrap());
+        check_written(&instance, &acknowledged);
+    }
+}
+
+#[test]
+fn the_daemon_before_is_killed_and_restarted_under_load_and_nothing_acknowledged_is_lost() {
+    if !is_installed() {
+        return;
+    }
+    let (keys, instance) = (Keys::new(), Instance::start().unwrap());
+    for (flags, handshake) in [(&[][..], "strong"), (&["-f"], "weak"), (&["-g"], "strict")] {
+        let entries = seal("spiped", &keys.file(0), &format!(", handshake = \"{handshake}\""));
+        let (_proxy, sealed) = proxy(&entries, &table(instance.address(), "seal = \"plain\""), "pdwfs");
+        let mut before = daemon(Way::Encrypts, &sealed, &keys.file(0), flags);
+        drop(open(before.address()));
+        let address = before.address().clone();
+        // Their connections end with the daemon: they come again.
+        let acknowledged = write_while(&address, Lost::ComesAgain, || before.restart().unwrap());
+        check_written(&instance, &acknowledged);
+    }
+}
+
+/// What a writer does whose connection is lost.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lost {
+    Never,
+    ComesAgain,
+}
+
+/// Eight write numbers that grow, each to a key of its own, a value of 200 KB beside it, while something is killed again
+/// and again; the last number of each that was acknowledged.
+fn write_while(address: &Address, lost: Lost, mut kill: impl FnMut()) -> Vec<u64> {
+    let ends = Instant::now() + Duration::from_secs(if is_full() { 60 } else { 5 });
+    let write = |writer: usize| {
+        let address = address.clone();
+        std::thread::spawn(move || -> io::Result<u64> {
+            let mut session = Connection::open_with(&address, SILENCE)?;
+            let (mut acknowledged, large) = (0, noise(writer as u64, 200_000));
+            while Instant::now() < ends {
+                let number = (acknowledged + 1).to_string();
+                let written = session
+                    .demand(&[&b"SET"[..], format!("l:{writer}").as_bytes(), &large])
+                    .and_then(|_| session.demand(&["SET", &format!("w:{writer}"), &number]));
+                match written {
+                    Ok(_) => acknowledged += 1,
+                    Err(error) if lost == Lost::Never => return Err(error),
+                    Err(_) => session = until("a connection", LIMIT, || Connection::open_with(&address, SILENCE))?,
                 }
-                Ok(number)
-            })
+            }
+            Ok(acknowledged)
         })
-        .collect();
+    };
+    let writers: Vec<_> = (0..8).map(write).collect();
     while Instant::now() + Duration::from_secs(2) < ends {
         std::thread::sleep(Duration::from_secs(1));
-        behind.restart().unwrap();
+        kill();
     }
+    writers.into_iter().map(|thread| thread.join().unwrap().unwrap()).collect()
+}
+
+/// Whether everything acknowledged is there; what was not may be there, too.
+fn check_written(instance: &Instance, acknowledged: &[u64]) {
     let mut direct = instance.connect().unwrap();
-    for (writer, thread) in writers.into_iter().enumerate() {
-        let last = thread.join().unwrap().unwrap();
-        assert!(last > 10, "{last}");
-        assert_eq!(direct.demand(&["GET", &format!("w:{writer}")]).unwrap().text(), last.to_string());
+    for (writer, last) in acknowledged.iter().enumerate() {
+        assert!(*last > 5, "{last}");
+        let found: u64 = direct.demand(&["GET", &format!("w:{writer}")]).unwrap().text().parse().unwrap();
+        assert!(found == *last || found == last + 1, "{found} of {last}");
+        assert!(direct.demand(&["GET", &format!("l:{writer}")]).unwrap().bytes() == noise(writer as u64, 200_000));
     }
 }
 
@@ -245,7 +302,7 @@ fn a_peer_that_stops_or_talks_nonsense_is_closed_and_told_once() {
             let _ = stream.read_to_end(&mut Vec::new());
         }
         let log = proxy.guard().output();
-        assert_eq!(log.matches("took longer than 5 seconds").count(), 1, "{log}");
+        assert_eq!(log.matches("took too long").count(), 1, "{log}");
         assert_eq!(log.matches("the far end has another key").count(), 1, "{log}");
         proxy.connect().unwrap().demand(&["GET", "k"]).unwrap();
         let scrape = proxy.scrape().unwrap();

@@ -5,13 +5,11 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use pdw_auth::spiped::{Pair, Pairs, Settings, Strength, begin};
-use pdw_auth::{Handshake, Keys, Role, Secret};
+use pdw_auth::spiped::Strength;
+use pdw_auth::{Handshake, Role};
 use pdw_tests::address::Address;
 use pdw_tests::connection::{Connection, encode};
 use pdw_tests::instance::Instance;
@@ -25,24 +23,8 @@ const FLAGS: [(&[&str], Strength); 3] =
     [(&[], Strength::Strong), (&["-f"], Strength::Weak), (&["-g"], Strength::Strict)];
 const STRENGTHS: [Strength; 3] = [Strength::Weak, Strength::Strong, Strength::Strict];
 
-/// Other pairs each time, as a driver would make of entropy.
-#[derive(Debug)]
-struct Numbered;
-
-fn unused() -> [u8; 32] {
-    static NUMBER: AtomicU8 = AtomicU8::new(0);
-    [NUMBER.fetch_add(1, Ordering::Relaxed); 32]
-}
-
-impl Pairs for Numbered {
-    fn take(&self) -> Option<Pair> {
-        Some(Pair::new(&unused()))
-    }
-}
-
 fn handshake(role: Role, key: &[u8], strength: Strength) -> Box<dyn Handshake> {
-    let keys = Keys::from(Secret::from_file(key, 0o600).unwrap());
-    begin(role, Arc::new(Settings { keys, strength }), Arc::new(Numbered), unused())
+    pdw_tests::sealed::spiped(role, key, strength).unwrap()
 }
 
 /// Everything but one end that insists and one that does not take part.

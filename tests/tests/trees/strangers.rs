@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use pdw_router::frame::{self, StreamId};
 use pdw_tests::address::Address;
-use pdw_tests::connection::{Connection, encode};
+use pdw_tests::connection::{Connection, encode, until};
 use pdw_tests::instance::{Instance, addresses};
 use pdw_tests::latency::keys_at;
 use pdw_tests::proxy::Launch;
@@ -130,4 +130,103 @@ fn hello(address: &str) -> io::Result<TcpStream> {
         seen.push(byte[0]);
     }
     Ok(stream)
+}
+
+/// A frame of a stream with requests in it.
+fn data(stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut wire = Vec::new();
+    frame::write_data(&mut wire, StreamId(stream), None, payload);
+    wire
+}
+
+#[test]
+fn a_peer_that_sends_more_than_it_has_credit_for_loses_its_link() -> io::Result<()> {
+    let mut instances = Instance::start_many(1)?;
+    let mut spine = spine("redis", &instances, "spine")?;
+    wait_served(&spine)?;
+    // Nobody takes what it sends.
+    instances[0].guard().freeze()?;
+    let mut stream = hello(&spine.address().to_string())?;
+    stream.write_all(&data(1, b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100000000\r\n"))?;
+    let piece = data(1, &[b'v'; frame::PAYLOAD_MAX]);
+    // Far more than the stream's window, and than what sockets hold.
+    let sent = (0..1000).try_for_each(|_| stream.write_all(&piece));
+    let ended = io::copy(&mut stream, &mut io::sink());
+    assert!(sent.is_err() || ended.is_ok());
+    wait_log(&mut spine, "sends more than it was given credit for")?;
+    instances[0].guard().thaw()?;
+    wait_served(&spine)
+}
+
+#[test]
+fn streams_that_never_end_hold_up_nobody_and_are_forgotten_with_their_link() -> io::Result<()> {
+    let instances = Instance::start_many(1)?;
+    let mut spine = spine("redis", &instances, "spine")?;
+    wait_served(&spine)?;
+    let before = spine.guard().resident_kib()?;
+    let mut stream = hello(&spine.address().to_string())?;
+    let many = 20_000;
+    for id in 1..=many {
+        stream.write_all(&data(id, b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1000\r\nno more than this"))?;
+    }
+    until("all of them", LIMIT, || {
+        let open = spine.scrape()?.value("pdw_streams{side=\"client\"}");
+        if open as u32 == many { Ok(()) } else { Err(io::Error::other(open.to_string())) }
+    })?;
+    let mut client = Connection::open_with(spine.address(), LIMIT)?;
+    client.demand(&["SET", "a", "1"])?;
+    let grown = spine.guard().resident_kib()?.saturating_sub(before);
+    assert!(grown < 48 << 10, "{grown} KiB for {many} streams");
+    drop(stream);
+    until("none of them", LIMIT, || {
+        let open = spine.scrape()?.sum("pdw_streams");
+        if open == 0.0 { Ok(()) } else { Err(io::Error::other(open.to_string())) }
+    })
+}
+
+#[test]
+fn more_streams_than_there_may_be_sessions_are_refused() -> io::Result<()> {
+    let instances = Instance::start_many(1)?;
+    let spine = launch_spine("redis", &instances, "spine").config("limits.sessions_max = 100\n").start()?;
+    wait_served(&spine)?;
+    let mut stream = hello(&spine.address().to_string())?;
+    for id in 1..=500 {
+        stream.write_all(&data(id, b"*3\r\n$3\r\nSET\r\n"))?;
+    }
+    until("some are refused", LIMIT, || {
+        let scrape = spine.scrape()?;
+        let (open, refused) = (scrape.sum("pdw_streams"), scrape.value("pdw_sessions_turned_away_total"));
+        if open <= 100.0 && refused >= 400.0 { Ok(()) } else { Err(io::Error::other(format!("{open} {refused}"))) }
+    })
+}
+
+/// Answers the first words of every link with these.
+fn answering(answer: &'static [u8]) -> io::Result<Address> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let address = Address::Tcp(listener.local_addr()?);
+    // It ends with the test's process.
+    std::thread::spawn(move || {
+        for mut socket in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let _ = socket.read(&mut [0; 4096]);
+                let _ = socket.write_all(answer);
+                io::copy(&mut socket, &mut io::sink())
+            });
+        }
+    });
+    Ok(address)
+}
+
+#[test]
+fn a_peer_of_a_later_version_is_told_from_one_that_is_away() -> io::Result<()> {
+    let later = [
+        &b"-ERR PDW.HELLO version '1' is not spoken here, but version 2: run the same version of pdw-proxy at both ends\r\n"[..],
+        b"*6\r\n$9\r\nPDW.HELLO\r\n$1\r\n2\r\n$6\r\nnode=x\r\n$13\r\nincarnation=y\r\n$10\r\nstream=300\r\n$8\r\nlink=900\r\n",
+    ];
+    for answer in later {
+        let launch = Launch::new("redis", &[]).before_peers(&[answering(answer)?]);
+        let mut proxy = launch.spawn()?;
+        wait_log(&mut proxy, "it speaks another version of the protocol between proxies: run the same version")?;
+    }
+    Ok(())
 }

@@ -86,7 +86,7 @@ fn nothing_is_left_behind_however_little_is_read_at_once_and_whatever_is_cut_whe
             far.send(&whole[cut..]).unwrap();
             read.extend(read_all(&mut wire, &mut near, size));
             assert!(read == plain, "{size} {cut}");
-            assert_eq!(wire.held(), 0, "what is empty has no memory");
+            assert_eq!(wire.held(), Buffered::default(), "what is empty has no memory");
         }
     }
 }
@@ -132,7 +132,7 @@ fn write_all(plain: &[u8], when: Written) -> Vec<u8> {
         }
     }
     assert_eq!(written, plain.len());
-    assert_eq!(wire.held(), 0, "what is empty has no memory");
+    assert_eq!(wire.held(), Buffered::default(), "what is empty has no memory");
     let mut opened = Vec::new();
     Toy.open(&mut got, &mut opened).unwrap();
     opened
