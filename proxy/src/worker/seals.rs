@@ -189,8 +189,8 @@ impl Worker {
 /// Which seal the first bytes of a connection belong to, as far as that can be told: those of two begin with random
 /// bytes, of which there are always as many.
 fn sealed_beginning(bytes: &[u8]) -> Option<&'static str> {
-    // Neither a request nor one that is typed, in any language.
-    let random = || bytes.first() != Some(&b'*') && std::str::from_utf8(bytes).is_err();
+    // Neither a request nor one that is typed, in any language or encoding.
+    let random = || bytes.first() != Some(&b'*') && !bytes.ends_with(b"\n") && std::str::from_utf8(bytes).is_err();
     match bytes.len() {
         // A TLS record that carries a handshake (RFC 8446, 5.1).
         _ if bytes.starts_with(&[22, 3]) => Some("TLS"),
@@ -214,6 +214,9 @@ mod tests {
         let typed = "SET a \u{1f680}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\r\n";
         assert_eq!(typed.len(), 32);
         assert_eq!(sealed_beginning(typed.as_bytes()), None);
+        let latin = b"SET a \xfc\xfc\xfc\xfc\xfc\xfc\xfc\xfc\xfc\xfc\xfc\xfc\xfc\xfc\xfc\xfc\xfc\xfc\xfc\xfc\xfc\xfc\xfc\xfc\r\n";
+        assert_eq!(latin.len(), 32);
+        assert_eq!(sealed_beginning(latin), None);
         let mut binary = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$4\r\n\xff\xfe\xfd\xfc\r\n".to_vec();
         binary.resize(32, 0xff);
         assert_eq!(sealed_beginning(&binary), None);
