@@ -69,7 +69,8 @@ impl Worker {
     pub(super) fn note_session(&mut self, key: SessionKey, event: &Event) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.ending |= event.is_read_closed();
-        session.broken |= event.is_error();
+        // Both directions are closed: at a UNIX socket that is all that is told of a client that is gone.
+        session.broken |= event.is_error() || event.is_write_closed();
         if event.is_writable() {
             let waits = std::mem::take(&mut session.blocked) || session.feeder.is_some();
             if waits || session.socket.has_unsent() {
@@ -86,7 +87,7 @@ impl Worker {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.queued = false;
         if session.pump.is_some() {
-            return self.pump(End::Session(key));
+            return self.list_relay(End::Session(key));
         }
         if !self.router.wants_bytes(key) {
             session.unread = true;
