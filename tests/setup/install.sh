@@ -85,6 +85,7 @@ test)
     need spiped spiped
     need promtool prometheus
     need strace strace
+    need valgrind valgrind
     need ss iproute2
     need python3 python3
     python3 -m pip --version >/dev/null 2>&1 || missing="$missing python3-pip"

@@ -36,7 +36,7 @@ impl TlsClient {
         for certificate in chain(authority)? {
             roots.add(certificate).map_err(io::Error::other)?;
         }
-        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?
             .with_root_certificates(roots);

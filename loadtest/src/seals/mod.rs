@@ -23,6 +23,7 @@ use serde::Serialize;
 use std::env;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::thread::sleep;
 use std::time::Duration;
 use tree::{Grove, Tree};
 use ways::Way;
@@ -72,6 +73,10 @@ struct Row {
 }
 
 const LARGE: usize = 50 << 20;
+
+/// After so long daemons have connected to each other for every client: they listen with a backlog of 10, and what is too
+/// much for it is tried again after 1, 3 and 7 s.
+const SETTLES: Duration = Duration::from_secs(8);
 
 const fn small(name: &'static str, op: Op, pipeline: usize) -> Row {
     Row { name, op, pipeline, connections: 1000, value_size: 64, keys: 1000 }
@@ -172,6 +177,9 @@ impl Cell {
     fn start(way: Way, row: &Row, grove: &Grove) -> Result<Self> {
         let tree = grove.grow(way)?;
         let mut load = Load::connect(&row.load(way, tree.entrance))?;
+        if way == Way::Clients {
+            sleep(SETTLES);
+        }
         load.run(Until::elapsed(Duration::from_millis(200)))?.checked()?;
         Ok(Self { tree, load })
     }

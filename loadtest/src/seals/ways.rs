@@ -37,11 +37,11 @@ impl Way {
         if row.is_large() { Self::Daemons } else { Self::Clients }
     }
 
-    /// So many clients it has at most. A daemon takes 100 unless told otherwise, and listens with a backlog of 10, so that
-    /// connecting 1,000 takes minutes where the machine is not quiet. With fewer of them a request costs it less, if
+    /// So many clients it has at most. A daemon listens with a backlog of 10, so that
+    /// connecting 1,000 takes minutes, or fails, where the machine is not quiet. With fewer of them a request costs it less, if
     /// anything: it waits with poll(2).
     pub(super) fn connections_max(self) -> usize {
-        if self == Self::Clients { 100 } else { usize::MAX }
+        if self == Self::Clients { 40 } else { usize::MAX }
     }
 
     /// Whether daemons have a part in it.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pdw_auth::{Handshake, SealError};
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
@@ -41,7 +41,7 @@ impl Keys for Opening {
 
 /// Reads what a listener needs.
 pub(super) fn accepting(tls: &TlsConfig) -> Result<Accepting, LoadError> {
-    let provider = Arc::new(ring::default_provider());
+    let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| broken(tls, &error))?;
@@ -65,7 +65,7 @@ fn verifier(tls: &TlsConfig, provider: Arc<CryptoProvider>) -> Result<Arc<dyn Cl
 pub(super) fn opening(tls: &TlsConfig, address: &Address) -> Result<Opening, LoadError> {
     let ca = tls.ca.as_deref().unwrap_or_else(|| std::path::Path::new(""));
     let roots = files::authorities(ca)?;
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| broken(tls, &error))?
         .with_root_certificates(roots);

@@ -17,8 +17,8 @@ enum Quick {
     Set,
 }
 
-/// What the user's own selector leaves to be looked at, by number in the command table.
-#[derive(Clone, Debug, Default)]
+/// What a selector leaves to be looked at, by number in the command table.
+#[derive(Clone, Debug)]
 pub(super) struct Shortcuts(Box<[Quick]>);
 
 impl Shortcuts {
