@@ -177,7 +177,13 @@ impl Connection {
 
     fn fill(&mut self) -> io::Result<usize> {
         let mut chunk = [0; 16 * 1024];
-        let read = self.stream.reader().read(&mut chunk).map_err(name_timeout)?;
+        let read = loop {
+            match self.stream.reader().read(&mut chunk) {
+                // A process that was stopped and goes on finds its waits with a limit interrupted.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                ended => break ended.map_err(name_timeout)?,
+            }
+        };
         self.input.extend_from_slice(&chunk[..read]);
         Ok(read)
     }

@@ -9,6 +9,7 @@ use pdw_tests::durable::Durable;
 use pdw_tests::fault::{End, Way};
 use pdw_tests::proxy::Launch;
 use pdw_tests::reply::Value;
+use pdw_tests::skipped_in_a_tree;
 use pdw_tests::versions::{Content, Findings, Manner, Setup};
 
 use crate::full_or;
@@ -88,6 +89,9 @@ fn a_value_that_is_retained_is_sent_again() -> io::Result<()> {
 
 #[test]
 fn a_spooled_value_is_sent_again_and_nobody_sees_an_error() -> io::Result<()> {
+    if skipped_in_a_tree(crate::spool::NO_TREE) {
+        return Ok(());
+    }
     let spool = tempfile::tempdir()?;
     let scene = Scene::before(vec![Durable::start()?], &spooling(spool.path(), ""))?;
     let mut session = scene.session()?;
@@ -149,6 +153,9 @@ fn stripes(launch: &Launch) -> io::Result<(Findings, f64)> {
 
 #[test]
 fn with_a_spool_no_writer_sees_that_the_links_of_stripes_are_cut() -> io::Result<()> {
+    if skipped_in_a_tree(crate::spool::NO_TREE) {
+        return Ok(());
+    }
     let folder = tempfile::tempdir()?;
     let (findings, closed) = stripes(&spooling(folder.path(), ""))?;
     assert_eq!(findings.closed.len() as f64, closed, "{findings}");
