@@ -27,7 +27,7 @@ const PING_PART: u32 = 2;
 /// So often a lease is renewed before it is over.
 const RENEWALS: u32 = 3;
 /// By this part of what is left, and at most by so much, a request's deadline is earlier at the other end.
-const EARLIER: u32 = 10;
+const EARLIER: u32 = 32;
 pub(crate) const EARLIER_MAX: Duration = Duration::from_millis(250);
 /// A stream that nobody has used for so long is closed.
 const IDLE: Duration = Duration::from_secs(2);

@@ -202,3 +202,66 @@ fn by_tls(role: Role, authority: &Authority, pair: &Pair) -> io::Result<Shake> {
     let config = tls_end::server(pair)?;
     Ok(Arc::new(move |socket| tls_end::accept(socket, &config)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::thread::{self, JoinHandle};
+    use std::time::Duration;
+
+    use socket2::SockRef;
+
+    use super::*;
+
+    const LIMIT: Option<Duration> = Some(Duration::from_secs(20));
+
+    /// Both ends of a hop, one before the other, before somebody who says what came and how it ended.
+    fn hop(seal: Seal) -> (End, End, JoinHandle<io::Result<Vec<u8>>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = Address::Tcp(listener.local_addr().unwrap());
+        let heard = thread::spawn(move || {
+            let mut stream = listener.accept()?.0;
+            stream.set_read_timeout(LIMIT)?;
+            let mut came = Vec::new();
+            stream.read_to_end(&mut came)?;
+            stream.write_all(&came).map(|()| came)
+        });
+        let hop = Hop::new(seal).unwrap();
+        let accepts = hop.instance_end(&target).unwrap();
+        let opens = hop.client_end(&Address::free_loopback().unwrap(), accepts.address()).unwrap();
+        (accepts, opens, heard)
+    }
+
+    fn connect(end: &End) -> TcpStream {
+        let stream = TcpStream::connect(end.address().to_string()).unwrap();
+        stream.set_read_timeout(LIMIT).unwrap();
+        stream
+    }
+
+    #[test]
+    fn bytes_and_their_end_pass_both_ways() {
+        for seal in [Seal::Noise, Seal::Tls, Seal::Spiped].into_iter().filter(|seal| seal.can_be_tried()) {
+            let (_accepts, opens, heard) = hop(seal);
+            let (mut client, sent) = (connect(&opens), b"0123456789".repeat(100_000));
+            client.write_all(&sent).unwrap();
+            client.shutdown(std::net::Shutdown::Write).unwrap();
+            let mut back = Vec::new();
+            client.read_to_end(&mut back).unwrap();
+            assert!(heard.join().unwrap().unwrap() == sent && back == sent, "{seal:?}");
+        }
+    }
+
+    #[test]
+    fn a_connection_that_is_reset_is_not_taken_for_one_that_ends() {
+        for seal in [Seal::Noise, Seal::Tls] {
+            let (_accepts, opens, heard) = hop(seal);
+            let mut client = connect(&opens);
+            client.write_all(b"half of it").unwrap();
+            thread::sleep(Duration::from_millis(100));
+            SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
+            drop(client);
+            assert!(heard.join().unwrap().is_err(), "{seal:?}");
+        }
+    }
+}

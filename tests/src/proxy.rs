@@ -328,11 +328,6 @@ impl Proxy {
         self.behind.as_deref().map_or(self, Proxy::nearest)
     }
 
-    /// How many levels its tree has.
-    pub fn levels(&self) -> usize {
-        1 + self.behind.as_deref().map_or(0, Proxy::levels)
-    }
-
     /// Stops all levels of its tree.
     ///
     /// # Errors

@@ -6,9 +6,8 @@
 //! programs are, by their names; without it cargo builds them. `make matrix` is how it is run.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -38,13 +37,13 @@ fn main() -> io::Result<ExitCode> {
         for levels in choice.of(&LEVELS) {
             for seal in choice.of(&Seal::ALL.map(Seal::name)) {
                 let cell = Cell::run(suite, levels, seal, &program)?;
-                eprintln!("{suite}, {levels} levels, {seal}: {}", cell.text());
+                writeln!(io::stderr(), "{suite}, {levels} levels, {seal}: {}", cell.text())?;
                 cells.push(cell);
             }
         }
     }
     let report = report(&cells);
-    println!("{report}");
+    writeln!(io::stdout(), "{report}")?;
     if let Some(file) = &choice.output {
         fs::write(file, report)?;
     }
@@ -90,7 +89,7 @@ impl Choice {
         let built = command.args(BUILD).args(["--test", suite]).stderr(Stdio::inherit()).output()?.stdout;
         let messages = built.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
         let ours = messages.filter(|message| message["target"]["name"] == suite && message["profile"]["test"] == true);
-        let found = ours.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).last();
+        let found = ours.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).next_back();
         found.ok_or_else(|| io::Error::other(format!("{suite} could not be built")))
     }
 }
@@ -139,8 +138,7 @@ impl Cell {
         let mut text = format!("{} passed", self.passed + self.again.len());
         let mut add = |count: usize, what: &str| {
             if count > 0 {
-                // Writing to a string cannot fail.
-                let _ = write!(text, ", {count} {what}");
+                text.push_str(&format!(", {count} {what}"));
             }
         };
         add(self.again.len(), "of them the second time");
