@@ -26,9 +26,6 @@ use crate::time::Time;
 const PING_PART: u32 = 2;
 /// So often a lease is renewed before it is over.
 const RENEWALS: u32 = 3;
-/// By this part of what is left, and at most by so much, a request's deadline is earlier at the other end.
-const EARLIER: u32 = 32;
-pub(crate) const EARLIER_MAX: Duration = Duration::from_millis(250);
 /// A stream that nobody has used for so long is closed.
 const IDLE: Duration = Duration::from_secs(2);
 
@@ -126,13 +123,6 @@ impl Framed {
     }
 }
 
-/// The deadline that the other end is told. It knows more of a request than this end does, as that nothing of it was
-/// sent; so it shall have said so when it is given up here.
-fn told(deadline: Time, now: Time) -> Time {
-    let earlier = (deadline.since(now) / EARLIER).min(EARLIER_MAX);
-    if deadline == Time::NEVER { deadline } else { Time::from_micros(deadline.micros() - earlier.as_micros() as u64) }
-}
-
 impl Traffic {
     /// Adds a link to another proxy, to be opened at `when`.
     pub(crate) fn add_framed(&mut self, setup: &Setup, index: usize, when: Time) -> LinkKey {
@@ -188,7 +178,7 @@ impl Traffic {
             let id = *end.id.get_or_insert_with(|| framed.carrier.number(stream));
             let deadline = stream_link.batch.deadline_of_next(bytes);
             framed.until = framed.until.min(deadline);
-            let deadline = framed.clocks.translate(told(deadline, now));
+            let deadline = framed.clocks.translate(deadline);
             frame::write_data(&mut framed.out, id, deadline, &stream_link.batch.to_write()[..bytes]);
             framed.carrier.spend(end, bytes);
         }

@@ -14,7 +14,6 @@
 use std::time::Duration;
 
 use crate::command::{Repeat, Verdict};
-use crate::framed::EARLIER_MAX;
 use crate::mutant::Mutant;
 use crate::order::LinkKey;
 use crate::part::{Fate, Target, Unit};
@@ -77,9 +76,7 @@ impl Traffic {
         let Some(link) = self.links.get_mut(key).filter(|_| setup.holds()) else { return false };
         let any = Some(reply).filter(|reply| setup.mutation.is(Mutant::EveryErrorPasses) && reply.starts_with(b"-"));
         let Some(error) = trouble(link.batch.early(), reply).or(any) else { return false };
-        // What a peer says this late it has waited for itself; what was tried again now nobody would know the end of.
-        let latest = if link.strand.is_some() { self.now.after(EARLIER_MAX) } else { self.now };
-        let Some(part) = link.batch.front().filter(|part| part.whole && part.deadline > latest) else { return false };
+        let Some(part) = link.batch.front().filter(|part| part.whole && part.deadline > self.now) else { return false };
         if !link.batch.is_unit_wanted() || part.spool.is_some() && self.relays.of_link(key).is_some() {
             // Nobody waits for it, or an answer came before all of it was sent.
             return false;

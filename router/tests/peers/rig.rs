@@ -127,14 +127,9 @@ pub(crate) struct Tree {
 
 impl Tree {
     pub(crate) fn new() -> Tree {
-        Tree::under(Profile::Redis)
-    }
-
-    pub(crate) fn under(profile: Profile) -> Tree {
         let now = Time::from_micros(1);
-        let under = |setup| Setup { profile, ..setup };
-        let leaf = Node::new(under(setup("leaf", 9, Some(Peers { count: 1, links: 1 }))), now);
-        let mut spine = Node::new(under(setup("spine", 1, None)), now.after(AHEAD));
+        let leaf = Node::new(setup("leaf", 9, Some(Peers { count: 1, links: 1 })), now);
+        let mut spine = Node::new(setup("spine", 1, None), now.after(AHEAD));
         let instance = spine.connect_instance();
         let accepted = spine.router.open_session(spine.now);
         let link = leaf.links[0];

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pdw_router::frame::{self, FrameFlags, StreamId};
-use pdw_router::{End, Input, LossReason, Profile};
+use pdw_router::{End, Input};
 
 use crate::rig::Tree;
 
@@ -46,20 +46,6 @@ fn a_request_is_not_sent_on_after_the_first_proxy_has_given_it_up_however_long_i
         tree.reply(client),
         "-ERR upstream was lost before it answered; the request may or may not have been carried out\r\n"
     );
-}
-
-#[test]
-fn at_the_deadline_the_proxy_that_knows_more_is_heard_first() {
-    let mut tree = Tree::under(Profile::Pdwfs);
-    let client = tree.client();
-    tree.spine.tell(Input::LinkLost(tree.instance, LossReason::Closed));
-    tree.ask(client, "SET a 1\r\n");
-    tree.pass();
-    for _ in 0..598 {
-        tree.wait(Duration::from_millis(100));
-        tree.pass();
-    }
-    assert_eq!(tree.reply(client), "-ERR upstream is not available; the request was not sent\r\n");
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn stand_still(scene: &mut Scene, meanwhile: impl FnOnce(&mut Scene) -> io::Resu
     scene.proxy.thaw()
 }
 
-/// Whether a leaf that stood still itself may say that it does not know, of a request that it had given to the next level.
+/// Whether a leaf may say that it does not know, of a request whose time is up and which it had given to the next level.
 fn in_a_tree() -> bool {
     chosen_levels() > 1
 }
@@ -151,7 +151,9 @@ fn at_the_deadline_clients_hear_whether_anything_was_sent() -> io::Result<()> {
     thread::sleep(Duration::from_millis(200));
     let started = Instant::now();
     second.send(&request())?;
-    assert_error(&second.receive()?.value, NOT_SENT);
+    let told = second.receive()?.value.error().unwrap_or_default();
+    // The levels of a tree give it up at one moment, and a leaf has given it to the next level.
+    assert!(told == NOT_SENT || in_a_tree() && told == UNKNOWN, "{told}");
     let waited = started.elapsed();
     assert!(waited >= PATIENCE - Duration::from_millis(200) && waited < PATIENCE * 3, "{waited:?}");
     scene.faults[0].heal()?;
