@@ -15,6 +15,7 @@ mod key;
 pub mod noise;
 mod sealed;
 pub mod spiped;
+mod steps;
 pub mod users;
 
 pub use error::SealError;

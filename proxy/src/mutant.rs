@@ -7,6 +7,18 @@ pub(crate) enum Mutant {
     DrainAtOnce,
     /// Any list of upstreams is taken when the configuration is read again.
     AnyUpstreamsTaken,
+    /// A name that cannot be looked up has no address.
+    AddressForgotten,
+    /// Links are opened without their seal.
+    LinksUnsealed,
+    /// A client whose handshake fails, or does not end, is kept.
+    GuestsStay,
+    /// What cannot be opened on a sealed connection is passed over.
+    TamperingPasses,
+    /// That the disk has no room shows when something is written.
+    RoomUntaken,
+    /// Files of the spool have names.
+    FilesNamed,
 }
 
 impl Mutant {
@@ -14,6 +26,12 @@ impl Mutant {
         match self {
             Self::DrainAtOnce => "drain-at-once",
             Self::AnyUpstreamsTaken => "any-upstreams-taken",
+            Self::AddressForgotten => "address-forgotten",
+            Self::LinksUnsealed => "links-unsealed",
+            Self::GuestsStay => "guests-stay",
+            Self::TamperingPasses => "tampering-passes",
+            Self::RoomUntaken => "room-untaken",
+            Self::FilesNamed => "files-named",
         }
     }
 

@@ -75,6 +75,7 @@ impl Traffic {
         }
         match outcome {
             Ok(()) => self.order_frames(key),
+            Err(_) if setup.mutation.is(Mutant::BrokenFramesPass) => {}
             Err(error) => {
                 let node = self.accepted(key).map(|accepted| accepted.peer.node.clone()).unwrap_or_default();
                 self.outputs.push_back(Output::Notice(Notice::PeerBroke(node, error.to_string())));

@@ -17,6 +17,7 @@ use crate::command::{CommandId, Transaction, Treatment, sort_reads_by};
 use crate::denials::Denial;
 use crate::gate::{Entrance, Login};
 use crate::local;
+use crate::mutant::Mutant;
 use crate::order::{Notice, Output, SessionKey};
 use crate::permit::Denied;
 use crate::refusal::Refusal;
@@ -178,7 +179,8 @@ impl Traffic {
     ) -> Result<(), Refusal> {
         let Some(session) = self.sessions.get_mut(key) else { return Err(Refusal::NotAuthenticated) };
         let origin = Origin::of(&session.who.entrance);
-        if let Some(wait) = self.attempts.wait(origin, self.now) {
+        let wait = self.attempts.wait(origin, self.now).filter(|_| !setup.mutation.is(Mutant::GuessesFree));
+        if let Some(wait) = wait {
             self.stats.logins_postponed += 1;
             return Err(Refusal::TooManyAttempts(wait.as_secs() + 1));
         }
@@ -207,6 +209,9 @@ impl Traffic {
     /// Other users are in force. Who still may goes on, under the new rules; the others are closed once they are
     /// answered.
     pub(crate) fn users_changed(&mut self, setup: &Setup) {
+        if setup.mutation.is(Mutant::UsersKept) {
+            return;
+        }
         let keys: Vec<SessionKey> = self.sessions.keys().collect();
         keys.into_iter().for_each(|key| self.renew(setup, key));
     }

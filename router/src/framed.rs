@@ -390,6 +390,9 @@ impl Traffic {
         let (now, due) = (self.now, self.ping_due(setup, key));
         let Some(link) = self.links.get_mut(key).filter(|link| link.is_ready() && due <= now) else { return };
         let Some(framed) = &mut link.framed else { return };
+        if setup.mutation.is(Mutant::SilenceUnnoticed) {
+            framed.pinged = None;
+        }
         if framed.pinged.is_some_and(|pinged| pinged.after(setup.limits.probe_after / PING_PART) <= now) {
             link.stage = Stage::Silent;
             self.stats.silences += 1;

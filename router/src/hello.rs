@@ -15,6 +15,7 @@ use crate::lease::lease;
 use crate::limits::Limits;
 use crate::link::{Lane, Link, Stage};
 use crate::loss::Loss;
+use crate::mutant::Mutant;
 use crate::order::{LinkKey, Notice, Output, SessionKey};
 use crate::place::Homes;
 use crate::refusal::Refusal;
@@ -181,7 +182,7 @@ impl Traffic {
             }
             return Err(Loss::Unfit(why));
         }
-        if words.get(1).is_none_or(|word| word != VERSION) {
+        if words.get(1).is_none_or(|word| !speaks(setup, word.as_bytes())) {
             return Err(Loss::Unfit(Unfit::Version));
         }
         let greeting = Greeting::read(words.into_iter().skip(2));
@@ -216,7 +217,7 @@ impl Traffic {
 
     /// Finds out whether a link leads back to this proxy.
     fn check_circle(&mut self, setup: &Setup, key: LinkKey, above: &[Peer]) -> Result<(), Loss> {
-        if !above.iter().any(|peer| peer.incarnation == setup.name) {
+        if !above.iter().any(|peer| is_self(setup, peer)) {
             return Ok(());
         }
         let index = self.links.get(key).map_or(0, |link| link.upstream);
@@ -227,7 +228,8 @@ impl Traffic {
 
     /// Takes over where keys live, or sees that it is known.
     fn settle_homes(&mut self, setup: &Setup, key: LinkKey, words: &[String]) -> Result<(), Loss> {
-        if self.homes_known && setup.homes.describe() == words {
+        let same = setup.homes.describe() == words || setup.mutation.is(Mutant::AnyPlacement);
+        if self.homes_known && same {
             return Ok(());
         }
         let other = |(other, link): (LinkKey, &Link)| other != key && link.lane == Lane::Framed && link.is_met();
@@ -287,8 +289,8 @@ impl Traffic {
         if self.is_outside(key) {
             return self.refuse(setup, key, &Refusal::NotAuthenticated);
         }
-        let refused = match (request.arg(1) == VERSION.as_bytes(), greeting.grant) {
-            (true, Some(_)) if greeting.peer.incarnation == setup.name => Some(Refusal::Loop),
+        let refused = match (speaks(setup, request.arg(1)), greeting.grant) {
+            (true, Some(_)) if is_self(setup, &greeting.peer) => Some(Refusal::Loop),
             (true, Some(_)) if self.leaving => Some(Refusal::AsRedis(format!("ERR {NAME}: {}", Unfit::Leaving).into())),
             (true, Some(grant)) if fit => {
                 self.answer_hello(setup, key);
@@ -357,6 +359,16 @@ impl Traffic {
             self.note_below(setup, key, &pong);
         }
     }
+}
+
+/// Whether another proxy's version is understood here.
+fn speaks(setup: &Setup, version: &[u8]) -> bool {
+    version == VERSION.as_bytes() || setup.mutation.is(Mutant::AnyVersion)
+}
+
+/// Whether another proxy is this one.
+fn is_self(setup: &Setup, peer: &Peer) -> bool {
+    peer.incarnation == setup.name && !setup.mutation.is(Mutant::CircleUnseen)
 }
 
 /// A note that wants an answer, and says until when, on the other end's clock, what was asked for may be sent.

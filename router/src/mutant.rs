@@ -104,6 +104,22 @@ pub enum Mutant {
     IdleClosed,
     /// The lane of a client that has left serves the next one as it is.
     LaneKeptOpen,
+    /// Sessions keep the users that were in force when they came.
+    UsersKept,
+    /// Whoever gives wrong passwords may try on at once.
+    GuessesFree,
+    /// One upstream's requests may have all of the spool.
+    UnsharedSpool,
+    /// The share of a peer that is away waits for it.
+    ShareStays,
+    /// A proxy does not find itself above itself.
+    CircleUnseen,
+    /// A proxy takes another one, whatever version it says it speaks.
+    AnyVersion,
+    /// A peer is taken, wherever it thinks that keys live.
+    AnyPlacement,
+    /// What a peer may not send is passed over.
+    BrokenFramesPass,
     /// PDWFS.md section 5: every key is hashed on its own.
     HashEachKey,
     /// PDWFS.md section 5: a transaction goes to its last key's home, SMEMBERS asks one shard.
@@ -114,7 +130,7 @@ pub enum Mutant {
     EachQueuedHome,
 }
 
-const NAMES: [(&str, Mutant); 52] = [
+const NAMES: [(&str, Mutant); 60] = [
     ("lost-reply", Mutant::LostReply),
     ("swapped-replies", Mutant::SwappedReplies),
     ("reorder-over-paths", Mutant::ReorderOverPaths),
@@ -163,6 +179,14 @@ const NAMES: [(&str, Mutant); 52] = [
     ("stalls-unnoticed", Mutant::StallsUnnoticed),
     ("idle-closed", Mutant::IdleClosed),
     ("lane-kept-open", Mutant::LaneKeptOpen),
+    ("users-kept", Mutant::UsersKept),
+    ("guesses-free", Mutant::GuessesFree),
+    ("unshared-spool", Mutant::UnsharedSpool),
+    ("share-stays", Mutant::ShareStays),
+    ("circle-unseen", Mutant::CircleUnseen),
+    ("any-version", Mutant::AnyVersion),
+    ("any-placement", Mutant::AnyPlacement),
+    ("broken-frames-pass", Mutant::BrokenFramesPass),
     ("hash-each-key", Mutant::HashEachKey),
     ("last-key-home", Mutant::LastKeyHome),
     ("whole-file", Mutant::WholeFile),

@@ -169,7 +169,8 @@ impl Traffic {
     fn may_have(&self, setup: &Setup, asker: Asker) -> bool {
         let left = (setup.limits.spool_max as u64).saturating_sub(self.spooled);
         let own = self.upstreams[asker.upstream].spooled;
-        self.is_up(asker.upstream) && asker.wanted <= left && (own == 0 || own + asker.wanted <= left)
+        let unshared = setup.mutation.is(Mutant::UnsharedSpool);
+        self.is_up(asker.upstream) && asker.wanted <= left && (own == 0 || unshared || own + asker.wanted <= left)
     }
 
     fn make_spool(&mut self, asker: Asker) {

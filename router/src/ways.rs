@@ -85,7 +85,7 @@ impl Traffic {
             taken = None;
         }
         let key = taken.unwrap_or_else(|| {
-            let carrier = self.carrier_for(first, session);
+            let carrier = self.carrier_for(setup, first, session);
             self.stream_on(setup, carrier, session)
         });
         let link = self.links.get_mut(key)?;
@@ -113,7 +113,7 @@ impl Traffic {
 
     /// The framed link that carries a session's requests for a shard: that of the shard's peer, or, while that is
     /// away, of another one; the share of a peer that is away is spread over all others.
-    fn carrier_for(&self, shard: Shard, session: SessionKey) -> LinkKey {
+    fn carrier_for(&self, setup: &Setup, shard: Shard, session: SessionKey) -> LinkKey {
         let count = self.upstreams.len();
         let own = shard.index() % count;
         let there = |index: &usize| self.is_there(*index);
@@ -121,7 +121,8 @@ impl Traffic {
             let others: usize = (0..count).filter(there).count();
             (0..count).filter(there).nth(shard.index() / count % others.max(1))
         };
-        let index = if self.is_there(own) { own } else { instead().unwrap_or(own) };
+        let stays = self.is_there(own) || setup.mutation.is(Mutant::ShareStays);
+        let index = if stays { own } else { instead().unwrap_or(own) };
         let keys = &self.upstreams[index].framed;
         let start = self.session_number(session) as usize % keys.len();
         let in_turn = || keys[start..].iter().chain(&keys[..start]).copied();

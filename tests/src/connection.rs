@@ -1,7 +1,7 @@
 //! A blocking client connection that sends exactly the bytes it is given and waits with an end.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -47,6 +47,13 @@ impl Stream {
                 stream.set_read_timeout(Some(timeout))?;
                 stream.set_write_timeout(Some(timeout))
             }
+        }
+    }
+
+    fn end(&self) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
         }
     }
 
@@ -98,6 +105,14 @@ impl Connection {
     /// What the socket reports, a timeout included.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.writer().write_all(bytes)
+    }
+
+    /// Closes the direction in which requests go.
+    ///
+    /// # Errors
+    /// What the socket reports.
+    pub fn end(&self) -> io::Result<()> {
+        self.stream.end()
     }
 
     /// The next reply.
@@ -177,15 +192,17 @@ impl Connection {
 
     fn fill(&mut self) -> io::Result<usize> {
         let mut chunk = [0; 16 * 1024];
-        let read = loop {
+        loop {
             match self.stream.reader().read(&mut chunk) {
-                // A process that was stopped and goes on finds its waits with a limit interrupted.
+                // This process was stopped and goes on (signal(7)).
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                ended => break ended.map_err(name_timeout)?,
+                Err(error) => return Err(name_timeout(error)),
+                Ok(read) => {
+                    self.input.extend_from_slice(&chunk[..read]);
+                    return Ok(read);
+                }
             }
-        };
-        self.input.extend_from_slice(&chunk[..read]);
-        Ok(read)
+        }
     }
 }
 

@@ -13,7 +13,8 @@ use super::aead::{Aead, TAG};
 use super::record::{Direction, Link};
 use super::resolver::Resolver;
 use super::{Cipher, PEERS_MAX, Settings};
-use crate::{Advanced, Ending, Handshake, Progress, PublicKey, Role, SealError, Secret, Work, foreign};
+use crate::steps::{self, Step, Steps};
+use crate::{Advanced, Ending, Handshake, PublicKey, Role, SealError, Secret, foreign};
 
 /// Bytes of either message of either pattern: a public key and a tag.
 const MESSAGE: usize = 32 + TAG;
@@ -50,69 +51,30 @@ enum State {
     Failed(SealError),
 }
 
-type Job = Box<dyn FnOnce(&Noise) -> Result<State, SealError> + Send>;
-
-/// What a step of the handshake came to.
-enum Step {
-    /// So many bytes are done with, and the next step can follow.
-    Consumed(usize),
-    NeedsBytes,
-    /// So many bytes are done with, and this has to be done before the next step.
-    Work(usize, Job),
-    /// So many bytes are done with, and nothing is left to do.
-    Sealed(usize, Box<Link>),
-}
-
 impl Noise {
     pub(super) fn new(role: Role, settings: Arc<Settings>, ephemeral: [u8; 32]) -> Self {
         Self { role, settings, ephemeral: Zeroizing::new(ephemeral), state: State::Fresh }
     }
 
-    fn step(&mut self, wire: &[u8], out: &mut Vec<u8>) -> Result<Step, SealError> {
-        match mem::replace(&mut self.state, State::Failed(SealError::Broken("a step was left out"))) {
-            State::Fresh if self.role == Role::Opens => Ok(Step::Work(0, Box::new(Self::greet))),
-            State::Fresh => Ok(self.go_on(State::Listening, 0)),
-            State::Greeted(noise, message) => {
-                out.extend_from_slice(&message);
-                Ok(self.go_on(State::Asked(noise), 0))
-            }
-            State::Asked(noise) => self.read(wire, State::Asked(noise)),
-            State::Listening => self.read(wire, State::Listening),
-            State::Answered(message, link) => {
-                out.extend_from_slice(&message);
-                Ok(self.go_on(State::Doubtful(link), 0))
-            }
-            State::Doubtful(link) => self.confirm(link, wire),
-            State::Agreed(mut link) => {
-                link.seal_empty(out)?;
-                Ok(Step::Sealed(0, link))
-            }
-            State::Failed(error) => Err(error),
-        }
-    }
-
-    fn go_on(&mut self, state: State, consumed: usize) -> Step {
+    fn go_on(&mut self, state: State, consumed: usize) -> Step<Self> {
         self.state = state;
         Step::Consumed(consumed)
     }
 
     /// Takes the message that `state` awaits, when all of it is there.
-    fn read(&mut self, wire: &[u8], state: State) -> Result<Step, SealError> {
+    fn read(&mut self, wire: &[u8], state: State) -> Result<Step<Self>, SealError> {
         foreign::refuse(wire)?;
         let Some(message) = wire.first_chunk::<MESSAGE>().copied() else {
             self.state = state;
             return Ok(Step::NeedsBytes);
         };
-        Ok(Step::Work(
-            MESSAGE,
-            Box::new(move |this| match state {
-                State::Asked(noise) => this.agree(noise, &message),
-                _ => this.answer(&message),
-            }),
-        ))
+        Ok(Self::work(MESSAGE, move |this| match state {
+            State::Asked(noise) => this.agree(noise, &message),
+            _ => this.answer(&message),
+        }))
     }
 
-    fn confirm(&mut self, mut link: Box<Link>, wire: &[u8]) -> Result<Step, SealError> {
+    fn confirm(&mut self, mut link: Box<Link>, wire: &[u8]) -> Result<Step<Self>, SealError> {
         match link.open_confirmation(wire)? {
             0 => {
                 self.state = State::Doubtful(link);
@@ -198,11 +160,9 @@ impl Noise {
         Ok(Link::new(direction(&sends)?, direction(&receives)?, self.settings.pad_to))
     }
 
-    fn work(mut self: Box<Self>, job: Job) -> Work {
-        Work::new(move || {
-            self.state = job(&self).unwrap_or_else(State::Failed);
-            self
-        })
+    /// Work that leads to the next state.
+    fn work(consumed: usize, work: impl FnOnce(&Self) -> Result<State, SealError> + Send + 'static) -> Step<Self> {
+        Step::Work(consumed, Box::new(move |this| this.state = work(this).unwrap_or_else(State::Failed)))
     }
 }
 
@@ -232,24 +192,34 @@ fn psk(secret: &Secret) -> Zeroizing<[u8; 32]> {
     psk
 }
 
-impl Handshake for Noise {
-    fn advance(mut self: Box<Self>, wire: &[u8], out: &mut Vec<u8>) -> Result<Advanced, SealError> {
-        let mut consumed = 0;
-        let progress = loop {
-            match self.step(&wire[consumed..], out)? {
-                Step::Consumed(count) => consumed += count,
-                Step::NeedsBytes => break Progress::NeedsBytes(self),
-                Step::Work(count, job) => {
-                    consumed += count;
-                    break Progress::Work(self.work(job));
-                }
-                Step::Sealed(count, link) => {
-                    consumed += count;
-                    break Progress::Done(link);
-                }
+impl Steps for Noise {
+    fn step(&mut self, wire: &[u8], out: &mut Vec<u8>) -> Result<Step<Self>, SealError> {
+        match mem::replace(&mut self.state, State::Failed(SealError::Broken("a step was left out"))) {
+            State::Fresh if self.role == Role::Opens => Ok(Self::work(0, Self::greet)),
+            State::Fresh => Ok(self.go_on(State::Listening, 0)),
+            State::Greeted(noise, message) => {
+                out.extend_from_slice(&message);
+                Ok(self.go_on(State::Asked(noise), 0))
             }
-        };
-        Ok(Advanced { consumed, progress })
+            State::Asked(noise) => self.read(wire, State::Asked(noise)),
+            State::Listening => self.read(wire, State::Listening),
+            State::Answered(message, link) => {
+                out.extend_from_slice(&message);
+                Ok(self.go_on(State::Doubtful(link), 0))
+            }
+            State::Doubtful(link) => self.confirm(link, wire),
+            State::Agreed(mut link) => {
+                link.seal_empty(out)?;
+                Ok(Step::Sealed(0, link))
+            }
+            State::Failed(error) => Err(error),
+        }
+    }
+}
+
+impl Handshake for Noise {
+    fn advance(self: Box<Self>, wire: &[u8], out: &mut Vec<u8>) -> Result<Advanced, SealError> {
+        steps::advance(self, wire, out)
     }
 
     fn given_up(&self, ending: Ending, wire: &[u8]) -> SealError {

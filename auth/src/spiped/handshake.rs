@@ -10,7 +10,8 @@ use super::group::{self, Number, ONE};
 use super::packet::Link;
 use super::schedule::{Introduction, Nonces};
 use super::{MAC, NONCE, NUMBER, Pair, Pairs, Settings, Strength};
-use crate::{Advanced, Ending, Handshake, Progress, Role, SealError, Work, foreign};
+use crate::steps::{self, Step, Steps};
+use crate::{Advanced, Ending, Handshake, Role, SealError, foreign};
 
 /// A number with its MAC.
 const HALF: usize = NUMBER + MAC;
@@ -41,38 +42,12 @@ enum State {
     Helpless,
 }
 
-/// What a step of the handshake came to.
-enum Step {
-    /// So many bytes are done with, and the next step can follow.
-    Consumed(usize),
-    NeedsBytes,
-    /// This has to be done before the next step.
-    Work(fn(&mut Spiped)),
-    Sealed(Box<Link>),
-}
-
 impl Spiped {
     pub(super) fn new(role: Role, settings: Arc<Settings>, pairs: Arc<dyn Pairs>, nonce: [u8; NONCE]) -> Self {
         Self { role, settings, pairs, nonce, pair: None, state: State::Fresh }
     }
 
-    fn step(&mut self, wire: &[u8], out: &mut Vec<u8>) -> Result<Step, SealError> {
-        match mem::replace(&mut self.state, State::Helpless) {
-            State::Fresh => Ok(self.start(out)),
-            State::Nonce => self.read_nonce(wire, out),
-            State::Half(introductions) => self.read_half(introductions, wire),
-            State::Far(introduction, far) => Ok(self.order(State::Far(introduction, far), Self::agree)),
-            State::Agreed(introduction, agreed) => Ok(Step::Sealed(self.finish(&introduction, &agreed, out))),
-            State::Helpless => Err(SealError::Broken("this machine gives no random numbers")),
-        }
-    }
-
-    fn order(&mut self, state: State, work: fn(&mut Self)) -> Step {
-        self.state = state;
-        Step::Work(work)
-    }
-
-    fn wait(&mut self, state: State) -> Step {
+    fn wait(&mut self, state: State) -> Step<Self> {
         self.state = state;
         Step::NeedsBytes
     }
@@ -83,11 +58,11 @@ impl Spiped {
 
     /// Sends the nonce at once, not waiting for the far one's. The end that opens takes its half meanwhile; the other end
     /// does when it knows that somebody with the key is there, or strangers would have it compute.
-    fn start(&mut self, out: &mut Vec<u8>) -> Step {
+    fn start(&mut self, out: &mut Vec<u8>) -> Step<Self> {
         out.extend_from_slice(&self.nonce);
         self.state = State::Nonce;
         match self.role {
-            Role::Opens if !self.is_weak() => Step::Work(Self::take_pair),
+            Role::Opens if !self.is_weak() => Step::Work(0, Box::new(Self::take_pair)),
             _ => Step::Consumed(0),
         }
     }
@@ -99,7 +74,7 @@ impl Spiped {
         }
     }
 
-    fn read_nonce(&mut self, wire: &[u8], out: &mut Vec<u8>) -> Result<Step, SealError> {
+    fn read_nonce(&mut self, wire: &[u8], out: &mut Vec<u8>) -> Result<Step<Self>, SealError> {
         foreign::refuse(wire)?;
         let Some(far) = wire.first_chunk::<NONCE>() else { return Ok(self.wait(State::Nonce)) };
         let nonces = Nonces::new(self.role, self.nonce, *far);
@@ -124,7 +99,7 @@ impl Spiped {
     }
 
     /// The checks of section 4.5, in its order. An end with two keys learns here which one the far end has.
-    fn read_half(&mut self, introductions: Vec<Introduction>, wire: &[u8]) -> Result<Step, SealError> {
+    fn read_half(&mut self, introductions: Vec<Introduction>, wire: &[u8]) -> Result<Step<Self>, SealError> {
         let Some((far, mac)) = split_half(wire) else { return Ok(self.wait(State::Half(introductions))) };
         let signed = introductions.into_iter().find(|introduction| introduction.is_signed(far, mac));
         let introduction = signed.ok_or(SealError::Key)?;
@@ -168,23 +143,25 @@ fn split_half(wire: &[u8]) -> Option<(&Number, &[u8; MAC])> {
     Some((number, rest.first_chunk()?))
 }
 
-impl Handshake for Spiped {
-    fn advance(mut self: Box<Self>, wire: &[u8], out: &mut Vec<u8>) -> Result<Advanced, SealError> {
-        let mut consumed = 0;
-        let progress = loop {
-            match self.step(&wire[consumed..], out)? {
-                Step::Consumed(count) => consumed += count,
-                Step::NeedsBytes => break Progress::NeedsBytes(self),
-                Step::Work(work) => {
-                    break Progress::Work(Work::new(move || {
-                        work(&mut self);
-                        self
-                    }));
-                }
-                Step::Sealed(link) => break Progress::Done(link),
+impl Steps for Spiped {
+    fn step(&mut self, wire: &[u8], out: &mut Vec<u8>) -> Result<Step<Self>, SealError> {
+        match mem::replace(&mut self.state, State::Helpless) {
+            State::Fresh => Ok(self.start(out)),
+            State::Nonce => self.read_nonce(wire, out),
+            State::Half(introductions) => self.read_half(introductions, wire),
+            State::Far(introduction, far) => {
+                self.state = State::Far(introduction, far);
+                Ok(Step::Work(0, Box::new(Self::agree)))
             }
-        };
-        Ok(Advanced { consumed, progress })
+            State::Agreed(introduction, agreed) => Ok(Step::Sealed(0, self.finish(&introduction, &agreed, out))),
+            State::Helpless => Err(SealError::Broken("this machine gives no random numbers")),
+        }
+    }
+}
+
+impl Handshake for Spiped {
+    fn advance(self: Box<Self>, wire: &[u8], out: &mut Vec<u8>) -> Result<Advanced, SealError> {
+        steps::advance(self, wire, out)
     }
 
     fn given_up(&self, ending: Ending, wire: &[u8]) -> SealError {

@@ -13,7 +13,8 @@ use super::value::{format_bytes, format_duration};
 pub struct Times {
     /// How long a TCP connection may be idle before the kernel asks whether the peer is there.
     pub tcp_keepalive: Duration,
-    /// How long sent bytes may stay unacknowledged before the kernel gives the connection up.
+    /// How long sent bytes may stay unacknowledged, or the peer may have no room for more, before the kernel gives the
+    /// connection up.
     pub tcp_user_timeout: Duration,
     /// How long a drain may take before what is left is closed.
     pub drain: Duration,
@@ -121,5 +122,11 @@ mod tests {
     #[test]
     fn the_tables_defaults_are_the_cores() {
         assert_eq!(Draft::defaults().limits, Limits::default());
+    }
+
+    #[test]
+    fn the_kernel_gives_up_nobody_who_stands_still_before_the_proxy_does() {
+        let Draft { limits, times, .. } = Draft::defaults();
+        assert!(times.tcp_user_timeout > limits.link_dead.max(limits.patience));
     }
 }

@@ -376,12 +376,12 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
     OptionSpec {
         name: "times.tcp_user_timeout",
         kind: Kind::Time {
-            default: 30 * SECOND,
+            default: 15 * MINUTE,
             range: (SECOND, HOUR),
             field: |draft| &mut draft.times.tcp_user_timeout,
         },
         reload: Reload::Live,
-        sentence: "How long sent bytes may stay unacknowledged before the kernel gives a TCP connection up.",
+        sentence: "How long sent bytes may stay unacknowledged, or a peer may have no room for more, before the kernel gives a TCP connection up: whoever stands still for longer in the middle of a reply loses its connection.",
     },
     OptionSpec {
         name: "times.drain",

@@ -15,35 +15,26 @@ const fn row(fault: &'static str, switched_off: &'static str, test: &'static str
     Mechanism { fault, switched_off, test }
 }
 
-/// Faults that have no mechanism of their own that could be switched off, or none that a test can, and why.
-pub(super) const WITHOUT: [(&str, &str); 16] = [
-    ("The wall clock jumps", "a clock that jumps is asked for nothing but the time of day"),
-    ("Its name cannot be looked up", "what is done is nothing: the address stays"),
-    ("The proxy is killed", "what it held is gone with it; the watchdog behind its instances is another program"),
-    ("It refuses the proxy's password, or wants one", NOT_YET),
-    ("A link to it cannot be sealed", NOT_YET),
-    ("Users are changed and read again", NOT_YET),
-    ("Somebody guesses passwords", NOT_YET),
-    ("The disk of the spool is full, or fails", NOT_YET),
-    ("The spool is full (`limits.spool_max`)", NOT_YET),
-    ("A client's handshake fails, or does not end", NOT_YET),
-    ("What arrives on a sealed connection was tampered with", NOT_YET),
-    ("A peer is gone, another one is there", NOT_YET),
-    ("A peer stands still, or the way to it is silent", NOT_YET),
-    ("A peer leads back to this proxy", NOT_YET),
-    ("A peer is no proxy, or one of another version, or places keys otherwise", NOT_YET),
-    ("A proxy breaks the rules of a framed link", NOT_YET),
-];
-
-/// There is a mechanism, and no deliberate fault yet that switches it off.
-const NOT_YET: &str = "nothing switches it off yet; its tests are here all the same";
+/// Faults that have no mechanism that could be switched off, and why.
+pub(super) const WITHOUT: [(&str, &str); 1] =
+    [("The wall clock jumps", "a clock that jumps is asked for nothing but the time of day")];
 
 /// The mechanisms, in the order of the page.
-pub const MECHANISMS: [Mechanism; 32] = [
+pub const MECHANISMS: [Mechanism; 50] = [
     row(
         "It is down when the proxy starts",
         "unkept",
         "failure::instances::an_instance_that_is_down_at_the_start_is_waited_for_under_pdwfs",
+    ),
+    row(
+        "It refuses the proxy's password, or wants one",
+        "unproven",
+        "acl::upstreams::a_wrong_password_is_told_with_the_remedy_and_a_corrected_file_is_read_again",
+    ),
+    row(
+        "A link to it cannot be sealed",
+        "links-unsealed",
+        "seals::tls_upstream::an_instance_without_tls_is_told_from_one_with_it",
     ),
     row(
         "Its link is lost before a request was sent",
@@ -135,6 +126,11 @@ pub const MECHANISMS: [Mechanism; 32] = [
         "bad_input::upstreams::without_multi_a_transaction_is_refused_at_its_start",
     ),
     row(
+        "Its name cannot be looked up",
+        "address-forgotten",
+        "operation::names::a_name_that_cannot_be_looked_up_keeps_its_last_address_and_is_told_of_once",
+    ),
+    row(
         "Its name, or the file that was read again, gives another address",
         "move-ignored",
         "operation::reload::an_upstream_that_keeps_its_name_and_place_is_followed_to_its_new_address",
@@ -143,6 +139,37 @@ pub const MECHANISMS: [Mechanism; 32] = [
         "The upstreams that are configured have another order, other names or weights",
         "any-upstreams-taken",
         "operation::reload::another_list_of_upstreams_is_refused_unless_forced_and_then_sessions_keep_what_they_began_with",
+    ),
+    row(
+        "A peer is gone, another one is there",
+        "share-stays",
+        "trees::spines::the_share_of_a_spine_that_is_killed_moves_over_and_comes_back",
+    ),
+    row(
+        "A peer is gone, another one is there",
+        "unkept",
+        "trees::spines::what_a_spine_took_with_it_is_sent_again_behind_a_fence",
+    ),
+    row(
+        "A peer stands still, or the way to it is silent",
+        "silence-unnoticed",
+        "trees::spines::no_version_goes_back_while_a_spine_is_stopped_and_nobody_is_told",
+    ),
+    row("A peer leads back to this proxy", "circle-unseen", "trees::circles::a_circle_of_three_is_told"),
+    row(
+        "A peer is no proxy, or one of another version, or places keys otherwise",
+        "any-version",
+        "trees::strangers::another_version_is_refused_with_what_to_do",
+    ),
+    row(
+        "A peer is no proxy, or one of another version, or places keys otherwise",
+        "any-placement",
+        "trees::strangers::who_places_keys_otherwise_than_the_first_peer_gets_nothing",
+    ),
+    row(
+        "A proxy breaks the rules of a framed link",
+        "broken-frames-pass",
+        "trees::strangers::a_peer_that_breaks_the_rules_loses_its_link_and_nobody_else_anything",
     ),
     row(
         "The proxy stands still and goes on within the patience",
@@ -154,7 +181,28 @@ pub const MECHANISMS: [Mechanism; 32] = [
         "repeat-after-deadline",
         "failure::deadlines::what_was_put_aside_is_not_tried_again_after_its_deadline",
     ),
+    row(
+        "Users are changed and read again",
+        "users-kept",
+        "acl::reload::who_still_may_goes_on_under_the_new_rules_and_the_others_are_closed",
+    ),
+    row(
+        "Somebody guesses passwords",
+        "guesses-free",
+        "acl::attempts::ten_thousand_wrong_passwords_are_hardly_looked_at_and_told_once",
+    ),
     row("The proxy is told to end (SIGTERM)", "drain-at-once", "drain::ends::a_request_on_its_way_is_answered"),
+    row("The proxy is killed", "files-named", "failure::spool::nothing_of_it_is_in_the_folder_even_while_it_is_kept"),
+    row(
+        "The disk of the spool is full, or fails",
+        "room-untaken",
+        "failure::spool::on_a_full_disk_large_requests_pass_as_without_a_spool",
+    ),
+    row(
+        "The spool is full (`limits.spool_max`)",
+        "unshared-spool",
+        "failure::spool::an_instance_that_is_away_keeps_large_values_waiting_and_no_other",
+    ),
     row(
         "The ceiling on memory is near, or reached",
         "unbounded",
@@ -169,6 +217,21 @@ pub const MECHANISMS: [Mechanism; 32] = [
         "A client does not read its replies",
         "unbounded",
         "large::greedy_clients::clients_that_pipeline_very_many_gets_and_never_read",
+    ),
+    row(
+        "A client's handshake fails, or does not end",
+        "guests-stay",
+        "seals::hostile::a_handshake_that_stops_anywhere_is_closed_after_five_seconds_and_told_once",
+    ),
+    row(
+        "A client's handshake fails, or does not end",
+        "guests-stay",
+        "seals::hostile::plain_resp_on_a_sealed_listener_and_the_reverse_are_closed_and_told_once",
+    ),
+    row(
+        "What arrives on a sealed connection was tampered with",
+        "tampering-passes",
+        "seals::hostile::garbage_in_a_handshake_and_forged_repeated_or_cut_records_cost_their_sender_its_connection_alone",
     ),
     row("A client is idle", "idle-closed", "failure::silence::no_session_is_closed_for_being_idle"),
     row(

@@ -109,8 +109,7 @@ pub(super) const PROXY: &[Fault] = &[
     },
     Fault {
         name: "The proxy is killed",
-        note: "It holds nothing that was acknowledged. Instances that it started itself end with it; no test shows yet \
-               what clients see.",
+        note: "It holds nothing that was acknowledged. Instances that it started itself end with it.",
         cases: &[
             both("unanswered", "its connection is closed", "carried out once or not"),
             both("large value, not all of it sent", "its connection is closed", "nothing"),
@@ -120,6 +119,7 @@ pub(super) const PROXY: &[Fault] = &[
         metrics: &[],
         log: &[],
         tests: &[
+            "failure::killed::clients_see_their_connections_close_and_nothing_half_done_is_kept",
             "embedded::a_killed_proxy_leaves_nothing",
             "failure::spool::nothing_of_it_is_in_the_folder_even_while_it_is_kept",
         ],
@@ -255,11 +255,17 @@ pub(super) const CLIENTS: &[Fault] = &[
                 "its session is closed, if others wait for the link for `times.stall_max`",
                 "it was read",
             ),
+            both(
+                "its own, for longer than `times.tcp_user_timeout`",
+                "its connection is closed by the kernel, which knows no difference to one that is gone",
+                "carried out once",
+            ),
         ],
         metrics: &["pdw_stalls_total", "pdw_limit_used{limit=\"session_output_max\"}"],
         log: &[],
         tests: &[
             "lanes::long_replies::who_reads_nothing_of_a_long_reply_does_not_hold_up_those_behind_it",
+            "failure::freeze::a_client_that_stands_still_gets_the_rest_of_its_reply",
             "large::memory::fifty_that_ask_for_what_could_not_be_foreseen_and_never_read",
             "large::greedy_clients::clients_that_pipeline_very_many_gets_and_never_read",
         ],
@@ -304,7 +310,10 @@ pub(super) const CLIENTS: &[Fault] = &[
     },
     Fault {
         name: "A client leaves before its reply",
-        note: "",
+        note: "One that closes its own direction alone gets its replies first. Of one that has closed both while it is \
+               not read the proxy learns at once by a reset, and at a UNIX socket; else when it is read again, or when the \
+               kernel has asked (`times.tcp_keepalive`) and the client's own kernel does not answer for it any more, \
+               which Linux does for a minute.",
         cases: &[
             both("sent, or waiting", "it is gone", "carried out; the reply is discarded"),
             both("transaction before `EXEC`, unfinished large value", "it is gone", "nothing"),
@@ -316,6 +325,8 @@ pub(super) const CLIENTS: &[Fault] = &[
         tests: &[
             "contract::a_client_that_ends_inside_a_transaction_leaves_nothing_behind",
             "failure::silence::a_client_that_is_gone_is_forgotten_though_its_session_waits",
+            "failure::silence::a_client_that_has_closed_is_forgotten_though_its_session_waits",
+            "failure::silence::a_client_that_has_closed_its_direction_gets_what_it_waits_for",
             "contract::a_lane_is_closed_when_its_client_is_lost_inside_a_transaction",
             "lanes::lanes::a_client_that_dies_before_exec_leaves_no_lane_inside_its_transaction",
             "large::broken_clients::clients_that_die_or_stand_still_before_exec",

@@ -92,6 +92,7 @@ pub(super) const PEERS: &[Fault] = &[
         tests: &[
             "trees::strangers::an_instance_is_no_peer",
             "trees::strangers::another_version_is_refused_with_what_to_do",
+            "trees::strangers::who_places_keys_otherwise_than_the_first_peer_gets_nothing",
             "peers::links::peers_that_place_keys_otherwise_than_the_first_are_refused",
             "peers::links::whoever_is_no_proxy_or_another_version_is_told_from_one_that_is_away",
         ],

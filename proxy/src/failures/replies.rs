@@ -108,8 +108,8 @@ pub(super) const ERRORS_OF_INSTANCES: &[Fault] = &[
 pub(super) const RIGHTS: &[Fault] = &[
     Fault {
         name: "It forbids `CLIENT KILL` or `CLIENT INFO`, or it is a proxy",
-        note: "Such an upstream cannot be fenced (the metric counts refusals of `CLIENT KILL`). Links between proxies carry no ids and no deadlines yet, so what a \
-               lost link between them took with it is repeated only if it is a read.",
+        note: "Such an upstream cannot be fenced (the metric counts refusals of `CLIENT KILL`). A proxy is one only where it stands \
+               in the place of an instance; among `peers` links have deadlines, and there is a fence.",
         cases: &[
             pdwfs("read", "its reply", "it was read once or twice"),
             pdwfs("any write, after a lost link", "**unknown**", "carried out once or not, perhaps later"),

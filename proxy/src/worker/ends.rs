@@ -26,7 +26,7 @@ pub(super) struct Line {
     pub(super) ending: bool,
     /// Nothing was read of it yet.
     pub(super) fresh: bool,
-    /// The connection is broken: reset by its peer, or given up by the kernel.
+    /// The connection is broken: reset or closed in both directions by its peer, or given up by the kernel.
     pub(super) broken: bool,
     /// Something came since this was looked at last; sessions only.
     pub(super) heard: bool,

@@ -13,19 +13,23 @@ use super::socket::Socket;
 use crate::bind;
 use crate::seal::{Peer, Seal};
 
+/// The kernel counts whole seconds.
+const INTERVAL_MIN: Duration = Duration::from_secs(1);
+
 /// How dead peers are found: sessions are never closed for being idle.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Liveness {
     /// After this long without a byte the kernel asks whether the peer is there.
     pub(crate) keepalive: Duration,
-    /// So long may sent bytes stay unacknowledged.
+    /// So long may sent bytes stay unacknowledged, or the peer have no room for more.
     pub(crate) user_timeout: Duration,
 }
 
 impl Liveness {
     /// Sets a TCP socket up: no delay, and the two times. Accepted sockets inherit all of it from their listener.
     pub(super) fn apply(self, socket: SockRef<'_>) -> io::Result<()> {
-        let keepalive = TcpKeepalive::new().with_time(self.keepalive).with_interval(self.keepalive / 4);
+        let interval = (self.keepalive / 4).max(INTERVAL_MIN);
+        let keepalive = TcpKeepalive::new().with_time(self.keepalive).with_interval(interval);
         socket.set_tcp_nodelay(true)?;
         socket.set_tcp_keepalive(&keepalive)?;
         socket.set_tcp_user_timeout(Some(self.user_timeout))

@@ -69,7 +69,8 @@ impl Worker {
     pub(super) fn note_session(&mut self, key: SessionKey, event: &Event) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.ending |= event.is_read_closed();
-        session.broken |= event.is_error();
+        // Both directions are closed: at a UNIX socket that is all that is told of a client that is gone.
+        session.broken |= event.is_error() || event.is_write_closed();
         if event.is_writable() {
             let waits = std::mem::take(&mut session.blocked) || session.feeder.is_some();
             if waits || session.socket.has_unsent() {

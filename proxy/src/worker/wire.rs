@@ -13,6 +13,7 @@ use std::io;
 use pdw_auth::{SealError, Sealed};
 
 use super::socket::{Stream, Written};
+use crate::mutant::Mutant;
 
 /// Bytes taken from the kernel at once, and plaintext sealed at once.
 const PIECE: usize = 128 << 10;
@@ -188,6 +189,7 @@ impl Wire {
                     (self.end, self.more) = (End::Said, true);
                 }
             }
+            Err(_) if Mutant::TamperingPasses.is_on() => {}
             Err(why) => self.break_off(why),
         }
         if self.arrived.is_empty() {

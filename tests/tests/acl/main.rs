@@ -80,3 +80,9 @@ fn valkey() -> Option<Instance> {
         .find(|server| server.name == "valkey")
         .map(|server| Instance::start_with(&server, &[]).unwrap())
 }
+
+#[test]
+fn each_row_fails_with_its_mechanism_switched_off() -> io::Result<()> {
+    let rows = pdw_proxy::MECHANISMS.map(|row| (row.test, row.switched_off));
+    pdw_tests::switched_off::demand_failures("acl", rows)
+}

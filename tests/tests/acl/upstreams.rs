@@ -62,8 +62,8 @@ fn links_authenticate_by_a_file_as_default_or_as_a_user_before_anything_else() {
 fn a_wrong_password_is_told_with_the_remedy_and_a_corrected_file_is_read_again() {
     let (instance, file) = (instance(), secret("wrong-horse\n"));
     let mut proxy = start(&config(&instance, &format!(", password_file = \"{}\"", file.path().display())));
-    wait_log(&mut proxy, "it refuses this proxy's user and password; correct `user`, `password_file`");
     assert!(said(proxy.connect().unwrap().call(&["GET", "k"])).starts_with("ERR upstream is not available"));
+    wait_log(&mut proxy, "it refuses this proxy's user and password; correct `user`, `password_file`");
     std::fs::write(file.path(), "correct-horse\n").unwrap();
     kill_process(Pid::from_raw(proxy.guard().pid() as i32).unwrap(), Signal::HUP).unwrap();
     serves(&proxy);

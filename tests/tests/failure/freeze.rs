@@ -6,12 +6,13 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
+use pdw_tests::connection::encode;
 use pdw_tests::durable::{Durable, addresses};
 use pdw_tests::proxy::{Launch, Proxy};
 use pdw_tests::versions::{Findings, Manner, Route, Setup};
 
 use crate::full_or;
-use crate::scene::launch;
+use crate::scene::{Scene, launch};
 
 /// Who stands still.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +72,19 @@ fn beyond_the_patience(frozen: Frozen) -> io::Result<()> {
         // What was with the instances when the proxy stood still is answered when it goes on.
         assert!(frozen == Frozen::Proxy || !findings.errors.is_empty(), "nobody was told: {findings}");
     }
+    Ok(())
+}
+
+/// With `PDW_FULL` for longer than any other limit, so that what the kernel gives up by default would show.
+#[test]
+fn a_client_that_stands_still_gets_the_rest_of_its_reply() -> io::Result<()> {
+    let scene = Scene::start("pdwfs", 1, &[])?;
+    let mut client = scene.session()?;
+    let value = vec![b'x'; 20 << 20];
+    client.demand(&[b"SET".as_slice(), b"k", &value])?;
+    client.send(&encode(&["GET", "k"]))?;
+    thread::sleep(Duration::from_secs(full_or(90, 2)));
+    assert_eq!(client.receive()?.value.bytes().len(), value.len());
     Ok(())
 }
 

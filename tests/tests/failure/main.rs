@@ -11,6 +11,7 @@ mod fence;
 mod freeze;
 mod held_errors;
 mod instances;
+mod killed;
 mod large;
 mod repeats;
 mod scene;

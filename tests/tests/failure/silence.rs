@@ -6,10 +6,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pdw_tests::address::Address;
-use pdw_tests::connection::{encode, until};
+use pdw_tests::connection::{Connection, encode, until};
 use pdw_tests::durable::Durable;
 use pdw_tests::fault::{Cue, Door, Flow, Way};
 use socket2::SockRef;
+use tempfile::TempDir;
 
 use crate::full_or;
 use crate::scene::{Scene, assert_fine, at_once, heard, launch};
@@ -112,6 +113,56 @@ fn a_client_that_is_gone_is_forgotten_though_its_session_waits() -> io::Result<(
     drop(client);
     until("its end", SECOND * 3, || sessions(&scene, before))?;
     scene.faults[0].heal()
+}
+
+/// Does `work` with a client of `address`, of whose two writes the second is not read before the first is answered;
+/// then the session's end is waited for.
+fn with_one_that_waits(
+    address: &Address,
+    limit: Duration,
+    work: impl Fn(&Scene, Connection) -> io::Result<()>,
+) -> io::Result<()> {
+    let launch = launch("pdwfs", &["tcp_keepalive = '1s'", "tcp_user_timeout = '1s'", "patience = '10min'"]);
+    let scene = Scene::before(vec![Durable::start()?], &launch.listen(address))?;
+    let before = scene.proxy.scrape()?.value("pdw_sessions");
+    scene.faults[0].stall(Way::Back)?;
+    let mut client = scene.session()?;
+    client.send(&[encode(&["SET", "k", "1"]), encode(&["SET", "k", "2"])].concat())?;
+    until("the session", SECOND, || sessions(&scene, before + 1.0))?;
+    work(&scene, client)?;
+    until("its end", limit, || sessions(&scene, before))?;
+    scene.faults[0].heal()
+}
+
+/// A TCP and a UNIX address.
+fn addresses(folder: &TempDir) -> io::Result<[Address; 2]> {
+    Ok([Address::free_loopback()?, Address::Unix(folder.path().join("listener"))])
+}
+
+#[test]
+fn a_client_that_has_closed_is_forgotten_though_its_session_waits() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let [tcp, unix] = addresses(&folder)?;
+    let close = |_: &Scene, client| {
+        drop(client);
+        Ok(())
+    };
+    with_one_that_waits(&unix, SECOND * 3, close)?;
+    // At TCP the client might have closed its own direction alone. Its kernel answers for it for a minute.
+    full_or(Some(tcp), None).iter().try_for_each(|tcp| with_one_that_waits(tcp, SECOND * 90, close))
+}
+
+#[test]
+fn a_client_that_has_closed_its_direction_gets_what_it_waits_for() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let ask = |scene: &Scene, mut client: Connection| {
+        client.end()?;
+        thread::sleep(SECOND * 3);
+        scene.faults[0].heal()?;
+        assert_eq!(client.drain(SECOND * 5)?, (b"+OK\r\n+OK\r\n".to_vec(), true));
+        Ok(())
+    };
+    addresses(&folder)?.iter().try_for_each(|address| with_one_that_waits(address, SECOND * 3, ask))
 }
 
 fn sessions(scene: &Scene, wanted: f64) -> io::Result<()> {

@@ -74,3 +74,9 @@ fn wait_log(proxy: &mut Proxy, text: &str) {
     })
     .unwrap();
 }
+
+#[test]
+fn each_row_fails_with_its_mechanism_switched_off() -> std::io::Result<()> {
+    let rows = pdw_proxy::MECHANISMS.map(|row| (row.test, row.switched_off));
+    pdw_tests::switched_off::demand_failures("seals", rows)
+}

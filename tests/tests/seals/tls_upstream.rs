@@ -126,5 +126,7 @@ fn an_instance_without_tls_is_told_from_one_with_it() {
     until("instance", LIMIT, || std::net::TcpStream::connect(address.to_string()).map(drop)).unwrap();
     let instance = TlsInstance { address, _guard: guard, _folder: folder };
     let mut proxy = proxy(&instance, &ca, "");
+    let mut session = proxy.connect().unwrap();
+    assert!(session.call(&["GET", "k"]).unwrap().error().is_some(), "it was asked without a seal");
     wait_log(&mut proxy, "not sealed");
 }

@@ -23,7 +23,7 @@ fn circle(count: usize, beside: Option<&Proxy>) -> io::Result<Vec<Proxy>> {
 
 /// Whether any of them says that there is a circle, and what to do.
 fn wait_told(proxies: &mut [Proxy]) -> io::Result<()> {
-    pdw_tests::connection::until("the circle is told", super::LIMIT, || {
+    pdw_tests::connection::until("the circle is told", super::TOLD, || {
         let logs: Vec<String> = proxies.iter_mut().map(|proxy| proxy.guard().output()).collect();
         let told = |log: &String| log.contains("leads back to this proxy") && log.contains("correct the upstreams");
         if logs.iter().any(told) { Ok(()) } else { Err(io::Error::other(logs.join("\n"))) }

@@ -27,6 +27,9 @@ fn full_or<T>(full: T, short: T) -> T {
     if std::env::var_os("PDW_FULL").is_some() { full } else { short }
 }
 
+/// What an operator is to be told is told within this time, on a busy machine.
+const TOLD: Duration = Duration::from_secs(10);
+
 /// A proxy before instances.
 fn spine(profile: &'static str, instances: &[Instance], name: &str) -> io::Result<Proxy> {
     launch_spine(profile, instances, name).start()
@@ -45,7 +48,7 @@ fn leaf(profile: &'static str, peers: &[&Proxy], name: &str) -> io::Result<Proxy
 
 /// Waits until a proxy's log has a text.
 fn wait_log(proxy: &mut Proxy, text: &str) -> io::Result<()> {
-    until(text, LIMIT, || {
+    until(text, TOLD, || {
         let log = proxy.guard().output();
         if log.contains(text) { Ok(()) } else { Err(io::Error::other(log)) }
     })
@@ -57,4 +60,10 @@ fn wait_served(proxy: &Proxy) -> io::Result<()> {
         let mut client = Connection::open_with(proxy.address(), LIMIT)?;
         client.demand(&["SET", "served", "1"]).map(drop)
     })
+}
+
+#[test]
+fn each_row_fails_with_its_mechanism_switched_off() -> io::Result<()> {
+    let rows = pdw_proxy::MECHANISMS.map(|row| (row.test, row.switched_off));
+    pdw_tests::switched_off::demand_failures("trees", rows)
 }

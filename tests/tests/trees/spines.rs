@@ -68,7 +68,10 @@ fn the_share_of_a_spine_that_is_killed_moves_over_and_comes_back() -> io::Result
     client.demand(&["SET", &keys_at(0, 4)[0], "x"])?;
     let place = one.address().clone();
     one.guard().signal(rustix::process::Signal::KILL)?;
+    // What it takes with it has to wait for its fence; what comes later has not.
+    one.guard().wait_end(LIMIT)?;
     let killed = Instant::now();
+    client.set_timeout(MOVED)?;
     for shard in 0..4 {
         client.demand(&["SET", &keys_at(shard, 4)[0], "y"])?;
     }
@@ -93,7 +96,7 @@ fn no_version_goes_back_while_a_spine_is_stopped_and_nobody_is_told() -> io::Res
     one.guard().freeze()?;
     thread::sleep(MOVED);
     // Whoever has nothing at the one that is stopped is served by the other.
-    let mut client = Connection::open_with(leaf.address(), LIMIT)?;
+    let mut client = Connection::open_with(leaf.address(), MOVED)?;
     let asked = Instant::now();
     for shard in 0..4 {
         client.demand(&["SET", &keys_at(shard, 4)[1], "y"])?;

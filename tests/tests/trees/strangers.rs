@@ -4,11 +4,13 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
 use pdw_router::frame::{self, StreamId};
+use pdw_tests::address::Address;
 use pdw_tests::connection::{Connection, encode};
-use pdw_tests::instance::Instance;
+use pdw_tests::instance::{Instance, addresses};
+use pdw_tests::latency::keys_at;
 use pdw_tests::proxy::Launch;
 
-use super::{LIMIT, launch_spine, leaf, spine, wait_log, wait_served};
+use super::{LIMIT, TOLD, launch_spine, leaf, spine, wait_log, wait_served};
 
 #[test]
 fn an_instance_is_no_peer() -> io::Result<()> {
@@ -30,6 +32,27 @@ fn another_version_is_refused_with_what_to_do() -> io::Result<()> {
     assert!(text.contains("run the same version of pdw-proxy at both ends"), "{text}");
     // It is a session as before.
     client.demand(&["PING"]).map(drop)
+}
+
+#[test]
+fn who_places_keys_otherwise_than_the_first_peer_gets_nothing() -> io::Result<()> {
+    let instances = Instance::start_many(2)?;
+    let first = spine("redis", &instances, "first")?;
+    let place = Address::free_loopback()?;
+    let peers = [first.address().clone(), place.clone()];
+    let mut leaf = Launch::new("redis", &[]).before_peers(&peers).start()?;
+    wait_served(&leaf)?;
+    let mut turned = addresses(&instances);
+    turned.reverse();
+    let _other = launch_spine("redis", &instances, "other").upstreams(&turned).listen(&place).start()?;
+    wait_log(&mut leaf, "it places keys otherwise than the other peers")?;
+    let mut client = Connection::open_with(leaf.address(), LIMIT)?;
+    for (shard, instance) in instances.iter().enumerate() {
+        let key = &keys_at(shard, 2)[0];
+        client.demand(&["SET", key, "x"])?;
+        assert_eq!(instance.connect()?.demand(&["GET", key])?.text(), "x");
+    }
+    Ok(())
 }
 
 #[test]
@@ -97,7 +120,7 @@ fn a_fence_closes_the_connections_of_no_others_and_is_not_for_everybody() -> io:
 /// A connection on which the hello is answered.
 fn hello(address: &str) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(LIMIT))?;
+    stream.set_read_timeout(Some(TOLD))?;
     let words = ["PDW.HELLO", "1", "node=rogue", "incarnation=pdw/rogue", "stream=1000000", "link=1000000"];
     stream.write_all(&encode(&words))?;
     let mut seen = Vec::new();
