@@ -241,13 +241,13 @@ mod tests {
 
     #[test]
     fn bytes_and_their_end_pass_both_ways() {
-        for seal in [Seal::Noise, Seal::Tls, Seal::Spiped].into_iter().filter(|seal| seal.can_be_tried()) {
+        for seal in [Seal::Noise, Seal::Tls] {
             let (_accepts, opens, heard) = hop(seal);
             let (mut client, sent) = (connect(&opens), b"0123456789".repeat(100_000));
             client.write_all(&sent).unwrap();
             client.shutdown(std::net::Shutdown::Write).unwrap();
             let mut back = Vec::new();
-            client.read_to_end(&mut back).unwrap();
+            client.read_to_end(&mut back).map_err(|error| (seal, error)).unwrap();
             assert!(heard.join().unwrap().unwrap() == sent && back == sent, "{seal:?}");
         }
     }
