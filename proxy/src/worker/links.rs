@@ -174,7 +174,7 @@ impl Worker {
             return;
         }
         if line.pump.is_some() {
-            return self.pump(End::Link(key));
+            return self.list_relay(End::Link(key));
         }
         if !self.router.wants_link_bytes(key) {
             line.unread = true;

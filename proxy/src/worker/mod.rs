@@ -1,9 +1,9 @@
 //! A worker: one thread, one event loop, one router, its own listeners and links.
 //!
 //! ```text
-//!        ┌────────────────────────── one turn ──────────────────────────┐
-//!  wait ─► note who is ready ─► read each once ─► do what the router says ─► wait
-//!                               (batches grow)    (each batch written once)
+//!        ┌─────────────────────────────── one turn ────────────────────────────────┐
+//!  wait ─► note who is ready ─► read each once ─► do what the router says ─► relay ─► wait
+//!                               (batches grow)    (each batch written once)  (a share)
 //! ```
 //!
 //! Nothing on this path is shared with another thread: no lock, no atomic, no wake-up.
@@ -25,6 +25,7 @@ mod token;
 mod wakes;
 mod wire;
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -129,6 +130,8 @@ pub(crate) struct Worker {
     pool: Pool,
     complaints: Complaints,
     seal_numbers: SealNumbers,
+    /// Ends whose relays can go on.
+    relays: VecDeque<End>,
     /// Empty pipes for relays.
     pipes: Vec<Pipe>,
     dozing: Dozing,
@@ -176,6 +179,7 @@ impl Worker {
             pool: orders.pool,
             complaints: orders.complaints,
             seal_numbers: SealNumbers::default(),
+            relays: VecDeque::new(),
             pipes: Vec::new(),
             dozing: Dozing::default(),
             mailbox: mailbox.clone(),
@@ -218,6 +222,10 @@ impl Worker {
             }
             self.read_ready();
             self.obey();
+            if !self.relays.is_empty() {
+                self.move_relays();
+                self.obey();
+            }
             // Events that did not fit come first, so that nobody counts as late who is ready.
             if seen < EVENTS && self.keep_time() {
                 self.obey();
@@ -230,7 +238,7 @@ impl Worker {
 
     /// How long to wait for events.
     fn patience(&self) -> Option<Duration> {
-        if !self.unfinished.is_empty() || !self.unwritten.is_empty() {
+        if !(self.unfinished.is_empty() && self.unwritten.is_empty() && self.relays.is_empty()) {
             return Some(Duration::ZERO);
         }
         let due = self.router.poll_timeout().map(|due| due.since(self.clock()));
@@ -325,7 +333,7 @@ impl Worker {
             End::Spool(key) => self.write_spool(key),
         }
         if let Some(from) = self.feeder(end) {
-            self.pump(from);
+            self.list_relay(from);
         }
     }
 

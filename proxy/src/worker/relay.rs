@@ -17,8 +17,8 @@ use super::{Ahead, Worker};
 
 /// Bytes that a pipe may hold on their way.
 const PIPE: usize = 1 << 20;
-/// Bytes moved for one relay in one turn, a tenth of a millisecond; small requests, too, get their share in between.
-const SHARE: usize = 512 << 10;
+/// Bytes after which a turn moves no more, about a tenth of a millisecond: so long small requests may have to wait.
+const SHARE: u64 = 512 << 10;
 /// Empty pipes that are kept for the next relay.
 const PIPES_KEPT: usize = 16;
 
@@ -34,6 +34,8 @@ pub(super) struct Pump {
     /// For which end it stood still last, as the router knows it.
     waits: Option<Wait>,
     pub(super) wakes: Wakes,
+    /// It is in the list of those that can go on.
+    listed: bool,
     by: Carrier,
 }
 
@@ -98,10 +100,31 @@ impl Worker {
                 return self.lose(from, &error);
             }
         };
-        let pump = Pump { to, left: bytes, at: 0, carried: 0, waits: None, wakes: Wakes::default(), by };
+        let pump = Pump { to, left: bytes, at: 0, carried: 0, waits: None, wakes: Wakes::default(), listed: false, by };
         if self.put_pump(from, Some(Box::new(pump))) {
             self.set_feeder(to, Some(from));
-            self.pump(from);
+            self.list_relay(from);
+        }
+    }
+
+    /// Has an end's relay go on, if it has one, when this turn's small requests are on their way.
+    pub(super) fn list_relay(&mut self, from: End) {
+        if let Some(pump) = self.pump_of(from)
+            && !std::mem::replace(&mut pump.listed, true)
+        {
+            self.relays.push_back(from);
+        }
+    }
+
+    /// Moves what can be moved, one relay after the other, until the turn has had its share.
+    pub(super) fn move_relays(&mut self) {
+        let mut share = SHARE;
+        for _ in 0..self.relays.len() {
+            let Some(from) = self.relays.pop_front() else { return };
+            share = share.saturating_sub(self.pump(from, share));
+            if share == 0 {
+                return;
+            }
         }
     }
 
@@ -113,11 +136,12 @@ impl Worker {
         }
     }
 
-    /// Moves what can be moved now from an end, if it has a relay.
-    pub(super) fn pump(&mut self, from: End) {
-        let Some(mut pump) = self.take_pump(from) else { return };
+    /// Moves an end's bytes, if it has a relay, until `share` are moved; how many that were.
+    fn pump(&mut self, from: End, share: u64) -> u64 {
+        let Some(mut pump) = self.take_pump(from) else { return 0 };
+        pump.listed = false;
         let mut moved = 0;
-        let halt = self.move_bytes(from, &mut pump, &mut moved);
+        let halt = self.move_bytes(from, &mut pump, share, &mut moved);
         self.attune(from, &mut pump, &halt);
         let to = pump.to;
         match halt {
@@ -134,7 +158,7 @@ impl Worker {
             }
             Halt::Share => {
                 self.put_pump(from, Some(pump));
-                self.queue(from, Ahead::NextTurn);
+                self.list_relay(from);
             }
             Halt::Blocked(_) | Halt::Source(_) | Halt::Sink(_) => {
                 self.put_pump(from, Some(pump));
@@ -149,6 +173,7 @@ impl Worker {
             Halt::Sink(error) => self.lose(to, &error),
             _ => {}
         }
+        moved
     }
 
     /// Tells the router for which end a relay stands still, if it does not know.
@@ -158,7 +183,7 @@ impl Worker {
         }
     }
 
-    fn move_bytes(&mut self, from: End, pump: &mut Pump, moved: &mut u64) -> Halt {
+    fn move_bytes(&mut self, from: End, pump: &mut Pump, share: u64, moved: &mut u64) -> Halt {
         if !self.router.may_relay(self.now, from) {
             return Halt::Blocked(Wait::Sink);
         }
@@ -179,7 +204,7 @@ impl Worker {
                     _ => Halt::Blocked(Wait::Sink),
                 };
             }
-            if *moved >= SHARE as u64 {
+            if *moved >= share {
                 return Halt::Share;
             }
         }
@@ -259,7 +284,7 @@ impl Worker {
     /// From the source into the pipe. 0: nothing is there, or the pipe is full.
     fn take_in(&self, from: End, pump: &mut Pump) -> io::Result<usize> {
         let Carrier::Pipe(pipe) = &pump.by else { return Ok(0) };
-        let room = PIPE.saturating_sub(pump.carried);
+        let room = PIPE.min(SHARE as usize).saturating_sub(pump.carried);
         let wanted = usize::try_from(pump.left).unwrap_or(usize::MAX).min(room);
         if wanted == 0 {
             return Ok(0);

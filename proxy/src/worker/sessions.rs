@@ -87,7 +87,7 @@ impl Worker {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.queued = false;
         if session.pump.is_some() {
-            return self.pump(End::Session(key));
+            return self.list_relay(End::Session(key));
         }
         if !self.router.wants_bytes(key) {
             session.unread = true;

@@ -134,7 +134,7 @@ impl Worker {
     pub(super) fn read_spool(&mut self, key: SpoolKey) {
         let Some(spool) = self.spools.get_mut(key) else { return };
         spool.queued = false;
-        self.pump(End::Spool(key));
+        self.list_relay(End::Spool(key));
     }
 
     /// A file failed.
