@@ -3,6 +3,8 @@
 # Further arguments of `make run` and `make test`.
 RUN_ARGS ?= --leaves 2 --spines 2
 TEST_ARGS ?=
+# Of `make matrix`: which suites, seals and numbers of levels; without any, all of them, and docs/matrix.md is written.
+MATRIX_ARGS ?=
 PREFIX ?= /usr/local
 
 PROXY := target/release/pdw-proxy
@@ -15,7 +17,7 @@ TIED := $(if $(shell command -v setpriv),setpriv --pdeathsig TERM)
 SHARE := $(DESTDIR)$(PREFIX)/share
 
 .DEFAULT_GOAL := help
-.PHONY: help run release test tests lint deny docs install clean
+.PHONY: help run release test tests matrix lint deny docs install clean
 
 help: # this list
 	@awk -F '# ' '/^[a-z-]+:.*# / { split($$1, target, ":"); printf "make %-12s %s\n", target[1], $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +43,12 @@ ifeq ($(NEXTEST),yes)
 else
 	@cargo test --quiet --locked --no-fail-fast $(WITH_FAULTS) --bins --lib --tests $(TEST_ARGS)
 endif
+
+matrix: export PATH := $(CURDIR)/target/tools:$(PATH):/usr/sbin
+matrix: # the suites through one, two and three levels with every seal on every hop; takes hours
+	@tests/setup/install.sh test
+	@cargo build --locked $(WITH_FAULTS) --bins
+	@target/debug/matrix $(if $(MATRIX_ARGS),$(MATRIX_ARGS),--output docs/matrix.md)
 
 lint: deny # format, clippy and, where it is installed, cargo deny
 	@cargo fmt --all --check

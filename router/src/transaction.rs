@@ -66,11 +66,11 @@ impl Held {
 
     /// Keys live elsewhere than was thought.
     pub(crate) fn find_home_again(&mut self, setup: &Setup) {
-        if let Some((shard, key)) = &mut self.home
-            && let Located::Home(home) = setup.homes.locate(key)
-        {
-            *shard = home;
-        }
+        self.home = self.home.take().and_then(|(_, key)| match setup.homes.locate(&key) {
+            Located::Home(home) => Some((home, key)),
+            // Of its members that were named nothing is kept; the next key has a home, and who is above looks at all.
+            Located::Spread(_) => None,
+        });
     }
 
     fn push(&mut self, pending: PendingKey, bytes: &[u8]) {

@@ -16,6 +16,7 @@ pub mod durable;
 pub mod fault;
 pub mod fuzz;
 pub mod guard;
+pub mod hop;
 pub mod instance;
 pub mod latency;
 pub mod lone_router;
@@ -29,8 +30,19 @@ pub mod small_requests;
 pub mod spiped;
 pub mod switched_off;
 pub mod tls_client;
+pub mod tls_end;
 pub mod trouble;
+pub mod tunnel;
 pub mod versions;
+
+/// Whether the running test is not made because the proxies are trees (`PDW_LEVELS`); says so, and why.
+pub fn skipped_in_a_tree(why: &str) -> bool {
+    let in_a_tree = proxy::chosen_levels() > 1;
+    if in_a_tree {
+        skipped(&format!("{}: {why}", std::thread::current().name().unwrap_or("a test")));
+    }
+    in_a_tree
+}
 
 /// Says that a test is not made here, and why, past the capture of a passing test's output.
 pub fn skipped(why: &str) {

@@ -2,8 +2,10 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -11,6 +13,7 @@ use tempfile::TempDir;
 use crate::address::Address;
 use crate::connection::Connection;
 use crate::guard::Guard;
+use crate::hop::{End, Hop, Seal};
 use crate::scrape::Scrape;
 use crate::switched_off;
 
@@ -46,13 +49,27 @@ pub struct Launch {
     admin: bool,
     tracer: Vec<String>,
     levels: usize,
+    seal: Seal,
+    /// The hops to the upstreams, if they are sealed, in order.
+    hops: Vec<Arc<Hop>>,
+    /// The hop by which others come, if it is sealed.
+    door: Option<Arc<Hop>>,
+    /// What the upstreams are called, if the hops to them are sealed: what they would be called without.
+    names: Vec<String>,
 }
 
 impl Launch {
     /// A proxy of one worker in front of `upstreams`, with a profile's defaults.
     pub fn new(profile: &'static str, upstreams: &[Address]) -> Launch {
-        let levels = std::env::var("PDW_LEVELS").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
-        Launch { profile: Some(profile), upstreams: upstreams.to_vec(), workers: 1, levels, ..Launch::default() }
+        let levels = chosen_levels();
+        Launch {
+            profile: Some(profile),
+            upstreams: upstreams.to_vec(),
+            workers: 1,
+            levels,
+            seal: Seal::chosen(),
+            ..Launch::default()
+        }
     }
 
     /// As many workers instead of one.
@@ -74,6 +91,14 @@ impl Launch {
     #[must_use]
     pub fn levels(mut self, levels: usize) -> Launch {
         self.levels = levels;
+        self
+    }
+
+    /// All its hops, and those of its tree, sealed by this; `PDW_SEAL` names it unless a test says so. Who has no end of
+    /// his own, clients and instances, is given one ([`End`]): nothing changes for a test.
+    #[must_use]
+    pub fn seal(mut self, seal: Seal) -> Launch {
+        self.seal = seal;
         self
     }
 
@@ -147,16 +172,56 @@ impl Launch {
     /// # Errors
     /// When it does not; the text holds what it wrote.
     pub fn start(&self) -> io::Result<Proxy> {
-        if self.levels > 1 {
-            let inner = Launch { listen: None, levels: self.levels - 1, ..self.clone() }.start()?;
-            let mut leaf = self.clone().before_peers(std::slice::from_ref(&inner.address)).start()?;
-            leaf.behind = Some(Box::new(inner));
-            return Ok(leaf);
+        if self.seal == Seal::Plain || self.listens_by_file {
+            return self.grow();
         }
-        let mut proxy = self.spawn()?;
-        let address = proxy.address.clone();
-        proxy.guard.wait_ready(START_LIMIT, || Connection::open(&address)?.demand(&["PING"]).map(drop))?;
-        Ok(proxy)
+        let (mut launch, mut ends) = (self.clone(), Vec::new());
+        launch.names = self.upstreams.iter().map(Address::to_string).collect();
+        for upstream in &mut launch.upstreams {
+            let hop = Hop::new(self.seal)?;
+            let end = hop.instance_end(upstream)?;
+            upstream.clone_from(end.address());
+            launch.hops.push(Arc::new(hop));
+            ends.push(end);
+        }
+        if matches!(launch.listen, Some(Address::Unix(_))) {
+            // Whoever connects there would be a client of the tests' own end, and not of the proxy.
+            launch.door = Some(Arc::new(Hop::new(Seal::Plain)?));
+            return Ok(Proxy { ends, ..launch.grow()? });
+        }
+        let outside = launch.listen.take().map_or_else(Address::free_loopback, Ok)?;
+        let door = Arc::new(Hop::new(self.seal)?);
+        launch.door = Some(Arc::clone(&door));
+        let mut proxy = launch.grow()?;
+        ends.push(door.client_end(&outside, &proxy.address)?);
+        (proxy.address, proxy.ends) = (outside, ends);
+        proxy.wait_ready()
+    }
+
+    /// The tree, without the ends of its outermost hops.
+    fn grow(&self) -> io::Result<Proxy> {
+        if self.levels == 1 || self.levels == 0 {
+            return self.spawn()?.wait_ready();
+        }
+        let hop = if self.door.is_some() { Some(Arc::new(Hop::new(self.seal)?)) } else { None };
+        let inner = Launch { listen: None, levels: self.levels - 1, door: hop.clone(), ..self.clone() }.grow()?;
+        let mut leaf = self.clone().before_peers(std::slice::from_ref(&inner.address));
+        leaf.names = vec![format!("level-{}", self.levels - 1)];
+        leaf.hops = hop.into_iter().collect();
+        let mut leaf = leaf.grow()?;
+        leaf.behind = Some(Box::new(inner));
+        Ok(leaf)
+    }
+
+    /// The tables of a configuration that has sealed hops.
+    fn sealed_tables(&self, address: &Address) -> Option<String> {
+        let door = self.door.as_ref()?;
+        let upstream = |((hop, address), name): ((&Arc<Hop>, &Address), &String)| {
+            format!("    {{ address = '{address}', name = '{name}'{} }},\n", hop.opens())
+        };
+        let upstreams: String = self.hops.iter().zip(&self.upstreams).zip(&self.names).map(upstream).collect();
+        let listen = format!("listen = [{{ address = '{address}'{} }}]", door.accepts());
+        Some(format!("{listen}\nupstreams = [\n{upstreams}]\n"))
     }
 
     /// Starts the proxy and waits for nothing.
@@ -171,23 +236,26 @@ impl Launch {
         words.push(program()?.into());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).arg("serve");
-        if !self.listens_by_file {
+        let sealed = self.sealed_tables(&address);
+        if !self.listens_by_file && sealed.is_none() {
             command.args(["--listen", &address.to_string()]);
         }
-        for upstream in &self.upstreams {
+        for upstream in self.upstreams.iter().filter(|_| sealed.is_none()) {
             command.args(["--upstream", &upstream.to_string()]);
         }
         if let Some(admin) = &admin {
             command.args(["--admin", &admin.to_string()]);
         }
         self.optional(&mut command);
-        if let Some(text) = &self.config {
+        let text = [sealed, self.config.clone()].into_iter().flatten().reduce(|tables, text| tables + &text);
+        if let Some(text) = text {
             let file = config_file(&folder);
             std::fs::write(&file, text)?;
             command.arg("--config").arg(file);
         }
         let guard = Guard::start(&mut command, &folder.path().join("log"))?;
-        Ok(Proxy { address, admin, guard, folder, behind: None })
+        let (sealed, ends, behind) = (self.door.is_some(), Vec::new(), None);
+        Ok(Proxy { address, admin, guard, folder, sealed, ends, behind })
     }
 
     fn optional(&self, command: &mut Command) {
@@ -205,6 +273,11 @@ impl Launch {
             command.env("PDW_MUTANT", mutant);
         }
     }
+}
+
+/// How many levels `PDW_LEVELS` names; one unless it does.
+pub fn chosen_levels() -> usize {
+    std::env::var("PDW_LEVELS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
 }
 
 fn config_file(folder: &TempDir) -> PathBuf {
@@ -232,14 +305,55 @@ pub struct Proxy {
     admin: Option<Address>,
     guard: Guard,
     folder: TempDir,
+    /// Its listener is, and no client's end stands before it yet.
+    sealed: bool,
+    /// Of its tree's outermost hops.
+    ends: Vec<End>,
     /// The next level of its tree.
     behind: Option<Box<Proxy>>,
 }
 
 impl Proxy {
+    fn wait_ready(mut self) -> io::Result<Proxy> {
+        let (address, answers) = (self.address.clone(), !self.sealed || !self.ends.is_empty());
+        self.guard.wait_ready(START_LIMIT, || match &address {
+            Address::Tcp(address) if !answers => TcpStream::connect(address).map(drop),
+            address => Connection::open(address)?.demand(&["PING"]).map(drop),
+        })?;
+        Ok(self)
+    }
+
     /// The next level of its tree.
     pub fn behind(&mut self) -> Option<&mut Proxy> {
         self.behind.as_deref_mut()
+    }
+
+    /// The level of its tree that stands before the instances: without a tree, itself.
+    pub fn nearest(&self) -> &Proxy {
+        self.behind.as_deref().map_or(self, Proxy::nearest)
+    }
+
+    /// Stops all levels of its tree.
+    ///
+    /// # Errors
+    /// As [`Guard::freeze`].
+    pub fn freeze(&self) -> io::Result<()> {
+        self.guard.freeze()?;
+        self.behind.as_deref().map_or(Ok(()), Proxy::freeze)
+    }
+
+    /// Has all of them go on.
+    ///
+    /// # Errors
+    /// As [`Guard::thaw`].
+    pub fn thaw(&self) -> io::Result<()> {
+        self.behind.as_deref().map_or(Ok(()), Proxy::thaw)?;
+        self.guard.thaw()
+    }
+
+    /// What it has written so far.
+    pub fn log(&self) -> String {
+        self.guard.output()
     }
 
     /// Where it listens.

@@ -92,6 +92,16 @@ impl SealedStream {
         }
     }
 
+    /// After a handshake that was made elsewhere.
+    pub fn after_handshake(socket: TcpStream, sealed: Box<dyn Sealed>) -> Self {
+        Self { socket, sealed, inbox: Vec::new() }
+    }
+
+    /// The socket, the seal, and what has arrived and is not opened.
+    pub fn into_parts(self) -> (TcpStream, Box<dyn Sealed>, Vec<u8>) {
+        (self.socket, self.sealed, self.inbox)
+    }
+
     /// Sends `plain`, sealed in one piece.
     ///
     /// # Errors

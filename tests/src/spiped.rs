@@ -37,9 +37,23 @@ impl Spiped {
     /// # Errors
     /// When it does not listen in time.
     pub fn start(way: Way, target: &Address, key: &[u8], flags: &[&str]) -> io::Result<Option<Spiped>> {
+        Spiped::listen(way, &Address::free_loopback()?, target, key, flags)
+    }
+
+    /// The same, listening at an address.
+    ///
+    /// # Errors
+    /// As [`Spiped::start`].
+    pub fn listen(
+        way: Way,
+        address: &Address,
+        target: &Address,
+        key: &[u8],
+        flags: &[&str],
+    ) -> io::Result<Option<Spiped>> {
         let Some(program) = on_path("spiped") else { return Ok(None) };
         let folder = tempfile::Builder::new().prefix("pdw-spiped-").tempdir()?;
-        let address = Address::free_loopback()?;
+        let address = address.clone();
         let file = folder.path().join("key");
         std::fs::write(&file, key)?;
         let mut command = Command::new(program);

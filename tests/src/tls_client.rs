@@ -75,13 +75,14 @@ impl TlsClient {
         Ok(bytes)
     }
 
-    fn begin(&self) -> io::Result<ClientConnection> {
+    /// A connection of which nothing has been said.
+    pub(crate) fn begin(&self) -> io::Result<ClientConnection> {
         let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
         ClientConnection::new(Arc::clone(&self.0), name).map_err(io::Error::other)
     }
 }
 
-fn chain(file: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
+pub(crate) fn chain(file: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
     CertificateDer::pem_slice_iter(&fs::read(file)?).collect::<Result<_, _>>().map_err(io::Error::other)
 }
 

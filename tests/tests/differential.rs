@@ -10,6 +10,7 @@ use pdw_tests::address::Address;
 use pdw_tests::differential::{
     Difference, Family, MASKS, Noise, Setting, Step, Subject, Trial, Used, sequence, shrink, spread_sequence,
 };
+use pdw_tests::hop::Seal;
 use pdw_tests::instance::{Instance, Server, addresses};
 use pdw_tests::nutcracker::Nutcracker;
 use pdw_tests::proxy::Launch;
@@ -124,13 +125,14 @@ fn a_proxy_answers_as_one_valkey_does() -> io::Result<()> {
 }
 
 #[test]
-fn a_tree_of_proxies_answers_as_one_redis_does() -> io::Result<()> {
-    for levels in [2, 3] {
+fn a_tree_of_proxies_with_sealed_hops_answers_as_one_redis_does() -> io::Result<()> {
+    let trees = [(2, Seal::Plain), (2, Seal::Noise), (2, Seal::Tls), (3, Seal::Spiped)];
+    for (levels, seal) in trees.into_iter().filter(|(_, seal)| seal.can_be_tried()) {
         let instances = Instance::start_many(4)?;
-        let launch = Launch::new("redis", &addresses(&instances)).levels(levels);
-        let count = number("PDW_SEEDS", SEEDS) / 3;
+        let launch = Launch::new("redis", &addresses(&instances)).levels(levels).seal(seal);
+        let count = number("PDW_SEEDS", SEEDS) / 6;
         let (_, found) = proxied_by(&launch, &Server::redis(), &instances, count, &[])?;
-        assert!(found.is_empty(), "{levels} levels: {}", found.join("\n"));
+        assert!(found.is_empty(), "{levels} levels, {seal:?}: {}", found.join("\n"));
     }
     Ok(())
 }

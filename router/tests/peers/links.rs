@@ -1,8 +1,9 @@
 //! How two proxies meet, and who is refused.
 
-use pdw_router::{End, Input, Peers, Time};
+use pdw_router::place::pdwfs_rules;
+use pdw_router::{End, Input, Peers, Setup, Time};
 
-use crate::rig::{Node, Tree, setup};
+use crate::rig::{Node, Tree, ruled_homes, setup};
 
 const PEER: Option<Peers> = Some(Peers { count: 1, links: 1 });
 
@@ -26,6 +27,24 @@ fn both_ends_name_each_other() {
     assert_eq!(tree.spine.router.below(), [("leaf".to_owned(), 1)]);
     assert_eq!(tree.spine.router.holding().sessions, 0, "a framed link is no client");
     assert!(tree.leaf.router.readiness().all(|ready| ready));
+}
+
+#[test]
+fn a_transaction_that_began_before_it_was_known_where_keys_live_goes_on() {
+    let now = Time::from_micros(1);
+    let node = |name, shards, peers| {
+        let homes = ruled_homes(shards, pdwfs_rules(false));
+        Node::new(Setup { homes, ..setup(name, shards, peers) }, now)
+    };
+    for stripe in 0..8 {
+        let (mut leaf, mut spine) = (node("leaf", 1, PEER), node("spine", 4, None));
+        let client = leaf.router.open_session(leaf.now);
+        let begin = format!("MULTI\r\nSADD /m/f:stripes {stripe}\r\n");
+        leaf.tell(Input::SessionBytes(client, begin.as_bytes()));
+        assert!(meet(&mut leaf, &mut spine).contains("placement=slots"));
+        leaf.tell(Input::SessionBytes(client, format!("SET /m/f:{stripe} x\r\n").as_bytes()));
+        assert_eq!(leaf.text(End::Session(client)), "+OK\r\n+QUEUED\r\n+QUEUED\r\n", "stripe {stripe}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use pdw_router::command::Table;
 use pdw_router::limits::Limits;
 use pdw_router::mutant::Mutation;
-use pdw_router::place::{Homes, Placement, PlacementKind, PlacementOptions, Target};
+use pdw_router::place::{Homes, Placement, PlacementKind, PlacementOptions, Rule, Target};
 use pdw_router::{End, Input, LinkKey, Open, Order, Output, Peers, Profile, Router, SessionKey, Setup, Time};
 
 const PROOF: &[u8] = b"+OK\r\n+OK\r\n*0\r\n+PONG\r\n$20\r\nid=1 addr=10.0.0.1:1\r\n";
@@ -14,9 +14,13 @@ const PROOF: &[u8] = b"+OK\r\n+OK\r\n*0\r\n+PONG\r\n$20\r\nid=1 addr=10.0.0.1:1\
 const AHEAD: Duration = Duration::from_secs(1_000);
 
 pub(crate) fn homes(shards: usize) -> Homes {
+    ruled_homes(shards, Vec::new())
+}
+
+pub(crate) fn ruled_homes(shards: usize, rules: Vec<Rule>) -> Homes {
     let targets: Vec<Target> = (0..shards).map(|at| Target::named(format!("shard-{at}"), 1)).collect();
     let placement = Placement::new(&PlacementOptions::new(PlacementKind::Slots), &targets).unwrap();
-    Homes::new(placement, Vec::new()).unwrap()
+    Homes::new(placement, rules).unwrap()
 }
 
 pub(crate) fn setup(name: &str, shards: usize, peers: Option<Peers>) -> Setup {

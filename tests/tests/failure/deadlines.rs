@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use pdw_tests::connection::{Connection, encode, until};
 use pdw_tests::fault::{Cue, Door, End, Way};
+use pdw_tests::proxy::chosen_levels;
 use pdw_tests::trouble::Trouble;
 
 use crate::scene::{LIMIT, NOT_SENT, Scene, UNKNOWN, assert_error};
@@ -21,12 +22,23 @@ fn calls(scene: &Scene) -> io::Result<u64> {
     Ok(line.and_then(|rest| rest.split(',').next()).and_then(|number| number.parse().ok()).unwrap_or(0))
 }
 
-/// The proxy stands still until the patience is over.
-fn stand_still(scene: &mut Scene, meanwhile: impl FnOnce(&Scene) -> io::Result<()>) -> io::Result<()> {
-    scene.proxy.guard().freeze()?;
+/// The proxy, with all its tree, stands still until the patience is over.
+fn stand_still(scene: &mut Scene, meanwhile: impl FnOnce(&mut Scene) -> io::Result<()>) -> io::Result<()> {
+    scene.proxy.freeze()?;
     meanwhile(scene)?;
     thread::sleep(PATIENCE * 2);
-    scene.proxy.guard().thaw()
+    scene.proxy.thaw()
+}
+
+/// Whether a leaf may say that it does not know, of a request whose time is up and which it had given to the next level.
+fn in_a_tree() -> bool {
+    chosen_levels() > 1
+}
+
+/// That nothing was sent, and that the client hears so.
+fn assert_not_sent((reply, calls): &(String, u64)) {
+    assert!(reply == NOT_SENT || in_a_tree() && reply == UNKNOWN, "{reply:?}");
+    assert_eq!(*calls, 0);
 }
 
 fn request() -> Vec<u8> {
@@ -50,7 +62,7 @@ fn sent_to_a_frozen_proxy() -> io::Result<(String, u64)> {
 
 #[test]
 fn what_came_while_the_proxy_stood_still_counts_from_before() -> io::Result<()> {
-    assert_eq!(sent_to_a_frozen_proxy()?, (NOT_SENT.to_owned(), 0));
+    assert_not_sent(&sent_to_a_frozen_proxy()?);
     Ok(())
 }
 
@@ -71,7 +83,7 @@ fn waiting_in_a_frozen_proxy() -> io::Result<(String, u64)> {
 
 #[test]
 fn what_waits_in_a_proxy_that_stands_still_is_not_sent_late() -> io::Result<()> {
-    assert_eq!(waiting_in_a_frozen_proxy()?, (NOT_SENT.to_owned(), 0));
+    assert_not_sent(&waiting_in_a_frozen_proxy()?);
     Ok(())
 }
 
@@ -105,10 +117,7 @@ fn put_aside_before_a_freeze(mutant: Option<&str>) -> io::Result<(String, String
     Trouble::OutOfMemory.begin(&mut scene.instances[0])?;
     session.send(&request())?;
     thread::sleep(PATIENCE / 4);
-    scene.proxy.guard().freeze()?;
-    Trouble::OutOfMemory.end(&mut scene.instances[0])?;
-    thread::sleep(PATIENCE * 2);
-    scene.proxy.guard().thaw()?;
+    stand_still(&mut scene, |scene| Trouble::OutOfMemory.end(&mut scene.instances[0]).map(drop))?;
     let reply = session.receive()?.value.error().unwrap_or_default();
     until_back(&mut session)?;
     Ok((reply, session.demand(&["GET", "k"])?.text()))
@@ -117,7 +126,8 @@ fn put_aside_before_a_freeze(mutant: Option<&str>) -> io::Result<(String, String
 #[test]
 fn what_was_put_aside_is_not_tried_again_after_its_deadline() -> io::Result<()> {
     let (reply, written) = put_aside_before_a_freeze(None)?;
-    assert!(reply.starts_with("OOM") && written.is_empty(), "{reply:?}, {written:?} was written");
+    let heard = reply.starts_with("OOM") || in_a_tree() && reply == UNKNOWN;
+    assert!(heard && written.is_empty(), "{reply:?}, {written:?} was written");
     Ok(())
 }
 
@@ -141,7 +151,9 @@ fn at_the_deadline_clients_hear_whether_anything_was_sent() -> io::Result<()> {
     thread::sleep(Duration::from_millis(200));
     let started = Instant::now();
     second.send(&request())?;
-    assert_error(&second.receive()?.value, NOT_SENT);
+    let told = second.receive()?.value.error().unwrap_or_default();
+    // The levels of a tree give it up at one moment, and a leaf has given it to the next level.
+    assert!(told == NOT_SENT || in_a_tree() && told == UNKNOWN, "{told}");
     let waited = started.elapsed();
     assert!(waited >= PATIENCE - Duration::from_millis(200) && waited < PATIENCE * 3, "{waited:?}");
     scene.faults[0].heal()?;

@@ -9,6 +9,7 @@ use pdw_tests::durable::Durable;
 use pdw_tests::fault::{End, Way};
 use pdw_tests::proxy::Launch;
 use pdw_tests::reply::Value;
+use pdw_tests::skipped_in_a_tree;
 use pdw_tests::versions::{Content, Findings, Manner, Setup};
 
 use crate::full_or;
@@ -88,6 +89,9 @@ fn a_value_that_is_retained_is_sent_again() -> io::Result<()> {
 
 #[test]
 fn a_spooled_value_is_sent_again_and_nobody_sees_an_error() -> io::Result<()> {
+    if skipped_in_a_tree(crate::spool::NO_TREE) {
+        return Ok(());
+    }
     let spool = tempfile::tempdir()?;
     let scene = Scene::before(vec![Durable::start()?], &spooling(spool.path(), ""))?;
     let mut session = scene.session()?;
@@ -116,7 +120,8 @@ fn a_reply_of_which_something_has_left_is_never_begun_again() -> io::Result<()> 
         let mut session = scene.session()?;
         session.demand(&[b"SET".as_slice(), b"/m/f:0", &value(1, LARGE)])?;
         let before = scene.proxy.scrape()?.value(BROKEN);
-        scene.faults[0].cut_after(Way::Back, LARGE as u64 / 2, End::Reset)?;
+        // Not by a reset, which takes with it what has arrived and was not read: then nothing has left.
+        scene.faults[0].cut_after(Way::Back, LARGE as u64 / 2, End::Fin)?;
         let ended = session.call(&["GET", "/m/f:0"]);
         assert!(ended.is_err(), "{profile}: {ended:?}");
         assert_eq!(scene.proxy.scrape()?.value(BROKEN), before + 1.0, "{profile}");
@@ -149,6 +154,9 @@ fn stripes(launch: &Launch) -> io::Result<(Findings, f64)> {
 
 #[test]
 fn with_a_spool_no_writer_sees_that_the_links_of_stripes_are_cut() -> io::Result<()> {
+    if skipped_in_a_tree(crate::spool::NO_TREE) {
+        return Ok(());
+    }
     let folder = tempfile::tempdir()?;
     let (findings, closed) = stripes(&spooling(folder.path(), ""))?;
     assert_eq!(findings.closed.len() as f64, closed, "{findings}");

@@ -26,6 +26,11 @@ fn full_or<T>(full: T, short: T) -> T {
 
 #[test]
 fn each_row_fails_with_its_mechanism_switched_off() -> std::io::Result<()> {
+    if pdw_tests::skipped_in_a_tree(
+        "each level has every mechanism, and where one's is switched off another's stands in",
+    ) {
+        return Ok(());
+    }
     let rows = pdw_proxy::MECHANISMS.map(|row| (row.test, row.switched_off));
     pdw_tests::switched_off::demand_failures("failure", rows)
 }

@@ -70,12 +70,12 @@ fn what_makes_the_same_state_is_repeated_and_counted() -> io::Result<()> {
     let (mut session, mut direct) = (scene.session()?, scene.instances[0].connect()?);
     for (command, reply, counted) in REPEATED {
         prepare(&mut direct)?;
-        let before = scene.proxy.scrape()?;
+        let before = scene.proxy.nearest().scrape()?;
         let started = Instant::now();
         scene.lose_replies(&mut session, &encode(command))?;
         assert_eq!(String::from_utf8_lossy(&session.receive()?.raw), reply, "{command:?}");
         assert!(started.elapsed() < Duration::from_secs(3), "{command:?} after {:?}", started.elapsed());
-        let after = scene.proxy.scrape()?;
+        let after = scene.proxy.nearest().scrape()?;
         let counts = [SAME, MAY_DIFFER].map(|series| (after.value(series) - before.value(series), series == counted));
         assert!(counts.iter().all(|(count, counted)| (*count > 0.0) == *counted), "{command:?}: {counts:?}");
     }
@@ -127,7 +127,7 @@ fn a_stripe_is_written_again_and_a_transaction_that_counts_is_not() -> io::Resul
     scene.lose_replies(&mut session, &stripe)?;
     let replies: Vec<Vec<u8>> = session.receive_many(4)?.into_iter().map(|reply| reply.raw).collect();
     assert_eq!(String::from_utf8_lossy(&replies.concat()), "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:0\r\n:4\r\n");
-    assert!(scene.proxy.scrape()?.value(MAY_DIFFER) > 0.0);
+    assert!(scene.proxy.nearest().scrape()?.value(MAY_DIFFER) > 0.0);
     let counting = transaction(&[&["SET", "{t}a", "1"], &["INCR", "{t}n"]]);
     scene.lose_replies(&mut session, &counting)?;
     assert_error(&session.receive_many(4)?[3].value, UNKNOWN);
@@ -208,18 +208,18 @@ fn without_the_right_to_fence_only_reads_are_repeated_and_the_log_says_so() -> i
     at_once(&[NO_CLIENT_KILL[7], "-client|info"], |forbidden| {
         let arguments = [&NO_CLIENT_KILL[..7], &[forbidden]].concat();
         let instances = vec![Durable::start_with(&Server::redis(), &arguments)?];
-        let mut scene = Scene::before(instances, &launch("pdwfs", &[]))?;
+        let scene = Scene::before(instances, &launch("pdwfs", &[]))?;
         let mut session = scene.session()?;
         session.demand(&["SET", "k", "v"])?;
         scene.lose_replies(&mut session, &encode(&["GET", "k"]))?;
         assert_eq!(session.receive()?.value.bytes(), b"v", "{forbidden}");
         scene.lose_replies(&mut session, &encode(&["SET", "k", "w"]))?;
         assert_error(&session.receive()?.value, UNKNOWN);
-        let mut told = || {
-            let log = scene.proxy.guard().output();
+        let told = || {
+            let log = scene.proxy.nearest().log();
             log.contains("CLIENT").then_some(()).ok_or_else(|| io::Error::other(format!("{forbidden}: {log}")))
         };
-        until("a line in the log", Duration::from_secs(5), &mut told)?;
+        until("a line in the log", Duration::from_secs(5), told)?;
         Ok(())
     })
 }

@@ -77,25 +77,25 @@ fn no_session_is_closed_for_being_idle() -> io::Result<()> {
 #[test]
 fn a_black_hole_is_told_of_once_and_so_is_its_end() -> io::Result<()> {
     let launch = launch("pdwfs", &[]).argument("--log").argument("info");
-    let mut scene = Scene::before(Durable::start_many(1)?, &launch)?;
+    let scene = Scene::before(Durable::start_many(1)?, &launch)?;
     let mut session = scene.session()?;
-    let ready = told(&mut scene, "is ready");
+    let ready = told(&scene, "is ready");
     scene.faults[0].black_hole(Door::Unanswered)?;
     session.send(&encode(&["SET", "k", "v"]))?;
-    let down = |scene: &mut Scene| Some(told(scene, "is down")).filter(|times| *times > 0);
-    until("the log", SECOND * 10, || down(&mut scene).ok_or(io::ErrorKind::NotFound.into()))?;
+    let down = || Some(told(&scene, "is down")).filter(|times| *times > 0);
+    until("the log", SECOND * 10, || down().ok_or(io::ErrorKind::NotFound.into()))?;
     thread::sleep(SECOND * 2);
-    assert_eq!((told(&mut scene, "is down"), told(&mut scene, "is ready")), (1, ready));
+    assert_eq!((told(&scene, "is down"), told(&scene, "is ready")), (1, ready));
     scene.faults[0].heal()?;
     assert_eq!(heard(&mut session)?, "+OK\r\n");
     until("the end", SECOND * 5, || {
-        if told(&mut scene, "is ready") > ready { Ok(()) } else { Err(io::Error::other(scene.proxy.guard().output())) }
+        if told(&scene, "is ready") > ready { Ok(()) } else { Err(io::Error::other(scene.proxy.nearest().log())) }
     })
 }
 
 /// How often the log says so.
-fn told(scene: &mut Scene, words: &str) -> usize {
-    scene.proxy.guard().output().matches(words).count()
+fn told(scene: &Scene, words: &str) -> usize {
+    scene.proxy.nearest().log().matches(words).count()
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn swallowed_bytes_are_made_good() -> io::Result<()> {
 fn a_slow_instance_is_not_taken_for_a_lost_one() -> io::Result<()> {
     let scene = Scene::start("pdwfs", 1, &[])?;
     let mut session = scene.session()?;
-    let before = scene.proxy.scrape()?.sum("pdw_repeats_total");
+    let before = scene.proxy.nearest().scrape()?.sum("pdw_repeats_total");
     // Fresh links are as slow as old ones, so nothing says that the old one is lost.
     scene.faults[0].give(Cue::Flow(Way::Back, Flow::Delayed(Duration::from_millis(2500))))?;
     let started = Instant::now();
@@ -198,6 +198,6 @@ fn a_slow_instance_is_not_taken_for_a_lost_one() -> io::Result<()> {
     assert!(started.elapsed() > SECOND * 2);
     scene.faults[0].heal()?;
     assert_eq!(session.call(&["INCR", "n"])?.integer(), Some(2));
-    assert_eq!(scene.proxy.scrape()?.sum("pdw_repeats_total"), before);
+    assert_eq!(scene.proxy.nearest().scrape()?.sum("pdw_repeats_total"), before);
     Ok(())
 }

@@ -6,17 +6,21 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pdw_tests::connection::{Connection, encode};
+use pdw_tests::connection::{Connection, encode, until};
 use pdw_tests::durable::{Durable, addresses};
 use pdw_tests::latency::keys_at;
 use pdw_tests::proxy::{Launch, Proxy, program};
-use pdw_tests::skipped;
 use pdw_tests::trouble::Trouble;
 use pdw_tests::versions::{Findings, Manner, Setup};
+use pdw_tests::{skipped, skipped_in_a_tree};
 use tempfile::TempDir;
 
 use crate::full_or;
 use crate::scene::{LIMIT, NOT_SENT, SPELL, Scene, UNKNOWN, assert_error, assert_waits, at_once, heard, launch};
+
+/// Why these tests are not made in a tree; see "What does not work yet" in README.
+pub(crate) const NO_TREE: &str =
+    "nothing that comes by framed links is kept in files, so no level of a tree has a spool";
 
 /// Above what is retained.
 const LARGE: usize = 3 << 20;
@@ -51,6 +55,9 @@ fn stripe(size: usize) -> Vec<u8> {
 
 #[test]
 fn a_large_request_waits_until_the_trouble_is_over() -> io::Result<()> {
+    if skipped_in_a_tree(NO_TREE) {
+        return Ok(());
+    }
     let told = [Trouble::OutOfMemory, Trouble::ReadOnly, Trouble::NoReplicas, Trouble::MisConfigured, Trouble::Busy];
     at_once(&told, |trouble| {
         let (mut instances, proxy, _folder) = start("")?;
@@ -84,6 +91,9 @@ fn without_one_a_large_value_hears_of_the_trouble_at_once() -> io::Result<()> {
 
 #[test]
 fn after_the_patience_the_client_hears_of_it() -> io::Result<()> {
+    if skipped_in_a_tree(NO_TREE) {
+        return Ok(());
+    }
     let (mut instances, proxy, _folder) = start("times.patience = '1s'\ntimes.connect_timeout = '1s'")?;
     let mut session = session(&proxy)?;
     Trouble::OutOfMemory.begin(&mut instances[0])?;
@@ -97,6 +107,9 @@ fn after_the_patience_the_client_hears_of_it() -> io::Result<()> {
 
 #[test]
 fn a_client_that_stalls_in_a_value_holds_no_lane() -> io::Result<()> {
+    if skipped_in_a_tree(NO_TREE) {
+        return Ok(());
+    }
     let (_instances, proxy, _folder) = start("limits.bulk_lanes = 1\ntimes.stall_max = '500ms'")?;
     let (mut idle, mut other) = (session(&proxy)?, session(&proxy)?);
     let value = set(LARGE);
@@ -116,6 +129,9 @@ fn a_client_that_stalls_in_a_value_holds_no_lane() -> io::Result<()> {
 
 #[test]
 fn an_instance_that_is_away_keeps_large_values_waiting_and_no_other() -> io::Result<()> {
+    if skipped_in_a_tree(NO_TREE) {
+        return Ok(());
+    }
     let mut instances = Durable::start_many(2)?;
     let folder = tempfile::tempdir()?;
     let more = "times.patience = '2s'\ntimes.connect_timeout = '1s'\nlimits.spool_max = '16MiB'";
@@ -161,6 +177,9 @@ fn on_small_disk(folder: &Path, instances: &[Durable]) -> io::Result<Option<Prox
 
 #[test]
 fn on_a_full_disk_large_requests_pass_as_without_a_spool() -> io::Result<()> {
+    if skipped_in_a_tree(NO_TREE) {
+        return Ok(());
+    }
     let (instances, folder) = ([Durable::start()?], tempfile::tempdir()?);
     let Some(proxy) = on_small_disk(folder.path(), &instances)? else { return Ok(()) };
     let mut session = session(&proxy)?;
@@ -181,6 +200,9 @@ fn on_a_full_disk_large_requests_pass_as_without_a_spool() -> io::Result<()> {
 
 #[test]
 fn a_transaction_that_the_disk_has_no_room_for_is_refused_and_not_sent() -> io::Result<()> {
+    if skipped_in_a_tree(NO_TREE) {
+        return Ok(());
+    }
     let (instances, folder) = ([Durable::start()?], tempfile::tempdir()?);
     let Some(proxy) = on_small_disk(folder.path(), &instances)? else { return Ok(()) };
     let mut session = session(&proxy)?;
@@ -199,12 +221,16 @@ fn a_transaction_that_the_disk_has_no_room_for_is_refused_and_not_sent() -> io::
 
 #[test]
 fn nothing_of_it_is_in_the_folder_even_while_it_is_kept() -> io::Result<()> {
+    if skipped_in_a_tree(NO_TREE) {
+        return Ok(());
+    }
     let (_instances, mut proxy, folder) = start("")?;
     let mut session = session(&proxy)?;
     session.send(&set(LARGE)[..LARGE / 2])?;
-    while proxy.scrape()?.value("pdw_spool_files") < 1.0 {
-        thread::sleep(Duration::from_millis(20));
-    }
+    until("a file", LIMIT, || match proxy.scrape()?.value("pdw_spool_files") {
+        none if none < 1.0 => Err(io::ErrorKind::NotFound.into()),
+        _ => Ok(()),
+    })?;
     assert_eq!(std::fs::read_dir(folder.path())?.count(), 0);
     proxy.guard().freeze()?;
     drop(proxy);
@@ -245,6 +271,9 @@ fn verified(mutant: Option<&str>) -> io::Result<Findings> {
 
 #[test]
 fn no_version_of_a_stripe_goes_back_while_paths_are_lost_and_found() -> io::Result<()> {
+    if skipped_in_a_tree(NO_TREE) {
+        return Ok(());
+    }
     let findings = verified(None)?;
     assert!(findings.answers > 20, "{findings}");
     findings.demand_flawless()
@@ -252,6 +281,9 @@ fn no_version_of_a_stripe_goes_back_while_paths_are_lost_and_found() -> io::Resu
 
 #[test]
 fn without_the_fence_it_does() -> io::Result<()> {
+    if skipped_in_a_tree(NO_TREE) {
+        return Ok(());
+    }
     // It takes two writes that meet at one moment, which on a busy machine does not happen each time.
     for _ in 0..4 {
         let findings = verified(Some("missing-fence"))?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use pdw_tests::address::Address;
 use pdw_tests::connection::encode;
+use pdw_tests::hop::Seal;
 use pdw_tests::instance::{Instance, Server};
 use pdw_tests::proxy::{Launch, Proxy};
 
@@ -34,10 +35,10 @@ fn start(profile: &'static str, count: usize) -> io::Result<(Vec<Instance>, Vec<
     Ok((instances, addresses, proxy))
 }
 
-/// The same with a proxy before the proxy.
-fn start_tree(profile: &'static str, count: usize) -> io::Result<(Vec<Instance>, Vec<Address>, Proxy)> {
+/// The same with a proxy before the proxy, and all hops sealed by `seal`.
+fn start_tree(profile: &'static str, count: usize, seal: Seal) -> io::Result<(Vec<Instance>, Vec<Address>, Proxy)> {
     let (instances, addresses) = tcp_instances(count)?;
-    let proxy = Launch::new(profile, &addresses).levels(2).start()?;
+    let proxy = Launch::new(profile, &addresses).levels(2).seal(seal).start()?;
     Ok((instances, addresses, proxy))
 }
 
@@ -95,12 +96,17 @@ fn stripes_written_and_read_by_fifty_on_three_instances() -> io::Result<()> {
 
 #[test]
 fn stripes_written_and_read_by_fifty_through_two_levels() -> io::Result<()> {
-    stripes(3, start_tree("pdwfs", 3)?)
+    stripes(3, start_tree("pdwfs", 3, Seal::Plain)?)
+}
+
+#[test]
+fn stripes_written_and_read_by_fifty_through_two_levels_sealed_by_noise() -> io::Result<()> {
+    stripes(3, start_tree("pdwfs", 3, Seal::Noise)?)
 }
 
 #[test]
 fn who_asks_and_never_reads_through_two_levels() -> io::Result<()> {
-    never_read("pdwfs", |number| stripe_key(FILE, number), start_tree("pdwfs", 1)?)
+    never_read("pdwfs", |number| stripe_key(FILE, number), start_tree("pdwfs", 1, Seal::Plain)?)
 }
 
 /// A key whose size nobody can foresee: no other has its name but for digits at the end.

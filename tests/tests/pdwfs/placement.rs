@@ -3,6 +3,7 @@
 use std::io;
 
 use pdw_tests::contents::read_all;
+use pdw_tests::hop::Seal;
 use pdw_tests::instance::{Instance, addresses};
 use pdw_tests::pdwfs::{CONNECTIONS_MAX, Process, TRIM_SCRIPT, TRIM_SHA};
 use pdw_tests::proxy::Launch;
@@ -43,8 +44,10 @@ fn eleven_instances_hold_what_a_direct_run_leaves() -> io::Result<()> {
 }
 
 #[test]
-fn three_instances_hold_it_behind_two_and_three_levels() -> io::Result<()> {
-    [2, 3].into_iter().try_for_each(|levels| check_by(3, |launch| launch.clone().levels(levels))?)
+fn three_instances_hold_it_behind_two_and_three_levels_with_sealed_hops() -> io::Result<()> {
+    let trees = [(2, Seal::Noise), (3, Seal::Tls), (3, Seal::Spiped)];
+    let tried = trees.into_iter().filter(|(_, seal)| seal.can_be_tried());
+    tried.into_iter().try_for_each(|(levels, seal)| check_by(3, |launch| launch.clone().levels(levels).seal(seal))?)
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Proxies before proxies: framed links, streams, who may be whose upstream, what holds up whom.
 //!
 //! That everything else works through several levels as through one, the other suites show: they have tests for trees
-//! of their own, and with `PDW_LEVELS=2` (or 3) all their proxies become trees.
+//! of their own, and with `PDW_LEVELS=2` (or 3) all their proxies become trees; `make matrix` runs them so.
+//!
+//! With `PDW_FULL` a leaf has a thousand clients, and a spine is stopped for 30 s.
 
 mod circles;
 mod fan_in;
@@ -19,6 +21,11 @@ use pdw_tests::proxy::{Launch, Proxy};
 
 /// How long anything may take on a busy machine.
 const LIMIT: Duration = Duration::from_secs(30);
+
+/// The first for a run with `PDW_FULL`, else the second.
+fn full_or<T>(full: T, short: T) -> T {
+    if std::env::var_os("PDW_FULL").is_some() { full } else { short }
+}
 
 /// What an operator is to be told is told within this time, on a busy machine.
 const TOLD: Duration = Duration::from_secs(10);
