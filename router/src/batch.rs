@@ -307,6 +307,12 @@ impl Batch {
         self.parts.iter().zip(ends).take(self.front_unit()).map(|(part, end)| self.slice(part, end))
     }
 
+    /// Has nobody wait for the first unit any more; who did. Its requests keep their places.
+    pub(crate) fn disown_unit(&mut self) -> Vec<Target> {
+        let count = self.front_unit();
+        self.parts.iter_mut().take(count).map(|part| std::mem::replace(&mut part.target, Target::Nobody)).collect()
+    }
+
     /// Takes the first unit out, replies and all, to send it again.
     pub(crate) fn take_unit(&mut self) -> Unit {
         let count = self.front_unit();

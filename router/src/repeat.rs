@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::command::{Repeat, Verdict};
 use crate::mutant::Mutant;
 use crate::order::LinkKey;
-use crate::part::{Fate, Target, Unit};
+use crate::part::{Fate, Part, Target, Unit};
 use crate::refusal::Refusal;
 use crate::resp::{RequestScan, Scanned};
 use crate::router::{Setup, Traffic};
@@ -98,6 +98,17 @@ impl Traffic {
         let deadline = part.deadline.min(self.now.after(setup.limits.patience));
         self.postpone(index, Postponed { until, deadline, repeat: Repeat::Same, unit });
         true
+    }
+
+    /// "Not now", or a peer's "not sent", is true of what was sent last. Of a request that was on a lost link before,
+    /// nobody knows what became of it there: that is what its client is told, and the reply is for nobody.
+    pub(crate) fn doubt_refusal(&mut self, setup: &Setup, key: LinkKey, reply: &[u8]) {
+        let Some(link) = self.links.get_mut(key) else { return };
+        let doubtful = |part: Part| part.tried && trouble(link.batch.early(), reply).is_some();
+        if link.batch.front().is_some_and(doubtful) {
+            let targets = link.batch.disown_unit();
+            targets.into_iter().for_each(|target| self.deliver_refusal(setup, target, &Refusal::OutcomeUnknown));
+        }
     }
 
     /// Doubles from try to try, with a random half so that not everybody comes back at once.

@@ -103,6 +103,7 @@ impl Traffic {
         {
             return;
         }
+        self.doubt_refusal(setup, key, reply);
         self.hand_out_early(setup, key);
         let part = self.links.get_mut(key).and_then(|link| link.batch.take_answered());
         part.into_iter().for_each(|part| self.answered(setup, key, part, reply));

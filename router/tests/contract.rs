@@ -9,7 +9,9 @@ use pdw_router::command::Table;
 use pdw_router::limits::Limits;
 use pdw_router::mutant::Mutation;
 use pdw_router::place::{Homes, Placement, PlacementKind, PlacementOptions, Target};
-use pdw_router::{End, Input, LinkKey, LossReason, Open, Order, Output, Profile, Router, SessionKey, Setup, Time};
+use pdw_router::{
+    End, Input, LinkKey, LossReason, Open, Order, Output, Profile, Refusal, Router, SessionKey, Setup, Time,
+};
 
 const NOW: Time = Time::from_micros(1);
 /// What an instance answers to a new link.
@@ -307,4 +309,34 @@ fn what_was_sent_again_and_lost_is_not_answered_with_what_the_instance_said_befo
         router.handle(now, Input::Timeout);
     }
     assert!(replies(&mut router, session).contains("may or may not have been carried out"));
+}
+
+/// A client's request was on a link that is lost; it is sent again, and this is said to that when its time is up.
+fn refused_again(reply: &[u8]) -> String {
+    let mut router = router(Profile::Pdwfs, Limits::default());
+    let links = connect(&mut router);
+    let session = router.open_session(NOW);
+    send(&mut router, session, "SET a v\r\n");
+    let link = *links.iter().find(|link| !router.link_output(NOW, **link).is_empty()).unwrap();
+    write(&mut router, &[link]);
+    router.handle(NOW, Input::LinkLost(link, LossReason::Closed));
+    router.handle(NOW.after(Duration::from_secs(1)), Input::Timeout);
+    let link = connect(&mut router)[0];
+    assert!(router.link_output(NOW, link).starts_with(b"*6\r\n$6\r\nCLIENT\r\n$4\r\nKILL"));
+    write(&mut router, &[link]);
+    router.handle(NOW, Input::LinkBytes(link, b":1\r\n"));
+    assert!(router.link_output(NOW, link).starts_with(b"*3\r\n$3\r\nSET"));
+    write(&mut router, &[link]);
+    // It has come before the driver says how late it is.
+    router.handle(NOW.after(Limits::default().patience), Input::LinkBytes(link, reply));
+    replies(&mut router, session)
+}
+
+#[test]
+fn what_was_lost_and_then_refused_may_have_been_carried_out() {
+    let peer = [b"-", Refusal::NotSent.text().as_slice(), b"\r\n"].concat();
+    for reply in [b"-LOADING Redis is loading the dataset in memory\r\n", peer.as_slice()] {
+        assert!(refused_again(reply).contains("may or may not have been carried out"));
+    }
+    assert_eq!(refused_again(b"+OK\r\n"), "+OK\r\n");
 }
