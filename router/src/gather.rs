@@ -112,17 +112,21 @@ impl Gather {
         if !(0..self.replies.len()).filter(whole).all(fits) {
             return false;
         }
-        let bytes = &self.bytes;
-        for reply in self.replies.iter_mut().filter(|reply| reply.flow.is_none()) {
-            reply.start += resp::line(&bytes[reply.start as usize..]).len() as u32 + 3;
-        }
         (self.woven, self.begun) = (0, false);
         true
     }
 
-    /// How many elements there are, the first time.
+    /// How many elements there are, the first time. Until then the parts that are held are whole: a link may be lost,
+    /// and all of it gathered again.
     pub(crate) fn take_head(&mut self) -> Option<usize> {
-        (!std::mem::replace(&mut self.begun, true)).then_some(self.order.len())
+        if std::mem::replace(&mut self.begun, true) {
+            return None;
+        }
+        let bytes = &self.bytes;
+        for reply in self.replies.iter_mut().filter(|reply| reply.flow.is_none()) {
+            reply.start += resp::line(&bytes[reply.start as usize..]).len() as u32 + 3;
+        }
+        Some(self.order.len())
     }
 
     /// Whether anything of it is handed on.
@@ -368,6 +372,19 @@ mod tests {
         let mut out = b"+before\r\n".to_vec();
         assert_eq!(gather.finish(&mut out), Err(Refusal::Disagreement));
         assert_eq!(out, b"+before\r\n");
+    }
+
+    #[test]
+    fn what_was_to_be_woven_and_lost_a_link_is_joined_like_any_other() {
+        let mut gather = Gather { order: vec![0, 1], ..Gather::default() };
+        gather.start(Join::Interleave, 2, 2);
+        gather.accept(0, b"*1\r\n$1\r\na\r\n");
+        assert!(gather.flow(1, LinkKey::default()) && gather.begin_weaving());
+        gather.dry_up(1);
+        assert!(gather.accept(1, b"*1\r\n$1\r\nb\r\n"));
+        let mut out = Vec::new();
+        gather.finish(&mut out).unwrap();
+        assert_eq!(out, b"*2\r\n$1\r\na\r\n$1\r\nb\r\n");
     }
 
     #[test]

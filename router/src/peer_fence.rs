@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   leaf: peer X lost ─► lease of X over ─► another peer: PDW.FENCE X ─► confirmed ─► what X had is sent again
-//!   that peer: tells every instance to close X's connections; waits for what it has itself of links that are lost
+//!   that peer: closes X's links to it; tells every instance to close X's connections; waits for what it has itself of
+//!              links that are lost
 //! ```
 //!
 //! What X has not sent it will not send (`lease.rs`). What it has sent may lie in an instance's buffers, or be carried out by
@@ -118,6 +119,7 @@ impl Traffic {
         let asker = self.push_pending(session);
         self.last_id += 1;
         let number = self.last_id;
+        self.dismiss(setup, &name, session);
         // What this very proxy still has to do is waited for.
         let awaited = if name == setup.name { 0 } else { self.upstreams.len() };
         self.fence_tasks.push(FenceTask { number, asker, name, awaited, failed: false });
@@ -125,6 +127,19 @@ impl Traffic {
             self.ask_for_fence(setup, index, number, request);
         }
         self.serve_fence_tasks(setup);
+    }
+
+    /// Closes the links of a proxy that is fenced off: what it has asked for and was not sent goes with them, and so does
+    /// what has not been read. What was sent is waited for.
+    fn dismiss(&mut self, setup: &Setup, name: &str, asker: SessionKey) {
+        // Nobody fences himself off: he would not hear the answer.
+        let own = self.sessions.get(asker).and_then(|session| session.carried.as_ref()).map(|end| end.carrier);
+        let is_its = |key: &SessionKey| {
+            let framed = self.sessions.get(*key).and_then(|session| session.framed.as_ref());
+            own != Some(*key) && framed.is_some_and(|accepted| accepted.peer.incarnation == name)
+        };
+        let its: Vec<SessionKey> = self.accepted.iter().copied().filter(is_its).collect();
+        its.into_iter().for_each(|key| self.end_accepted(setup, key));
     }
 
     /// Why a fence is not put up: it closes connections, those of the name that it is given.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use pdw_router::frame::{self, FrameFlags, StreamId};
-use pdw_router::{End, Input};
+use pdw_router::{End, Input, Peers};
 
-use crate::rig::Tree;
+use crate::rig::{Node, Tree, setup};
 
 #[test]
 fn requests_of_sessions_travel_on_streams_of_their_own_and_none_is_left_when_they_rest() {
@@ -176,4 +176,33 @@ fn a_peer_that_says_nothing_is_left_by_what_was_not_sent() {
     tree.answer("$1\r\nx\r\n");
     tree.pass();
     assert_eq!(tree.reply(client), "$1\r\nx\r\n");
+}
+
+#[test]
+fn what_a_proxy_below_has_asked_for_is_not_sent_once_it_is_fenced_off() {
+    let mut tree = Tree::new();
+    // Two proxies before one spine. The other one has something that its instance was not sent.
+    let mut other = Node::new(setup("other", 9, Some(Peers { count: 1, links: 1 })), tree.leaf.now);
+    let accepted = tree.spine.router.open_session(tree.spine.now);
+    let link = other.links[0];
+    other.tell(Input::LinkConnected(link));
+    let client = other.router.open_session(other.now);
+    other.tell(Input::SessionBytes(client, b"SET a old\r\n"));
+    for _ in 0..5 {
+        let up = other.take(End::Link(link));
+        tree.spine.tell(Input::SessionBytes(accepted, &up));
+        let down = tree.spine.take(End::Session(accepted));
+        other.tell(Input::LinkBytes(link, &down));
+    }
+    assert_eq!(tree.spine.router.holding().streams, [0, 1]);
+    let mut fence = Vec::new();
+    frame::write_data(&mut fence, StreamId(1), None, b"*2\r\n$9\r\nPDW.FENCE\r\n$9\r\npdw/other\r\n");
+    tree.say_up(&fence);
+    let control = tree.spine.connect_instance();
+    assert!(tree.spine.text(End::Link(control)).contains("LIST"));
+    tree.spine.tell(Input::LinkBytes(control, b"$28\r\nid=3 addr=10.0.0.1:5 name=x\n\r\n"));
+    assert!(tree.spine.text(End::Session(tree.accepted)).contains("+OK"), "it is fenced off");
+    let sent = tree.sent();
+    assert!(!sent.contains("SET"), "{sent}");
+    assert_eq!(tree.spine.closed, [End::Session(accepted)]);
 }
