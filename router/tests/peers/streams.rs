@@ -63,6 +63,20 @@ fn a_transaction_whose_time_is_up_is_not_sent_in_parts() {
 }
 
 #[test]
+fn a_transaction_whose_time_is_up_is_not_sent_though_a_later_request_comes_with_its_end() {
+    let mut tree = Tree::new();
+    let until = |time: u64| Some(tree.spine.now.after(Duration::from_secs(time)).micros());
+    let (mut begin, mut end) = (Vec::new(), Vec::new());
+    frame::write_data(&mut begin, StreamId(1), until(1), b"MULTI\r\nSET a 1\r\n");
+    frame::write_data(&mut end, StreamId(1), until(60), b"EXEC\r\nGET b\r\n");
+    tree.say_up(&begin);
+    tree.wait(Duration::from_secs(2));
+    tree.say_up(&end);
+    let sent = tree.sent();
+    assert!(!sent.contains("SET"), "{sent}");
+}
+
+#[test]
 fn who_takes_nothing_is_sent_no_more_than_was_granted_and_others_go_on() {
     let mut tree = Tree::new();
     let (slow, quick) = (tree.client(), tree.client());
