@@ -24,7 +24,7 @@ struct TlsEnd(Connection);
 /// When the files are no certificates.
 pub fn server(pair: &Pair) -> io::Result<Arc<ServerConfig>> {
     let key = PrivateKeyDer::from_pem_slice(&fs::read(&pair.key)?).map_err(io::Error::other)?;
-    let builder = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    let builder = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?;
     let config = builder.with_no_client_auth().with_single_cert(chain(&pair.certificate)?, key);

@@ -168,6 +168,8 @@ impl Wire {
         scratch: &mut Scratch,
     ) -> io::Result<Option<usize>> {
         if !self.opened.is_empty() {
+            // The kernel may have told meanwhile of bytes that this read leaves there.
+            self.more = true;
             return Ok(Some(self.take_opened(buffer)));
         }
         for _ in 0..READS {

@@ -92,6 +92,18 @@ fn nothing_is_left_behind_however_little_is_read_at_once_and_whatever_is_cut_whe
 }
 
 #[test]
+fn what_arrives_while_opened_bytes_wait_to_be_read_is_not_left_to_the_kernel_which_has_told_of_it() {
+    let (mut wire, mut near, mut far) = pair();
+    let (mut buffer, mut scratch) = ([0; 600], Scratch::default());
+    far.send(&sealed(&bytes(1000))).unwrap();
+    assert_eq!(wire.read(&mut near, &mut buffer, &mut scratch).unwrap(), Some(600));
+    far.send(&sealed(b"meanwhile")).unwrap();
+    assert_eq!(wire.read(&mut near, &mut buffer, &mut scratch).unwrap(), Some(400));
+    assert!(wire.has_more());
+    assert_eq!(read_all(&mut wire, &mut near, 600), b"meanwhile");
+}
+
+#[test]
 fn what_came_behind_the_handshake_is_read_though_the_kernel_never_tells() {
     let (near, _far) = UnixStream::pair().unwrap();
     let mut wire = Wire::new(2, Box::new(Toy), sealed(b"early"), Vec::new());
