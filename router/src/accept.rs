@@ -206,7 +206,8 @@ impl Traffic {
     /// What comes on a stream from now on is not to be sent on after `until`.
     fn hurry_session(&mut self, carried: SessionKey, until: Time) {
         let Some(session) = self.sessions.get_mut(carried) else { return };
-        let between = session.between_requests();
+        // Its EXEC may come in a later frame than what is queued, with a request behind it.
+        let between = session.between_requests() && session.held.is_none();
         let Some(end) = &mut session.carried else { return };
         // What is there already keeps its own time, so all of it has the earlier one.
         let waiting = !between || !end.inbox.is_empty();

@@ -236,7 +236,11 @@ impl Router {
     pub fn link_output(&mut self, now: Time, key: LinkKey) -> &[u8] {
         self.traffic.advance(&self.setup, now);
         self.traffic.drop_stale(&self.setup, key);
-        self.settle();
+        // Where something was taken out there is room, and what waited for that may be past its time as well.
+        while self.traffic.is_unsettled() {
+            self.settle();
+            self.traffic.drop_stale(&self.setup, key);
+        }
         self.traffic.link_output(key)
     }
 

@@ -127,9 +127,14 @@ pub(crate) struct Tree {
 
 impl Tree {
     pub(crate) fn new() -> Tree {
+        Tree::before(setup("spine", 1, None))
+    }
+
+    /// The leaf before a spine of this kind.
+    pub(crate) fn before(spine: Setup) -> Tree {
         let now = Time::from_micros(1);
         let leaf = Node::new(setup("leaf", 9, Some(Peers { count: 1, links: 1 })), now);
-        let mut spine = Node::new(setup("spine", 1, None), now.after(AHEAD));
+        let mut spine = Node::new(spine, now.after(AHEAD));
         let instance = spine.connect_instance();
         let accepted = spine.router.open_session(spine.now);
         let link = leaf.links[0];

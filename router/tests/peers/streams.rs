@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use pdw_router::frame::{self, FrameFlags, StreamId};
-use pdw_router::{End, Input, Peers};
+use pdw_router::limits::Limits;
+use pdw_router::{End, Input, Peers, Setup};
 
 use crate::rig::{Node, Tree, setup};
 
@@ -60,6 +61,20 @@ fn a_transaction_whose_time_is_up_is_not_sent_in_parts() {
     tree.wait(Duration::from_secs(2));
     let sent = tree.sent();
     assert!(!sent.contains("MULTI") && !sent.contains("SET"), "{sent}");
+}
+
+#[test]
+fn a_transaction_whose_time_is_up_is_not_sent_though_a_later_request_comes_with_its_end() {
+    let mut tree = Tree::new();
+    let until = |time: u64| Some(tree.spine.now.after(Duration::from_secs(time)).micros());
+    let (mut begin, mut end) = (Vec::new(), Vec::new());
+    frame::write_data(&mut begin, StreamId(1), until(1), b"MULTI\r\nSET a 1\r\n");
+    frame::write_data(&mut end, StreamId(1), until(60), b"EXEC\r\nGET b\r\n");
+    tree.say_up(&begin);
+    tree.wait(Duration::from_secs(2));
+    tree.say_up(&end);
+    let sent = tree.sent();
+    assert!(!sent.contains("SET"), "{sent}");
 }
 
 #[test]
@@ -205,4 +220,18 @@ fn what_a_proxy_below_has_asked_for_is_not_sent_once_it_is_fenced_off() {
     let sent = tree.sent();
     assert!(!sent.contains("SET"), "{sent}");
     assert_eq!(tree.spine.closed, [End::Session(accepted)]);
+}
+
+#[test]
+fn what_waited_for_room_is_not_sent_when_the_lease_is_over_either() {
+    let narrow = setup("spine", 1, None);
+    let mut tree = Tree::before(Setup { limits: Limits { link_output_max: 1, ..narrow.limits.clone() }, ..narrow });
+    for key in ["a", "b"] {
+        let client = tree.client();
+        tree.ask(client, &format!("SET {key} old\r\n"));
+    }
+    tree.up();
+    // The spine stands still for longer than a lease.
+    tree.spine.now = tree.spine.now.after(Duration::from_secs(10));
+    assert_eq!(tree.sent(), "", "the first makes room for the second");
 }

@@ -93,6 +93,8 @@ pub(crate) struct History {
     pub(crate) proxied: bool,
     /// Proxies reach others over framed links.
     pub(crate) by_peers: bool,
+    /// The connection of what an instance carries out now is one that its proxy has given up.
+    pub(crate) given_up: bool,
     /// A proxy has lost a link in the middle of a value, and with it a session.
     pub(crate) upstream_lost: bool,
     /// A proxy behind another one has closed a session of which nothing came, or went: whoever of the two proxies, or
@@ -240,9 +242,9 @@ impl History {
         let Some(before) = self.executions.insert(tag, execution).filter(|_| !is_read(args)) else { return Ok(()) };
         ensure(self.holds && is_repeatable(args), || format!("carried out twice: {}", what()))?;
         // By way of another peer it may come on an older connection; what is carried out after its reply is told above.
-        ensure(self.by_peers || before.conn < conn, || {
-            format!("an older copy was carried out after its repeat: {}", what())
-        })
+        // So may it on another lane, which its proxy still has.
+        let newer = before.conn < conn || before.conn > conn && !self.given_up;
+        ensure(self.by_peers || newer, || format!("an older copy was carried out after its repeat: {}", what()))
     }
 
     /// An instance has carried out a transaction.

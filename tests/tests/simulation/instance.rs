@@ -134,6 +134,7 @@ impl Instance {
     }
 
     fn work(&mut self, client: &mut Client, net: &mut Net, history: &mut History) -> Result<(), Violation> {
+        history.given_up = net.is_given_up(client.conn);
         while let Some((args, len)) = resp::request(&client.input)? {
             client.input.drain(..len);
             let reply = self.command(client, args.clone(), net.now, history)?;

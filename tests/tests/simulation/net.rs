@@ -74,6 +74,11 @@ impl Net {
         self.conns[id.0].broken
     }
 
+    /// Whether the end towards the clients is done with a connection.
+    pub(crate) fn is_given_up(&self, id: ConnId) -> bool {
+        self.conns[id.0].broken || self.conns[id.0].up.is_over()
+    }
+
     /// Writes the start of `bytes`; how many.
     pub(crate) fn write(&mut self, id: ConnId, up: bool, bytes: &[u8]) -> usize {
         let conn = &mut self.conns[id.0];

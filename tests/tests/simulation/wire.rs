@@ -68,6 +68,11 @@ impl Pipe {
         self.ended = true;
     }
 
+    /// Whether nothing more will be written.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ended
+    }
+
     /// The reader is gone.
     pub(crate) fn deafen(&mut self) {
         self.deaf = true;
