@@ -169,9 +169,10 @@ impl Link {
         self.is_ready() && self.is_unused()
     }
 
-    /// Whether nobody uses it, as a lane.
+    /// Whether nobody uses it, as a lane. A request may be answered before the end of it is sent: that goes first.
     pub(crate) fn is_unused(&self) -> bool {
-        self.owner.is_none() && self.spool.is_none() && self.batch.in_flight() == 0
+        let done = self.batch.in_flight() == 0 && self.batch.unsent() == 0;
+        self.owner.is_none() && self.spool.is_none() && done
     }
 
     /// Its stage as a number: down, connecting, proving, ready.
@@ -239,5 +240,20 @@ impl Link {
         }
         self.reply = reply;
         Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lane_is_nobody_elses_before_the_end_of_what_was_answered_early_is_sent() {
+        let mut lane = Link::new(0, Lane::Bulk, Time::default());
+        assert!(lane.is_unused());
+        lane.batch.extend(b"end");
+        assert!(!lane.is_unused());
+        lane.wrote(3, Time::default());
+        assert!(lane.is_unused());
     }
 }

@@ -278,6 +278,9 @@ impl Traffic {
         if requests > 0 {
             self.stats.batch.observe(requests);
         }
+        if link.lane == Lane::Bulk && link.is_unused() {
+            self.freed_lanes.push(link.upstream);
+        }
         self.wake_feeder(setup, End::Link(key));
         self.relieve(setup, key);
     }
