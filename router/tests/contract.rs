@@ -265,14 +265,20 @@ fn the_beginning_of_a_reply_to_nothing_loses_the_link_before_it_swallows_others(
     assert!(drain(&mut router).0.contains(&Output::CloseLink(links[0])));
 }
 
-/// A client's request has been answered `OOM`, and its link is lost before it is sent again.
-fn put_aside() -> (Router, SessionKey) {
+/// A client's request is on a link, unanswered.
+fn sent() -> (Router, SessionKey, LinkKey) {
     let mut router = router(Profile::Pdwfs, Limits::default());
     let links = connect(&mut router);
     let session = router.open_session(NOW);
     send(&mut router, session, "SET a v\r\n");
     let link = *links.iter().find(|link| !router.link_output(NOW, **link).is_empty()).unwrap();
     write(&mut router, &[link]);
+    (router, session, link)
+}
+
+/// A client's request has been answered `OOM`, and its link is lost before it is sent again.
+fn put_aside() -> (Router, SessionKey) {
+    let (mut router, session, link) = sent();
     router.handle(NOW, Input::LinkBytes(link, b"-OOM no room\r\n"));
     router.handle(NOW, Input::LinkLost(link, LossReason::Closed));
     assert_eq!(replies(&mut router, session), "");
@@ -313,12 +319,7 @@ fn what_was_sent_again_and_lost_is_not_answered_with_what_the_instance_said_befo
 
 /// A client's request was on a link that is lost; it is sent again, and this is said to that when its time is up.
 fn refused_again(reply: &[u8]) -> String {
-    let mut router = router(Profile::Pdwfs, Limits::default());
-    let links = connect(&mut router);
-    let session = router.open_session(NOW);
-    send(&mut router, session, "SET a v\r\n");
-    let link = *links.iter().find(|link| !router.link_output(NOW, **link).is_empty()).unwrap();
-    write(&mut router, &[link]);
+    let (mut router, session, link) = sent();
     router.handle(NOW, Input::LinkLost(link, LossReason::Closed));
     router.handle(NOW.after(Duration::from_secs(1)), Input::Timeout);
     let link = connect(&mut router)[0];
