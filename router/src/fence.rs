@@ -13,6 +13,7 @@ use crate::link::{Lane, Link};
 use crate::mutant::Mutant;
 use crate::order::{LinkKey, Notice, Output};
 use crate::part::Target;
+use crate::peer_fence::FenceTask;
 use crate::resp::{self, write};
 use crate::router::{Setup, Traffic};
 use crate::time::Time;
@@ -74,6 +75,7 @@ impl Traffic {
         unfenced.retain(|(other, _)| *other != number);
         if !confirmed {
             unfenced.clear();
+            self.fence_tasks.iter_mut().for_each(FenceTask::fail);
         }
         self.note_fenceable(setup, index, confirmed);
         if self.upstreams[index].unfenced.is_empty() {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::carrier::{Carrier, FILL, Grant, Lead};
 use crate::frame::{self, FrameError, Piece, StreamId};
 use crate::hello::{self, Clocks};
-use crate::lease::lease;
+use crate::lease::{lease, told_deadline};
 use crate::link::{Lane, Link, Stage, Standing};
 use crate::loss::Loss;
 use crate::mutant::Mutant;
@@ -178,7 +178,7 @@ impl Traffic {
             let id = *end.id.get_or_insert_with(|| framed.carrier.number(stream));
             let deadline = stream_link.batch.deadline_of_next(bytes);
             framed.until = framed.until.min(deadline);
-            let deadline = framed.clocks.translate(deadline);
+            let deadline = framed.clocks.translate(told_deadline(deadline, now, &setup.limits));
             frame::write_data(&mut framed.out, id, deadline, &stream_link.batch.to_write()[..bytes]);
             framed.carrier.spend(end, bytes);
         }
@@ -322,8 +322,10 @@ impl Traffic {
         let framed = link.framed.take();
         if let (Some(framed), true, true) = (&framed, met, setup.holds()) {
             let incarnation = self.upstreams[index].above.first().map(|peer| peer.incarnation.clone());
-            let until = framed.lease;
-            incarnation.into_iter().for_each(|name| self.note_lost_peer(index, name, until));
+            let carries =
+                |key: &LinkKey| self.links.get(*key).is_some_and(|link| link.batch.sent_carried().next().is_some());
+            let fate = (framed.lease, framed.streams.iter().any(carries));
+            incarnation.into_iter().for_each(|name| self.note_lost_peer(setup, index, name, fate));
         }
         for stream in framed.map(|framed| framed.streams).unwrap_or_default() {
             self.stream_lost(setup, stream);
@@ -439,6 +441,6 @@ impl Traffic {
         };
         let Some(framed) = &link.framed else { return stage };
         let sweep = if framed.streams.is_empty() { Time::NEVER } else { framed.sweep };
-        stage.min(framed.earliest).min(sweep)
+        stage.min(framed.earliest.max(self.listens)).min(sweep)
     }
 }

@@ -9,6 +9,8 @@
 //! A request's own time may be a minute. Who wants to try it by way of another peer need not wait for that, only for
 //! the lease: after it the first peer has nothing of it left to send, whatever became of that. `t` is a moment of the
 //! spine's clock that is not later than the leaf's own.
+//!
+//! The time that a request has is told to the next level, too, less what its answer takes to come back.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -18,9 +20,33 @@ use crate::order::LinkKey;
 use crate::part::Target;
 use crate::refusal::Refusal;
 use crate::router::{Setup, Traffic};
+use crate::time::Time;
 
 /// So many times `probe_after` a lease lasts: a peer that answers is never late with it.
 const PROBES: u32 = 3;
+
+/// This part of the time that is left for a request is kept for the way back of what the next level says of it.
+const WAY_BACK: u32 = 12;
+
+/// How long what another proxy says of a request may be on its way: no longer than a PING and its answer.
+fn way_back(left: Duration, limits: &Limits) -> Duration {
+    (left / WAY_BACK).min(limits.probe_after / 2)
+}
+
+/// Until when the next level may try what is this proxy's to answer by `deadline`: a little less, so that it is the next
+/// level that gives it up, which knows whether it was sent.
+pub(crate) fn told_deadline(deadline: Time, now: Time, limits: &Limits) -> Time {
+    if deadline == Time::NEVER {
+        return deadline;
+    }
+    let left = deadline.since(now);
+    now.after(left - way_back(left, limits)).min(deadline)
+}
+
+/// Whether what another proxy says of a request now is its last word: it was given no more time.
+pub(crate) fn is_last_word(deadline: Time, now: Time, limits: &Limits) -> bool {
+    deadline.since(now) <= way_back(limits.patience, limits)
+}
 
 /// How long a lease lasts.
 pub(crate) fn lease(limits: &Limits) -> Duration {
@@ -55,11 +81,15 @@ impl Traffic {
         self.relieve(setup, key);
     }
 
-    /// Requests of sessions that went with the link that carried them, sent and not answered.
-    pub(crate) fn orphans(&self) -> usize {
-        let orphan =
-            |target: &Target| matches!(target, Target::Request(pending, _) if !self.pendings.contains_key(*pending));
+    /// Whether something of proxies below is on its way that nobody has a lease for any more: the link by which it came is
+    /// gone, or its other end has given it up.
+    pub(crate) fn has_orphans(&self) -> bool {
         let links = self.links.everything();
-        links.map(|(_, link)| link.batch.sent_carried().filter(|target| orphan(target)).count()).sum()
+        links.flat_map(|(_, link)| link.batch.sent_carried()).any(|target| !self.is_leased(target))
+    }
+
+    /// Whether something is on its way on links that were lost, and these are not fenced off.
+    pub(crate) fn has_unfenced(&self) -> bool {
+        self.upstreams.iter().any(|upstream| !upstream.unfenced.is_empty() || !upstream.lost.is_empty())
     }
 }

@@ -75,7 +75,9 @@ mod window;
 pub use credentials::{Credentials, Secret};
 pub use gate::{Entrance, Gate, Login, Open, PasswordHash, Question};
 pub use link::Lane;
-pub use order::{Buffered, End, Input, LinkKey, LossReason, Notice, Order, Output, SessionKey, SpoolKey, Wait};
+pub use order::{
+    Buffered, End, FenceCall, Input, LinkKey, LossReason, Notice, Order, Output, SessionKey, SpoolKey, Wait,
+};
 pub use refusal::{REFUSAL_KINDS, Refusal};
 pub use repeat::TROUBLES;
 pub use router::{Profile, Router, Setup};

@@ -62,6 +62,8 @@ pub enum Mutant {
     PeerOvertakes,
     /// What a lost peer was sent is repeated by way of another one at once, and no lease is kept.
     MissingPeerFence,
+    /// A fence is put up by the worker alone that was asked for it.
+    FenceOfOneWorker,
     /// A session is blamed for an upstream that stands still.
     WrongBlame,
     /// Under profile `pdwfs` nothing is kept, and so nothing is sent again.
@@ -130,7 +132,7 @@ pub enum Mutant {
     EachQueuedHome,
 }
 
-const NAMES: [(&str, Mutant); 60] = [
+const NAMES: [(&str, Mutant); 61] = [
     ("lost-reply", Mutant::LostReply),
     ("swapped-replies", Mutant::SwappedReplies),
     ("reorder-over-paths", Mutant::ReorderOverPaths),
@@ -151,6 +153,7 @@ const NAMES: [(&str, Mutant); 60] = [
     ("stream-closed-early", Mutant::StreamClosedEarly),
     ("peer-overtakes", Mutant::PeerOvertakes),
     ("missing-peer-fence", Mutant::MissingPeerFence),
+    ("fence-of-one-worker", Mutant::FenceOfOneWorker),
     ("lane-overtakes", Mutant::LaneOvertakes),
     ("missing-discard", Mutant::MissingDiscard),
     ("stale-replies", Mutant::StaleReplies),

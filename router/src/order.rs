@@ -11,6 +11,15 @@ slotmap::new_key_type! {
     pub struct SpoolKey;
 }
 
+/// The fence that a router asks the others of its process for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FenceCall {
+    /// The worker whose router asks.
+    pub worker: usize,
+    /// Its own number for it.
+    pub number: u64,
+}
+
 /// What happened outside.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
@@ -52,6 +61,11 @@ pub enum Input<'a> {
     UpstreamMoved(usize),
     /// The proxy is to end: whoever has framed links to it is asked to take others.
     Leaving,
+    /// The router of another worker wants a proxy fenced off, whose links have this name.
+    FenceWanted(FenceCall, &'a str),
+    /// The router of another worker has put up the fence that [`Output::CallFence`] of this number asked for, or says
+    /// that it cannot.
+    FenceAnswered(u64, bool),
     /// The time that [`poll_timeout`](crate::Router::poll_timeout) named has come.
     Timeout,
 }
@@ -147,6 +161,11 @@ pub enum Output {
     CloseSession(SessionKey),
     /// Close the link's connection. The core has forgotten it.
     CloseLink(LinkKey),
+    /// Give [`Input::FenceWanted`] to the router of every other worker, with this name; their answers are for this
+    /// number.
+    CallFence(u64, String),
+    /// Give [`Input::FenceAnswered`] to the router that has called for the fence.
+    AnswerFence(FenceCall, bool),
     /// Something that the operator may want to know.
     Notice(Notice),
 }

@@ -8,8 +8,14 @@
 //!
 //! What X has not sent it will not send (`lease.rs`). What it has sent may lie in an instance's buffers, or be carried out by
 //! X, which may be alive: its links call themselves by its name, so the instance can be told to close them.
+//!
+//! X has links to every worker of that peer, and that peer's workers each have something on its way: the worker that was
+//! asked tells the others, and confirms when all of them have.
 
-use crate::order::SessionKey;
+use std::time::Duration;
+
+use crate::mutant::Mutant;
+use crate::order::{FenceCall, Output, SessionKey};
 use crate::part::Target;
 use crate::pending::PendingKey;
 use crate::refusal::Refusal;
@@ -19,6 +25,8 @@ use crate::time::Time;
 
 /// The command.
 const NAME: &[u8] = b"PDW.FENCE";
+/// So often it is looked whether what a fence waits for has been answered.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// A peer that was lost, and what it may still do.
 #[derive(Debug)]
@@ -28,19 +36,29 @@ pub(crate) struct LostPeer {
     due: Time,
     /// The number of the question by which it is being fenced off.
     asked: Option<u64>,
+    /// Until then a proxy below may want to know that nothing of it is carried out any more.
+    kept: Time,
 }
 
-/// A proxy that is being fenced off for another one.
+/// A proxy that is being fenced off, for another one or for another worker.
 #[derive(Debug)]
 pub(crate) struct FenceTask {
     number: u64,
-    /// Who asked.
-    asker: PendingKey,
+    asker: Asker,
     name: String,
     /// Answers that are awaited.
     awaited: usize,
     /// Somebody has said no.
     failed: bool,
+}
+
+/// Who has asked for a fence.
+#[derive(Clone, Copy, Debug)]
+enum Asker {
+    /// A proxy below.
+    Below(PendingKey),
+    /// Another router of this process.
+    Worker(FenceCall),
 }
 
 /// Whether a request is one for a fence.
@@ -49,12 +67,22 @@ pub(crate) fn is_fence(request: &Request<'_>) -> bool {
 }
 
 impl Traffic {
-    /// A peer is lost that may still have something to do. `until`: so long it may send what it was given.
-    pub(crate) fn note_lost_peer(&mut self, index: usize, incarnation: String, until: Time) {
+    /// A peer is lost that may still have something to do. `until`: so long it may send what it was given; `carried`:
+    /// what proxies below have asked for is among that.
+    pub(crate) fn note_lost_peer(
+        &mut self,
+        setup: &Setup,
+        index: usize,
+        incarnation: String,
+        (until, carried): (Time, bool),
+    ) {
+        let kept = if carried { self.now.after(setup.limits.patience) } else { self.now };
         let lost = &mut self.upstreams[index].lost;
         match lost.iter_mut().find(|peer| peer.incarnation == incarnation) {
-            Some(known) => *known = LostPeer { due: known.due.max(until), asked: None, incarnation },
-            None => lost.push(LostPeer { incarnation, due: until, asked: None }),
+            Some(known) => {
+                (known.due, known.asked, known.kept) = (known.due.max(until), None, known.kept.max(kept));
+            }
+            None => lost.push(LostPeer { incarnation, due: until, asked: None, kept }),
         }
     }
 
@@ -63,8 +91,9 @@ impl Traffic {
         if self.upstreams[index].lost.is_empty() {
             return;
         }
-        if !self.awaits_fence(index) {
-            return self.upstreams[index].lost.clear();
+        if !self.awaits_fence(index) && self.fence_tasks.is_empty() {
+            let now = self.now;
+            return self.upstreams[index].lost.retain(|peer| peer.kept > now);
         }
         if !(0..self.upstreams.len()).any(|other| self.is_there(other)) {
             return;
@@ -116,24 +145,49 @@ impl Traffic {
             return self.refuse(setup, session, &why);
         }
         let name = String::from_utf8_lossy(request.arg(1)).into_owned();
-        let asker = self.push_pending(session);
+        let asker = Asker::Below(self.push_pending(session));
         self.last_id += 1;
         let number = self.last_id;
-        self.dismiss(setup, &name, session);
+        self.dismiss(setup, &name, Some(session));
         // What this very proxy still has to do is waited for.
-        let awaited = if name == setup.name { 0 } else { self.upstreams.len() };
-        self.fence_tasks.push(FenceTask { number, asker, name, awaited, failed: false });
-        for index in 0..awaited {
+        let upstreams = if name == setup.name { 0 } else { self.upstreams.len() };
+        let others = if setup.mutation.is(Mutant::FenceOfOneWorker) { 0 } else { self.other_workers() };
+        if others > 0 {
+            self.outputs.push_back(Output::CallFence(number, name.clone()));
+        }
+        self.fence_tasks.push(FenceTask { number, asker, name, awaited: upstreams + others, failed: false });
+        for index in 0..upstreams {
             self.ask_for_fence(setup, index, number, request);
         }
         self.serve_fence_tasks(setup);
     }
 
+    /// How many other routers the process has.
+    fn other_workers(&self) -> usize {
+        self.numbering.1.saturating_sub(1) as usize
+    }
+
+    /// Another router of this process was asked for a fence. It asks the upstreams itself, for all.
+    pub(crate) fn fence_wanted(&mut self, setup: &Setup, call: FenceCall, name: &str) {
+        self.last_id += 1;
+        let (number, asker, name) = (self.last_id, Asker::Worker(call), name.to_owned());
+        self.dismiss(setup, &name, None);
+        self.fence_tasks.push(FenceTask { number, asker, name, awaited: 0, failed: false });
+        self.serve_fence_tasks(setup);
+    }
+
+    /// Another router of this process has done its part of a fence.
+    pub(crate) fn fence_answered(&mut self, setup: &Setup, number: u64, confirmed: bool) {
+        self.note_fence_part(number, confirmed);
+        self.serve_fence_tasks(setup);
+    }
+
     /// Closes the links of a proxy that is fenced off: what it has asked for and was not sent goes with them, and so does
     /// what has not been read. What was sent is waited for.
-    fn dismiss(&mut self, setup: &Setup, name: &str, asker: SessionKey) {
+    fn dismiss(&mut self, setup: &Setup, name: &str, asker: Option<SessionKey>) {
         // Nobody fences himself off: he would not hear the answer.
-        let own = self.sessions.get(asker).and_then(|session| session.carried.as_ref()).map(|end| end.carrier);
+        let asker = asker.and_then(|asker| self.sessions.get(asker));
+        let own = asker.and_then(|session| session.carried.as_ref()).map(|end| end.carrier);
         let is_its = |key: &SessionKey| {
             let framed = self.sessions.get(*key).and_then(|session| session.framed.as_ref());
             own != Some(*key) && framed.is_some_and(|accepted| accepted.peer.incarnation == name)
@@ -194,11 +248,15 @@ impl Traffic {
 
     /// One of those who were asked for a fence has answered.
     pub(crate) fn fence_part(&mut self, setup: &Setup, number: u64, reply: &[u8]) {
-        if let Some(task) = self.fence_tasks.iter_mut().find(|task| task.number == number) {
-            task.awaited -= 1;
-            task.failed |= resp::is_error(reply);
-        }
+        self.note_fence_part(number, !resp::is_error(reply));
         self.serve_fence_tasks(setup);
+    }
+
+    fn note_fence_part(&mut self, number: u64, confirmed: bool) {
+        if let Some(task) = self.fence_tasks.iter_mut().find(|task| task.number == number) {
+            task.awaited = task.awaited.saturating_sub(1);
+            task.failed |= !confirmed;
+        }
     }
 
     /// Answers those who wait for a fence that stands.
@@ -206,16 +264,34 @@ impl Traffic {
         if self.fence_tasks.is_empty() {
             return;
         }
-        let orphans = self.orphans() > 0;
-        let over = |task: &FenceTask| task.awaited == 0 && (task.failed || !orphans);
+        let open = self.has_orphans() || self.has_unfenced();
+        let over = |task: &FenceTask| task.awaited == 0 && (task.failed || !open);
         let (over, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.fence_tasks).into_iter().partition(over);
         self.fence_tasks = rest;
         for FenceTask { asker, failed, .. } in over {
             let text: &[u8] = if failed { b"-ERR not everything can be fenced off\r\n" } else { b"+OK\r\n" };
-            self.answer(setup, asker, text.len(), |out| out.extend_from_slice(text));
+            match asker {
+                Asker::Below(asker) => self.answer(setup, asker, text.len(), |out| out.extend_from_slice(text)),
+                Asker::Worker(call) => self.outputs.push_back(Output::AnswerFence(call, !failed)),
+            }
         }
         let pendings = &self.pendings;
-        self.fence_tasks.retain(|task| pendings.contains_key(task.asker));
+        self.fence_tasks.retain(|task| match task.asker {
+            Asker::Below(asker) => pendings.contains_key(asker),
+            Asker::Worker(_) => true,
+        });
+    }
+
+    /// When it is looked whether fences stand that only wait for what is on its way.
+    pub(crate) fn next_fence_look(&self) -> Option<Time> {
+        self.fence_tasks.iter().any(|task| task.awaited == 0).then(|| self.now.after(LOOK))
+    }
+}
+
+impl FenceTask {
+    /// Something that is on its way cannot be fenced off.
+    pub(crate) fn fail(&mut self) {
+        self.failed = true;
     }
 }
 

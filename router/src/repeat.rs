@@ -14,6 +14,7 @@
 use std::time::Duration;
 
 use crate::command::{Repeat, Verdict};
+use crate::lease::is_last_word;
 use crate::mutant::Mutant;
 use crate::order::LinkKey;
 use crate::part::{Fate, Part, Target, Unit};
@@ -77,6 +78,9 @@ impl Traffic {
         let any = Some(reply).filter(|reply| setup.mutation.is(Mutant::EveryErrorPasses) && reply.starts_with(b"-"));
         let Some(error) = trouble(link.batch.early(), reply).or(any) else { return false };
         let Some(part) = link.batch.front().filter(|part| part.whole && part.deadline > self.now) else { return false };
+        if setup.has_peers() && is_last_word(part.deadline, self.now, &setup.limits) {
+            return false;
+        }
         if !link.batch.is_unit_wanted() || part.spool.is_some() && self.relays.of_link(key).is_some() {
             // Nobody waits for it, or an answer came before all of it was sent.
             return false;
@@ -104,7 +108,11 @@ impl Traffic {
     /// nobody knows what became of it there: that is what its client is told, and the reply is for nobody.
     pub(crate) fn doubt_refusal(&mut self, setup: &Setup, key: LinkKey, reply: &[u8]) {
         let Some(link) = self.links.get_mut(key) else { return };
-        let doubtful = |part: Part| part.tried && trouble(link.batch.early(), reply).is_some();
+        let early = link.batch.early();
+        // A peer has queued all of it, and was told "not now" by its instance.
+        let aborted = reply.starts_with(b"-EXECABORT") && !early.iter().any(|reply| reply.starts_with(b"-"));
+        let passes = trouble(early, reply).is_some() || aborted && setup.has_peers();
+        let doubtful = |part: Part| part.tried && passes;
         if link.batch.front().is_some_and(doubtful) {
             let targets = link.batch.disown_unit();
             targets.into_iter().for_each(|target| self.deliver_refusal(setup, target, &Refusal::OutcomeUnknown));

@@ -100,10 +100,10 @@ impl Router {
         Self { setup, traffic }
     }
 
-    /// Numbers the sessions (`CLIENT ID`) `first`, `first + step`, ...: with a step as large as there
-    /// are routers in a process no two of their sessions have one number.
-    pub fn number_sessions(&mut self, first: u64, step: u64) {
-        self.traffic.numbering = (first, step);
+    /// It is the `nth` of so many routers of a process, counted from 0: no two of their sessions have one number
+    /// (`CLIENT ID`), and a fence is put up by all of them.
+    pub fn stand_among(&mut self, nth: usize, workers: usize) {
+        self.traffic.numbering = (nth as u64 + 1, workers as u64);
     }
 
     /// A client has connected.
@@ -141,6 +141,8 @@ impl Router {
             Input::GuestBytes(bytes) => traffic.guest_bytes(setup, bytes),
             Input::LinkLost(key, why) => traffic.link_lost(setup, key, why.into()),
             Input::Leaving => traffic.leave(setup),
+            Input::FenceWanted(call, name) => traffic.fence_wanted(setup, call, name),
+            Input::FenceAnswered(number, confirmed) => traffic.fence_answered(setup, number, confirmed),
             Input::UpstreamMoved(index) => traffic.upstream_moved(setup, index),
             Input::Timeout => traffic.tick(setup),
         }

@@ -276,7 +276,7 @@ impl Traffic {
     pub(crate) fn expire_streams(&mut self, setup: &Setup, carrier: LinkKey) {
         let now = self.now;
         let Some(framed) = self.links.get_mut(carrier).and_then(|link| link.framed.as_mut()) else { return };
-        if framed.earliest > now {
+        if framed.earliest.max(self.listens) > now {
             return;
         }
         let streams = framed.streams.clone();

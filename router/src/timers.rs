@@ -33,6 +33,7 @@ impl Traffic {
         self.now = now;
         let absent = gap.saturating_sub(heartbeat(setup));
         if absent >= HEARTBEAT / 2 {
+            self.listens = now.after(setup.limits.probe_after / 2);
             self.links.everything_mut().for_each(|link| link.heard = link.heard.after(absent).min(now));
         }
     }
@@ -140,6 +141,7 @@ impl Traffic {
             .chain(self.next_lane_attempt())
             .chain(self.next_measure())
             .chain(self.next_peer_fence())
+            .chain(self.next_fence_look())
             .min()
     }
 }

@@ -33,6 +33,9 @@ pub(crate) struct Traffic {
     pub(crate) now: Time,
     /// When it was looked before that: what has come since may have come any time after it.
     pub(crate) before: Time,
+    /// The driver was away: until then what peers have said meanwhile, or say on coming back from the same absence, is
+    /// listened to before anybody is told that a peer has not answered in time.
+    pub(crate) listens: Time,
     pub(crate) sessions: SlotMap<SessionKey, Session>,
     pub(crate) pendings: SlotMap<PendingKey, Pending>,
     pub(crate) links: Links,
@@ -120,6 +123,7 @@ impl Traffic {
         let mut traffic = Self {
             now,
             before: now,
+            listens: Time::default(),
             sessions: SlotMap::with_key(),
             pendings: SlotMap::with_key(),
             links: Links::default(),

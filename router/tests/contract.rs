@@ -233,7 +233,7 @@ fn routers_of_one_process_give_no_two_sessions_one_number() {
     let mut numbers = Vec::new();
     for nth in 0..2 {
         let mut router = router(Profile::Redis, Limits::default());
-        router.number_sessions(nth + 1, 2);
+        router.stand_among(nth, 2);
         for _ in 0..3 {
             let session = router.open_session(NOW);
             send(&mut router, session, "CLIENT ID\r\n");
@@ -248,7 +248,7 @@ fn routers_of_one_process_give_no_two_sessions_one_number() {
 fn requests_without_keys_are_shared_out_however_sessions_are_numbered() {
     // As many workers as shards: each of them must still use all shards.
     let mut router = router(Profile::Redis, Limits::default());
-    router.number_sessions(1, 2);
+    router.stand_among(0, 2);
     let links = connect(&mut router);
     for _ in 0..2 {
         let session = router.open_session(NOW);

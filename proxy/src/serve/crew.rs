@@ -58,7 +58,7 @@ impl Crew {
             let setup = setup(config, &name, &gate, index as u64)?;
             let descriptors = descriptors_of_one(config);
             workers.push(worker(Orders {
-                place: (index as u64, config.workers as u64),
+                place: (index, config.workers),
                 descriptors,
                 setup,
                 upstreams: dials.clone(),
@@ -72,6 +72,8 @@ impl Crew {
                 names: Arc::clone(&names),
             })?);
         }
+        let crew: Vec<Mailbox> = workers.iter().map(|(_, mailbox): &(Worker, Mailbox)| mailbox.clone()).collect();
+        workers.iter_mut().for_each(|(worker, _)| worker.meet(crew.clone()));
         Ok(Self { workers, listen: claimed.addresses(config), files: claimed.into_files() })
     }
 

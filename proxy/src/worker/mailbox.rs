@@ -7,9 +7,8 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use mio::{Registry, Waker};
 use pdw_auth::Handshake;
 use pdw_metrics::WorkerSet;
-use pdw_router::LinkKey;
 use pdw_router::limits::Limits;
-use pdw_router::{Credentials, Gate};
+use pdw_router::{Credentials, FenceCall, Gate, LinkKey};
 
 use super::guests::GuestKey;
 use super::links::{Dial, DialAddress};
@@ -36,6 +35,10 @@ pub(crate) enum Letter {
     Users(Arc<dyn Gate>),
     /// New links authenticate by these, one for each upstream.
     Credentials(Vec<Option<Credentials>>),
+    /// Another worker's router wants a proxy fenced off, whose links have this name.
+    FenceWanted(FenceCall, String),
+    /// Another worker's router has put up the fence of this number, or cannot.
+    FenceAnswered(u64, bool),
     /// Take no new sessions, and return when the last one is gone and its requests are done.
     Drain {
         /// Whether sessions are closed that have nothing outstanding and are silent.
@@ -62,10 +65,15 @@ impl Mailbox {
 
     /// Puts a letter in. A worker that is gone never reads it.
     pub(crate) fn put(&self, letter: Letter) {
-        if self.sender.send(letter).is_ok()
-            && let Err(error) = self.waker.wake()
-        {
+        self.try_put(letter);
+    }
+
+    /// The same; whether there is a worker.
+    pub(super) fn try_put(&self, letter: Letter) -> bool {
+        let there = self.sender.send(letter).is_ok();
+        if there && let Err(error) = self.waker.wake() {
             tracing::warn!(%error, "a worker could not be woken");
         }
+        there
     }
 }

@@ -10,6 +10,7 @@
 
 mod drain;
 mod ends;
+mod fences;
 mod greeting;
 mod guests;
 mod links;
@@ -73,7 +74,7 @@ const LEAVE_REST: Duration = Duration::from_millis(10);
 /// What a worker is started with.
 pub(crate) struct Orders {
     /// Which worker it is, and of how many.
-    pub(crate) place: (u64, u64),
+    pub(crate) place: (usize, usize),
     /// Everything the router has to know.
     pub(crate) setup: Setup,
     /// Where the upstreams are, in the router's order.
@@ -137,6 +138,9 @@ pub(crate) struct Worker {
     dozing: Dozing,
     mailbox: Mailbox,
     letters: Receiver<Letter>,
+    /// Which worker it is, and the mailboxes of all, in order.
+    nth: usize,
+    crew: Vec<Mailbox>,
     names: Arc<Names>,
     started: Instant,
     now: Time,
@@ -154,7 +158,7 @@ impl Worker {
         let (mailbox, letters) = Mailbox::open(poll.registry())?;
         let mut router = Router::new(orders.setup, Time::default());
         let (nth, workers) = orders.place;
-        router.number_sessions(nth + 1, workers);
+        router.stand_among(nth, workers);
         let mut worker = Self {
             poll,
             router,
@@ -184,6 +188,8 @@ impl Worker {
             dozing: Dozing::default(),
             mailbox: mailbox.clone(),
             letters,
+            nth,
+            crew: Vec::new(),
             names: orders.names,
             started: Instant::now(),
             now: Time::default(),
@@ -321,6 +327,8 @@ impl Worker {
                 Output::CloseLink(key) => self.close_link(key),
                 Output::GrowSpool(key, bytes) => self.grow_spool(key, bytes),
                 Output::CloseSpool(key) => drop(self.spools.remove(key)),
+                Output::CallFence(number, name) => self.call_fence(number, &name),
+                Output::AnswerFence(call, confirmed) => self.answer_fence(call, confirmed),
                 Output::Notice(notice) => self.tell(&notice),
             }
         }
@@ -360,6 +368,10 @@ impl Worker {
                 Letter::Adopt(limits, liveness) => self.adopt(*limits, liveness),
                 Letter::Users(gate) => self.router.set_gate(self.now, gate),
                 Letter::Credentials(credentials) => self.router.set_credentials(credentials),
+                Letter::FenceWanted(call, name) => self.router.handle(self.now, Input::FenceWanted(call, &name)),
+                Letter::FenceAnswered(number, confirmed) => {
+                    self.router.handle(self.now, Input::FenceAnswered(number, confirmed));
+                }
                 Letter::Drain { close_silent } => self.begin_drain(close_silent),
                 Letter::Stop => return Mail::Stop,
             }

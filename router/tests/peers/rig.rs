@@ -7,7 +7,9 @@ use pdw_router::command::Table;
 use pdw_router::limits::Limits;
 use pdw_router::mutant::Mutation;
 use pdw_router::place::{Homes, Placement, PlacementKind, PlacementOptions, Rule, Target};
-use pdw_router::{End, Input, LinkKey, Open, Order, Output, Peers, Profile, Router, SessionKey, Setup, Time};
+use pdw_router::{
+    End, FenceCall, Input, LinkKey, Open, Order, Output, Peers, Profile, Router, SessionKey, Setup, Time,
+};
 
 const PROOF: &[u8] = b"+OK\r\n+OK\r\n*0\r\n+PONG\r\n$20\r\nid=1 addr=10.0.0.1:1\r\n";
 /// How far the spine's clock is ahead of the leaf's.
@@ -47,12 +49,16 @@ pub(crate) struct Node {
     pub(crate) links: Vec<LinkKey>,
     pub(crate) notices: Vec<String>,
     pub(crate) closed: Vec<End>,
+    /// Fences that its other workers are to put up, and those that it has put up for them.
+    pub(crate) called: Vec<(u64, String)>,
+    pub(crate) answered: Vec<(FenceCall, bool)>,
 }
 
 impl Node {
     pub(crate) fn new(setup: Setup, now: Time) -> Node {
-        let mut node =
-            Node { router: Router::new(setup, now), now, links: Vec::new(), notices: Vec::new(), closed: Vec::new() };
+        let (links, notices, closed) = (Vec::new(), Vec::new(), Vec::new());
+        let (called, answered) = (Vec::new(), Vec::new());
+        let mut node = Node { router: Router::new(setup, now), now, links, notices, closed, called, answered };
         node.obey();
         node
     }
@@ -70,6 +76,8 @@ impl Node {
                 Output::CloseSession(key) => self.closed.push(End::Session(key)),
                 Output::CloseLink(key) => self.closed.push(End::Link(key)),
                 Output::Order(_, Order::Inject | Order::Skip { .. } | Order::Relay { .. }) | Output::Read(_) => {}
+                Output::CallFence(number, name) => self.called.push((number, name)),
+                Output::AnswerFence(call, confirmed) => self.answered.push((call, confirmed)),
                 Output::GrowSpool(..) | Output::CloseSpool(_) => panic!("no files here"),
             }
         }

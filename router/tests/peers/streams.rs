@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pdw_router::frame::{self, FrameFlags, StreamId};
 use pdw_router::limits::Limits;
-use pdw_router::{End, Input, Peers, Setup};
+use pdw_router::{End, Input, LossReason, Peers, Profile, Setup};
 
 use crate::rig::{Node, Tree, setup};
 
@@ -47,6 +47,64 @@ fn a_request_is_not_sent_on_after_the_first_proxy_has_given_it_up_however_long_i
         tree.reply(client),
         "-ERR upstream was lost before it answered; the request may or may not have been carried out\r\n"
     );
+}
+
+#[test]
+fn the_next_level_gives_a_request_up_first_and_its_word_is_the_clients() {
+    let spine = setup("spine", 1, None);
+    let mut tree = Tree::before(Setup { profile: Profile::Pdwfs, ..spine });
+    let client = tree.client();
+    tree.spine.tell(Input::LinkLost(tree.instance, LossReason::Closed));
+    tree.ask(client, "SET a 1\r\n");
+    tree.up();
+    // Nothing comes back before the client's patience is over, but in the last moment.
+    tree.spine.wait(Duration::from_millis(59_600));
+    tree.leaf.wait(Duration::from_millis(59_600));
+    tree.pass();
+    assert_eq!(tree.reply(client), "-ERR upstream is not available; the request was not sent\r\n");
+}
+
+#[test]
+fn after_an_absence_the_next_level_is_heard_before_a_client_is_told_that_nobody_knows() {
+    let spine = setup("spine", 1, None);
+    let mut tree = Tree::before(Setup { profile: Profile::Pdwfs, ..spine });
+    let client = tree.client();
+    tree.spine.tell(Input::LinkLost(tree.instance, LossReason::Closed));
+    tree.ask(client, "SET a 1\r\n");
+    tree.up();
+    // Both stand still, as when their machine does.
+    let absence = Duration::from_secs(70);
+    (tree.leaf.now, tree.spine.now) = (tree.leaf.now.after(absence), tree.spine.now.after(absence));
+    tree.leaf.tell(Input::Timeout);
+    assert_eq!(tree.reply(client), "");
+    tree.spine.tell(Input::Timeout);
+    tree.pass();
+    assert_eq!(tree.reply(client), "-ERR upstream is not available; the request was not sent\r\n");
+}
+
+#[test]
+fn an_instances_last_word_is_handed_on_and_not_tried_again() {
+    let spine = setup("spine", 1, None);
+    let mut tree = Tree::before(Setup { profile: Profile::Pdwfs, ..spine });
+    tree.leaf = Node::new(
+        Setup { profile: Profile::Pdwfs, ..setup("leaf", 9, Some(Peers { count: 1, links: 1 })) },
+        tree.leaf.now,
+    );
+    tree.link = tree.leaf.links[0];
+    tree.accepted = tree.spine.router.open_session(tree.spine.now);
+    tree.leaf.tell(Input::LinkConnected(tree.link));
+    tree.pass();
+    let client = tree.client();
+    tree.ask(client, "SET a 1\r\n");
+    for _ in 0..800 {
+        tree.up();
+        if tree.sent().contains("SET") {
+            tree.answer("-OOM no\r\n");
+        }
+        tree.down();
+        tree.wait(Duration::from_millis(75));
+    }
+    assert_eq!(tree.reply(client), "-OOM no\r\n");
 }
 
 #[test]
@@ -191,35 +249,6 @@ fn a_peer_that_says_nothing_is_left_by_what_was_not_sent() {
     tree.answer("$1\r\nx\r\n");
     tree.pass();
     assert_eq!(tree.reply(client), "$1\r\nx\r\n");
-}
-
-#[test]
-fn what_a_proxy_below_has_asked_for_is_not_sent_once_it_is_fenced_off() {
-    let mut tree = Tree::new();
-    // Two proxies before one spine. The other one has something that its instance was not sent.
-    let mut other = Node::new(setup("other", 9, Some(Peers { count: 1, links: 1 })), tree.leaf.now);
-    let accepted = tree.spine.router.open_session(tree.spine.now);
-    let link = other.links[0];
-    other.tell(Input::LinkConnected(link));
-    let client = other.router.open_session(other.now);
-    other.tell(Input::SessionBytes(client, b"SET a old\r\n"));
-    for _ in 0..5 {
-        let up = other.take(End::Link(link));
-        tree.spine.tell(Input::SessionBytes(accepted, &up));
-        let down = tree.spine.take(End::Session(accepted));
-        other.tell(Input::LinkBytes(link, &down));
-    }
-    assert_eq!(tree.spine.router.holding().streams, [0, 1]);
-    let mut fence = Vec::new();
-    frame::write_data(&mut fence, StreamId(1), None, b"*2\r\n$9\r\nPDW.FENCE\r\n$9\r\npdw/other\r\n");
-    tree.say_up(&fence);
-    let control = tree.spine.connect_instance();
-    assert!(tree.spine.text(End::Link(control)).contains("LIST"));
-    tree.spine.tell(Input::LinkBytes(control, b"$28\r\nid=3 addr=10.0.0.1:5 name=x\n\r\n"));
-    assert!(tree.spine.text(End::Session(tree.accepted)).contains("+OK"), "it is fenced off");
-    let sent = tree.sent();
-    assert!(!sent.contains("SET"), "{sent}");
-    assert_eq!(tree.spine.closed, [End::Session(accepted)]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use pdw_tests::connection::encode;
 use pdw_tests::durable::{Durable, addresses};
-use pdw_tests::proxy::{Proxy, chosen_levels};
+use pdw_tests::proxy::Proxy;
 use pdw_tests::trouble::Trouble;
 
 use crate::scene::{Scene, UNKNOWN, assert_waits, at_once, heard, launch, on_small_disk};
@@ -112,8 +112,7 @@ fn a_doomed_transaction_gives_the_words_of_the_command_that_doomed_it_or_execabo
     session.send(&[encode(&["MULTI"]), encode(&["SET", "k", "data"]), encode(&["EXEC"])].concat())?;
     let replies = session.receive_many(3)?;
     let error = replies[2].value.error().unwrap_or_default();
-    // The levels of a tree give it up at one moment, and then the leaf does not know.
-    assert!(error.starts_with("EXECABORT") || chosen_levels() > 1 && error == UNKNOWN, "{replies:?}");
+    assert!(error.starts_with("EXECABORT"), "{replies:?}");
     Trouble::OutOfMemory.end(&mut instances[0])?;
     assert_eq!(session.demand(&["GET", "k"])?.bytes(), b"before");
     Ok(())

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use pdw_router::frame::{self, StreamId};
 use pdw_tests::address::Address;
@@ -117,11 +118,53 @@ fn a_fence_closes_the_connections_of_no_others_and_is_not_for_everybody() -> io:
     Ok(())
 }
 
+/// Links of a proxy that is fenced off: so many that not all of them are with one worker (but once in 10^4 times).
+const LINKS: usize = 16;
+
+/// How many of a proxy's links to a spine of two workers are left when it is fenced off.
+fn left_of_a_fenced_proxy(mutant: Option<&str>) -> io::Result<usize> {
+    let instances = Instance::start_many(1)?;
+    let launch = launch_spine("pdwfs", &instances, "spine").workers(2);
+    let spine = mutant.iter().fold(launch, |launch, mutant| launch.mutant(mutant)).start()?;
+    let address = spine.address().to_string();
+    let links = (0..LINKS).map(|_| hello_as(&address, "pdw/fenced")).collect::<io::Result<Vec<_>>>()?;
+    let said = ask_for_fence(&address, "pdw/fenced")?;
+    assert!(said.contains("+OK"), "{said:?}");
+    let is_left = |mut link: TcpStream| {
+        link.set_read_timeout(Some(Duration::from_millis(200)))?;
+        // Behind the rest of the answer to its hello.
+        match io::copy(&mut link, &mut io::sink()) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(false),
+            closed => closed.map(|_| false),
+        }
+    };
+    Ok(links.into_iter().map(is_left).collect::<io::Result<Vec<bool>>>()?.into_iter().filter(|left| *left).count())
+}
+
+#[test]
+fn a_fence_closes_a_proxys_links_to_every_worker() -> io::Result<()> {
+    assert_eq!(left_of_a_fenced_proxy(None)?, 0);
+    Ok(())
+}
+
+#[test]
+fn a_fence_of_one_worker_leaves_some() -> io::Result<()> {
+    assert_ne!(left_of_a_fenced_proxy(Some("fence-of-one-worker"))?, 0);
+    Ok(())
+}
+
 /// A connection on which the hello is answered.
 fn hello(address: &str) -> io::Result<TcpStream> {
+    hello_as(address, "pdw/rogue")
+}
+
+/// The same of a proxy whose links have this name.
+fn hello_as(address: &str, name: &str) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(TOLD))?;
-    let words = ["PDW.HELLO", "1", "node=rogue", "incarnation=pdw/rogue", "stream=1000000", "link=1000000"];
+    let incarnation = format!("incarnation={name}");
+    let words = ["PDW.HELLO", "1", "node=rogue", &incarnation, "stream=1000000", "link=1000000"];
     stream.write_all(&encode(&words))?;
     let mut seen = Vec::new();
     while !String::from_utf8_lossy(&seen).contains("placement=") {

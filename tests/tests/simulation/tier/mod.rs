@@ -205,7 +205,8 @@ impl Tier {
                 Output::Read(end) => self.read_again(end),
                 Output::CloseSession(key) => self.close_session(key, net),
                 Output::CloseLink(key) => self.close_link(key, net),
-                Output::Notice(_) => {}
+                // Each proxy here has one worker.
+                Output::Notice(_) | Output::CallFence(..) | Output::AnswerFence(..) => {}
             }
         }
         Ok(())
