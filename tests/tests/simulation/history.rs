@@ -91,6 +91,8 @@ pub(crate) struct History {
     pub(crate) spool: Option<Spool>,
     /// There are proxies behind the first.
     pub(crate) proxied: bool,
+    /// The first proxy divides requests over others, each of which has so many instances of its own.
+    pub(crate) each: Option<usize>,
     /// Proxies reach others over framed links.
     pub(crate) by_peers: bool,
     /// The connection of what an instance carries out now is one that its proxy has given up.
@@ -244,7 +246,17 @@ impl History {
         // By way of another peer it may come on an older connection; what is carried out after its reply is told above.
         // So may it on another lane, which its proxy still has.
         let newer = before.conn < conn || before.conn > conn && !self.given_up;
+        let newer = newer || before.conn == conn && self.is_divided(tag, instance);
         ensure(self.by_peers || newer, || format!("an older copy was carried out after its repeat: {}", what()))
+    }
+
+    /// Whether a request is divided by a proxy behind the first, which hears only of the part that failed: then it sends
+    /// all of it again, and what was carried out comes on the same connection once more.
+    fn is_divided(&self, tag: Tag, instance: usize) -> bool {
+        let request = &self.scripts[tag.client].requests[tag.request];
+        let Some(each) = self.each.filter(|_| request.transaction.is_none()) else { return false };
+        let beside = |home: usize| home != instance && home / each == instance / each;
+        keys(&request.args).iter().any(|key| self.homes.get(*key).is_none_or(|home| beside(*home)))
     }
 
     /// An instance has carried out a transaction.

@@ -20,7 +20,12 @@ use crate::tier::{Maker, Peer, Tier};
 enum Shape {
     Alone,
     Shards,
-    Peers { levels: usize },
+    /// So many levels of proxies before those that stand before the instances, and how many in each of them but the
+    /// first.
+    Peers {
+        levels: usize,
+        each: usize,
+    },
 }
 
 /// The world as it is at its start.
@@ -49,16 +54,17 @@ impl Scenario {
         let limits = if spool { Limits { large_min: 100, retain_max: 100, ..limits } } else { limits };
         let shape = match rng.u8(0..8) {
             0 => Shape::Shards,
-            1 => Shape::Peers { levels: 1 },
-            2 => Shape::Peers { levels: rng.usize(1..3) },
+            1 => Shape::Peers { levels: 1, each: 1 },
+            2 => Shape::Peers { levels: rng.usize(1..3), each: files.usize(1..3) },
             _ => Shape::Alone,
         };
+        let deep = matches!(shape, Shape::Peers { levels: 2, each: 2 });
         // What travels on framed links is kept in no file.
         let spool = spool && !matches!(shape, Shape::Peers { .. });
         let spines = if shape == Shape::Alone { 0 } else { rng.usize(1..3) };
         let each = if spines > 0 { rng.usize(1..3) } else { rng.usize(1..5) };
         // Under the other profile there are no files.
-        let profile = if rng.bool() || spool { Profile::Pdwfs } else { Profile::Redis };
+        let profile = if rng.bool() || spool || deep { Profile::Pdwfs } else { Profile::Redis };
         let kind = if rng.bool() { PlacementKind::Ring } else { PlacementKind::Pdwfs };
         let made = limits.clone();
         let router: Recipe = Rc::new(move |shards, (name, label), peers, seed, now| {
@@ -86,13 +92,14 @@ impl Scenario {
             .map(|client| Author::new(rng, &limits, client, if spool { 2 } else { 8 }).write(len))
             .collect();
         let mut history = History::new(scripts, limits.clone(), (profile == Profile::Pdwfs, spines > 0));
+        history.each = (shape == Shape::Shards).then_some(each);
         history.by_peers = matches!(shape, Shape::Peers { .. });
         history.spool = spool.then_some(if disk_fails { Spool::Failing } else { Spool::Sound });
         Self {
             tiers,
             instances: if shape == Shape::Shards { each * spines } else { each },
             history,
-            trouble: if spool { [60, 200, 800, 1_600] } else { [0, 60, 200, 800] }[rng.usize(0..4)],
+            trouble: if spool || deep { [60, 200, 800, 1_600] } else { [0, 60, 200, 800] }[rng.usize(0..4)],
             gentle: rng.u8(0..3) == 0,
             tiers_die: matches!(shape, Shape::Peers { .. }),
         }
@@ -130,14 +137,23 @@ fn tiers(rng: &mut Rng, shape: Shape, (each, spines): (usize, usize), recipe: &R
             }
         }
         // Each of them reaches everything, at the end of `levels` framed links.
-        Shape::Peers { levels } => {
-            for level in 0..levels {
-                let peers = Peers { count: if level + 1 < levels { 1 } else { spines }, links: rng.usize(1..3) };
-                let above = (level + 1..=level + peers.count).map(Peer::Tier).collect();
-                let make = maker(recipe, 1, ("", format!("level{level}")), Some(peers));
-                tiers.push(Tier::new(level, make, rng.u64(..), above, false));
+        Shape::Peers { levels, each: wide } => {
+            let (mut level, mut above) = (0..1, 1);
+            for more in (1..levels).map(|_| wide).chain([spines]) {
+                for at in level {
+                    let peers = Peers { count: more, links: rng.usize(1..3) };
+                    let make = maker(recipe, 1, ("", format!("level{at}")), Some(peers));
+                    tiers.push(Tier::new(
+                        at,
+                        make,
+                        rng.u64(..),
+                        (above..above + more).map(Peer::Tier).collect(),
+                        false,
+                    ));
+                }
+                (level, above) = (above..above + more, above + more);
             }
-            for spine in levels..levels + spines {
+            for spine in level {
                 let make = maker(recipe, each, ("spine", format!("spine{spine}")), None);
                 // The deadline travels with the request.
                 tiers.push(Tier::new(spine, make, rng.u64(..), own(), true));

@@ -238,8 +238,12 @@ impl World {
         if self.tiers.len() == 1 {
             return;
         }
-        let links = self.tiers[0].links.values();
-        let open: Vec<_> = links
+        let below = |tier: &&Tier| matches!(tier.peers[0], Peer::Tier(_));
+        let open: Vec<_> = self
+            .tiers
+            .iter()
+            .filter(below)
+            .flat_map(|tier| tier.links.values())
             .filter_map(|link| match link.state {
                 LinkState::Open(conn) => Some(conn),
                 _ => None,
