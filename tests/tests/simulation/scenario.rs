@@ -28,6 +28,17 @@ enum Shape {
     },
 }
 
+impl Shape {
+    fn new(rng: &mut Rng, more: &mut Rng) -> Self {
+        match rng.u8(0..8) {
+            0 => Self::Shards,
+            1 => Self::Peers { levels: 1, each: 1 },
+            2 => Self::Peers { levels: rng.usize(1..3), each: more.usize(1..3) },
+            _ => Self::Alone,
+        }
+    }
+}
+
 /// The world as it is at its start.
 pub(crate) struct Scenario {
     pub(crate) tiers: Vec<Tier>,
@@ -52,12 +63,7 @@ impl Scenario {
         let more_lanes = if spool { files.usize(0..3) } else { 0 };
         let limits = Limits { bulk_lanes: limits.bulk_lanes + more_lanes, ..limits };
         let limits = if spool { Limits { large_min: 100, retain_max: 100, ..limits } } else { limits };
-        let shape = match rng.u8(0..8) {
-            0 => Shape::Shards,
-            1 => Shape::Peers { levels: 1, each: 1 },
-            2 => Shape::Peers { levels: rng.usize(1..3), each: files.usize(1..3) },
-            _ => Shape::Alone,
-        };
+        let shape = Shape::new(rng, &mut files);
         let deep = matches!(shape, Shape::Peers { levels: 2, each: 2 });
         // What travels on framed links is kept in no file.
         let spool = spool && !matches!(shape, Shape::Peers { .. });
