@@ -216,8 +216,11 @@ mod tests {
 
     const LIMIT: Option<Duration> = Some(Duration::from_secs(20));
 
-    /// Both ends of a hop, one before the other, before somebody who says what came and how it ended.
-    fn hop(seal: Seal) -> (End, End, JoinHandle<(Vec<u8>, io::Result<()>)>) {
+    /// Somebody who says what came and how it ended.
+    type Listener = JoinHandle<(Vec<u8>, io::Result<()>)>;
+
+    /// Both ends of a hop, one before the other, before a listener.
+    fn hop(seal: Seal) -> (End, End, Listener) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let target = Address::Tcp(listener.local_addr().unwrap());
         let heard = thread::spawn(move || {
