@@ -226,6 +226,10 @@ impl Traffic {
     }
 
     fn queue_session(&mut self, carried: SessionKey) {
+        self.queue_again(carried, false);
+    }
+
+    fn queue_again(&mut self, carried: SessionKey, much: bool) {
         let Some(session) = self.sessions.get_mut(carried) else { return };
         let unsent = session.reply_bytes() > 0;
         let Some(end) = &mut session.carried else { return };
@@ -234,7 +238,7 @@ impl Traffic {
             return;
         }
         if let Some(accepted) = self.accepted(carrier) {
-            accepted.carrier.queue(carried);
+            accepted.carrier.queue_again(carried, much);
         }
         self.order_frames(carrier);
     }
@@ -260,15 +264,17 @@ impl Traffic {
     /// Makes frames of what carried sessions have to write, as far as there is credit.
     pub(crate) fn fill_session(&mut self, setup: &Setup, key: SessionKey) {
         while let Some(carried) = self.next_carried(key) {
+            let amid = self.relays.inner_to(End::Session(carried)).is_some();
             let Some([session, other]) = self.sessions.get_disjoint_mut([key, carried]) else { continue };
-            let bytes = session.write_frame(other);
+            let much = session.has_much(other, amid);
+            let bytes = session.write_frame(other, much);
             let wrong = setup.mutation.is(Mutant::StreamClosedEarly) && self.stats.replies.is_multiple_of(23);
             // Nothing written, too, says something: the other end takes nothing.
             self.session_written(setup, carried, bytes);
             if wrong && bytes > 0 {
                 self.close_session_now(setup, carried, CloseReason::Quit);
             }
-            self.requeue(carried);
+            self.requeue(carried, much);
         }
         if let Some(session) = self.sessions.get_mut(key) {
             session.take_control(&mut self.buffers);
@@ -282,11 +288,11 @@ impl Traffic {
         session.framed.as_mut().filter(|_| room)?.carrier.next_ready()
     }
 
-    fn requeue(&mut self, carried: SessionKey) {
+    fn requeue(&mut self, carried: SessionKey, much: bool) {
         if let Some(end) = self.sessions.get_mut(carried).and_then(|session| session.carried.as_mut()) {
             end.queued = false;
         }
-        self.queue_session(carried);
+        self.queue_again(carried, much);
     }
 
     /// A framed session has been written: there may be more to write.
@@ -337,11 +343,16 @@ impl Traffic {
 }
 
 impl Session {
+    /// Whether a carried session has much to write, as it has in the middle of a large value.
+    fn has_much(&self, carried: &Self, amid: bool) -> bool {
+        amid || self.framed.as_ref().is_some_and(|accepted| accepted.carrier.is_much(carried.reply_bytes()))
+    }
+
     /// Appends a frame of what a carried session has to write, as far as there is credit; how many bytes of it.
-    fn write_frame(&mut self, carried: &mut Self) -> usize {
+    fn write_frame(&mut self, carried: &mut Self, much: bool) -> usize {
         let waiting = carried.reply_bytes();
         let (Some(accepted), Some(end)) = (&mut self.framed, &mut carried.carried) else { return 0 };
-        let bytes = accepted.carrier.allowance(end, waiting);
+        let bytes = accepted.carrier.allowance(end, waiting, much);
         let Some(id) = end.id.filter(|_| bytes > 0) else { return 0 };
         accepted.carrier.spend(end, bytes);
         let start = carried.out.len() - waiting;

@@ -18,6 +18,11 @@ use crate::window::Window;
 /// Frames are written as long as fewer bytes than this wait for the connection.
 pub(crate) const FILL: usize = 128 << 10;
 
+/// This part of a link's credit is for streams that have little to send, ...
+const RESERVED_PART: u64 = 4;
+/// ... no more than this part of what a stream is granted at its start.
+const LITTLE_PART: u64 = 16;
+
 /// What one end grants the other at the start, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Grant {
@@ -37,6 +42,8 @@ pub(crate) struct Carrier<K> {
     free: Vec<u32>,
     numbers: bool,
     ready: VecDeque<K>,
+    /// Those that have much to send, while no more credit is left than is reserved for who has little.
+    aside: VecDeque<K>,
     /// Frames that go before those of the streams.
     control: Vec<u8>,
     own: Grant,
@@ -84,6 +91,7 @@ impl<K: Copy + PartialEq> Carrier<K> {
             free: Vec::new(),
             numbers: false,
             ready: VecDeque::new(),
+            aside: VecDeque::new(),
             control: Vec::new(),
             own,
             other,
@@ -215,10 +223,27 @@ impl<K: Copy + PartialEq> Carrier<K> {
         self.control.capacity()
     }
 
-    /// How many of a stream's bytes may be sent now in one frame.
-    pub(crate) fn allowance<C>(&self, end: &StreamEnd<C>, bytes: usize) -> usize {
-        let most = end.credit.min(self.credit).min((PAYLOAD_MAX - NUMBER_LEN) as u64);
+    /// Whether so many bytes of a stream are more than may use the credit that is left to others.
+    pub(crate) fn is_much(&self, bytes: usize) -> bool {
+        bytes as u64 > self.other.stream / LITTLE_PART
+    }
+
+    fn reserve(&self) -> u64 {
+        self.other.link / RESERVED_PART
+    }
+
+    /// How many of a stream's bytes may be sent now in one frame. Who has `much` leaves part of the link's credit to
+    /// others: what it sends may lie at the other end until it is taken there.
+    pub(crate) fn allowance<C>(&self, end: &StreamEnd<C>, bytes: usize, much: bool) -> usize {
+        let credit = if much { self.credit.saturating_sub(self.reserve()) } else { self.credit };
+        let most = end.credit.min(credit).min((PAYLOAD_MAX - NUMBER_LEN) as u64);
         bytes.min(most as usize)
+    }
+
+    /// Adds a stream to those that have something to send, or, if it has `much`, to those that wait for more credit.
+    pub(crate) fn queue_again(&mut self, key: K, much: bool) {
+        let list = if much && self.credit <= self.reserve() { &mut self.aside } else { &mut self.ready };
+        list.push_back(key);
     }
 
     /// So many bytes of a stream are sent.
@@ -230,6 +255,9 @@ impl<K: Copy + PartialEq> Carrier<K> {
     /// More may be sent on the link.
     pub(crate) fn add_credit(&mut self, bytes: u64) {
         self.credit = self.credit.saturating_add(bytes);
+        if self.credit > self.reserve() {
+            self.ready.append(&mut self.aside);
+        }
     }
 
     /// Bytes of a stream have come.
@@ -317,16 +345,31 @@ mod tests {
     }
 
     #[test]
+    fn part_of_a_links_credit_is_left_to_who_has_little() {
+        let mut carrier = carrier();
+        let end: StreamEnd<u8> = StreamEnd { credit: 1_000, ..carrier.new_end(0, Some(StreamId(1))) };
+        assert!(carrier.is_much(7) && !carrier.is_much(6));
+        assert_eq!(carrier.allowance(&end, 1_000, true), 188);
+        carrier.credit = 62;
+        assert_eq!((carrier.allowance(&end, 1_000, true), carrier.allowance(&end, 6, false)), (0, 6));
+        carrier.queue_again(1, true);
+        carrier.queue(2);
+        assert_eq!((carrier.next_ready(), carrier.next_ready()), (Some(2), None));
+        carrier.add_credit(1);
+        assert_eq!(carrier.next_ready(), Some(1));
+    }
+
+    #[test]
     fn credit_bounds_what_is_sent_on_a_stream_and_on_the_link() {
         let mut carrier = carrier();
         let mut ends: Vec<StreamEnd<u8>> = (0..3).map(|_| carrier.new_end(0, Some(StreamId(1)))).collect();
         for (end, most) in ends.iter_mut().zip([100, 100, 50]) {
-            assert_eq!(carrier.allowance(end, 1000), most);
+            assert_eq!(carrier.allowance(end, 1000, false), most);
             carrier.spend(end, most);
-            assert_eq!(carrier.allowance(end, 1000), 0);
+            assert_eq!(carrier.allowance(end, 1000, false), 0);
         }
         carrier.add_credit(10);
-        assert_eq!(carrier.allowance(&ends[2], 1000), 10);
-        assert_eq!(carrier.allowance(&ends[0], 1000), 0);
+        assert_eq!(carrier.allowance(&ends[2], 1000, false), 10);
+        assert_eq!(carrier.allowance(&ends[0], 1000, false), 0);
     }
 }

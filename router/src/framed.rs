@@ -169,11 +169,13 @@ impl Traffic {
 
     /// Makes one frame of what a stream has to send, as far as it may.
     fn write_stream(&mut self, setup: &Setup, key: LinkKey, stream: LinkKey) {
+        let amid = self.is_amid_value(stream);
         let Some([link, stream_link]) = self.links.pair_mut(key, stream) else { return };
         let (Some(framed), Some(strand)) = (&mut link.framed, &mut stream_link.strand) else { return };
         let end = &mut strand.end;
         let (unsent, now) = (stream_link.batch.unsent(), self.now);
-        let bytes = framed.carrier.allowance(end, unsent);
+        let much = amid || framed.carrier.is_much(unsent);
+        let bytes = framed.carrier.allowance(end, unsent, much);
         if bytes > 0 {
             let id = *end.id.get_or_insert_with(|| framed.carrier.number(stream));
             let deadline = stream_link.batch.deadline_of_next(bytes);
@@ -185,7 +187,7 @@ impl Traffic {
         let (more, may) = (bytes < unsent, end.credit > 0);
         end.queued = more && may;
         if end.queued {
-            framed.carrier.queue(stream);
+            framed.carrier.queue_again(stream, much);
         }
         if bytes > 0 {
             framed.fresh += stream_link.wrote(bytes, now);

@@ -20,6 +20,7 @@ use crate::pending::Pending;
 use crate::pool::Pool;
 use crate::repeat::Postponed;
 use crate::router::{Setup, Traffic};
+use crate::session::Session;
 use crate::stats::{CloseReason, Holding, Peaks};
 use crate::time::Time;
 
@@ -232,13 +233,21 @@ impl Traffic {
         let newest = self
             .sessions
             .iter()
-            .filter(|(_, session)| session.request_bytes() > 0 || session.buffered.unread > 0)
+            .filter(|(_, session)| {
+                session.request_bytes() > 0 || session.buffered.unread > 0 || self.is_amid_stream(session)
+            })
             .max_by_key(|(_, session)| session.begun);
         let Some(key) = newest.map(|(key, _)| key).or_else(|| self.fullest()) else { return false };
         self.stats.sheds += 1;
         self.close_session_now(setup, key, CloseReason::Memory);
         self.drop_unwanted_replies();
         true
+    }
+
+    /// Whether a session is in the middle of a value of which something waits for a stream's credit.
+    fn is_amid_stream(&self, session: &Session) -> bool {
+        let lane = session.lane.filter(|lane| self.is_amid_value(*lane));
+        lane.and_then(|lane| self.links.get(lane)).is_some_and(|link| link.batch.unsent() > 0)
     }
 
     /// The session for which the most is held: replies that it does not read, that wait for others of it, or that

@@ -39,7 +39,12 @@ impl Traffic {
     }
 
     fn has_room(&self, setup: &Setup, to: End) -> bool {
-        self.waiting_for(to) < setup.limits.stream_window
+        self.waiting_for(to) < self.inner_window(setup)
+    }
+
+    /// How much may wait for an end: under pressure less, for there may be a thousand.
+    fn inner_window(&self, setup: &Setup) -> usize {
+        setup.limits.stream_window.div_ceil(self.budget.share())
     }
 
     fn waiting_for(&self, to: End) -> usize {
@@ -53,7 +58,7 @@ impl Traffic {
     /// An end has taken some of what waited for it: whoever passes bytes on to it may be read again.
     pub(crate) fn wake_feeder(&mut self, setup: &Setup, to: End) {
         let Some(from) = self.relays.inner_to(to) else { return };
-        if self.waiting_for(to) > setup.limits.stream_window / 2 {
+        if self.waiting_for(to) > self.inner_window(setup) / 2 {
             return;
         }
         self.relay_waits(from, Wait::Source);

@@ -72,6 +72,12 @@ impl Traffic {
         key
     }
 
+    /// Whether a stream's session is in the middle of a large value on it.
+    pub(crate) fn is_amid_value(&self, key: LinkKey) -> bool {
+        let owner = self.links.get(key).and_then(|link| self.sessions.get(link.owner?));
+        owner.is_some_and(|session| session.cut && session.lane == Some(key))
+    }
+
     /// A stream has something to send: its link is to be written.
     pub(crate) fn queue_stream(&mut self, key: LinkKey) {
         let Some(link) = self.links.get_mut(key) else { return };

@@ -175,15 +175,7 @@ impl Launch {
         if self.seal == Seal::Plain || self.listens_by_file {
             return self.grow();
         }
-        let (mut launch, mut ends) = (self.clone(), Vec::new());
-        launch.names = self.upstreams.iter().map(Address::to_string).collect();
-        for upstream in &mut launch.upstreams {
-            let hop = Hop::new(self.seal)?;
-            let end = hop.instance_end(upstream)?;
-            upstream.clone_from(end.address());
-            launch.hops.push(Arc::new(hop));
-            ends.push(end);
-        }
+        let (mut launch, mut ends) = self.with_ends()?;
         if matches!(launch.listen, Some(Address::Unix(_))) {
             // Whoever connects there would be a client of the tests' own end, and not of the proxy.
             launch.door = Some(Arc::new(Hop::new(Seal::Plain)?));
@@ -196,6 +188,32 @@ impl Launch {
         ends.push(door.client_end(&outside, &proxy.address)?);
         (proxy.address, proxy.ends) = (outside, ends);
         proxy.wait_ready()
+    }
+
+    /// Before ends of the sealed hops to its upstreams, so that something can be put between it and them. If those hops
+    /// are not sealed, or there are ends already, nothing changes.
+    ///
+    /// # Errors
+    /// When an end cannot be started.
+    pub fn with_ends(&self) -> io::Result<(Launch, Vec<End>)> {
+        let (mut launch, mut ends) = (self.clone(), Vec::new());
+        if self.seal == Seal::Plain || !self.hops.is_empty() {
+            return Ok((launch, ends));
+        }
+        launch.names = self.upstreams.iter().map(Address::to_string).collect();
+        for upstream in &mut launch.upstreams {
+            let hop = Hop::new(self.seal)?;
+            let end = hop.instance_end(upstream)?;
+            upstream.clone_from(end.address());
+            launch.hops.push(Arc::new(hop));
+            ends.push(end);
+        }
+        Ok((launch, ends))
+    }
+
+    /// What it stands before.
+    pub fn chosen_upstreams(&self) -> &[Address] {
+        &self.upstreams
     }
 
     /// The tree, without the ends of its outermost hops.

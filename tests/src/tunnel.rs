@@ -124,23 +124,25 @@ impl Flow {
         self.waiting.is_empty() && !self.ended
     }
 
-    /// Writes what waits, and passes the end on.
-    fn write(&mut self, drain: &Socket) -> io::Result<()> {
+    /// Writes what waits, and passes the end on; whether some of it left.
+    fn write(&mut self, drain: &Socket) -> io::Result<bool> {
+        let before = self.written;
         while self.written < self.waiting.len() {
             match (&mut &*drain).write(&self.waiting[self.written..]) {
                 Ok(count) => self.written += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(self.written > before),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
+        let left = self.written > before;
         self.waiting.clear();
         self.written = 0;
         if self.ended && !self.closed {
             self.closed = true;
             drain.shutdown(std::net::Shutdown::Write)?;
         }
-        Ok(())
+        Ok(left)
     }
 }
 
@@ -160,48 +162,54 @@ impl Pair {
     fn pass_all(&mut self, watched: &Socket) -> io::Result<()> {
         // What came with the handshake.
         self.open()?;
+        let mut broken = false;
         while !(self.forth.closed && self.back.closed) {
-            self.read_plain()?;
-            self.read_sealed()?;
-            self.forth.write(&self.sealed)?;
-            self.back.write(&self.plain)?;
-            if !(self.forth.closed && self.back.closed) {
-                self.wait(watched)?;
+            let came = self.read_plain()? | self.read_sealed()?;
+            let left = self.forth.write(&self.sealed)? | self.back.write(&self.plain)?;
+            match (came || left, broken) {
+                // What had come before a reset is passed on before it is, as far as it is taken: a kernel does so too.
+                (true, _) => {}
+                (false, true) => return Err(io::ErrorKind::ConnectionAborted.into()),
+                (false, false) => broken = self.wait(watched)?,
             }
         }
         Ok(())
     }
 
-    fn read_plain(&mut self) -> io::Result<()> {
+    /// Whether something came.
+    fn read_plain(&mut self) -> io::Result<bool> {
         if !self.forth.wants() {
-            return Ok(());
+            return Ok(false);
         }
         let mut piece = [0; PIECE];
         match read(&self.plain, &mut piece)? {
-            None => Ok(()),
+            None => return Ok(false),
             Some(0) => {
                 self.forth.ended = true;
-                self.seal.close(&mut self.forth.waiting).map_err(io::Error::other)
+                self.seal.close(&mut self.forth.waiting).map_err(io::Error::other)?;
             }
-            Some(count) => self.seal.seal(&piece[..count], &mut self.forth.waiting).map_err(io::Error::other),
+            Some(count) => self.seal.seal(&piece[..count], &mut self.forth.waiting).map_err(io::Error::other)?,
         }
+        Ok(true)
     }
 
-    fn read_sealed(&mut self) -> io::Result<()> {
+    /// Whether something came.
+    fn read_sealed(&mut self) -> io::Result<bool> {
         if !self.back.wants() {
-            return Ok(());
+            return Ok(false);
         }
         let mut piece = [0; PIECE];
         match read(&self.sealed, &mut piece)? {
-            None => return Ok(()),
+            None => return Ok(false),
             Some(0) => {
                 self.seal.ended(&self.inbox).map_err(io::Error::other)?;
                 self.back.ended = true;
-                return Ok(());
+                return Ok(true);
             }
             Some(count) => self.inbox.extend_from_slice(&piece[..count]),
         }
-        self.open()
+        self.open()?;
+        Ok(true)
     }
 
     fn open(&mut self) -> io::Result<()> {
@@ -211,8 +219,8 @@ impl Pair {
         Ok(())
     }
 
-    /// Waits until either socket has something, or takes something.
-    fn wait(&self, watched: &Socket) -> io::Result<()> {
+    /// Waits until either socket has something, or takes something; whether one of them is broken.
+    fn wait(&self, watched: &Socket) -> io::Result<bool> {
         let flags = |source: &Flow, drain: &Flow| {
             let (read, write) = (source.wants(), !drain.waiting.is_empty());
             // What is over would only ever say that it is.
@@ -226,15 +234,17 @@ impl Pair {
             fds.extend(flags(source, drain).map(|[read, write]| PollFd::new(socket, chosen(read) | chosen(write))));
         }
         wait(&mut fds)?;
-        let broken = |fd: &PollFd<'_>| fd.revents().intersects(PollFlags::ERR);
-        if !fds[0].revents().is_empty() || fds.iter().any(broken) {
+        if !fds[0].revents().is_empty() {
             return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        if fds.iter().any(|fd| fd.revents().intersects(PollFlags::ERR)) {
+            return Ok(true);
         }
         if fds.iter().all(|fd| !fd.revents().intersects(PollFlags::IN | PollFlags::OUT)) {
             // A UNIX socket whose peer is gone says so again and again, while the other end takes nothing.
             thread::sleep(Duration::from_millis(2));
         }
-        Ok(())
+        Ok(false)
     }
 }
 

@@ -283,7 +283,7 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
             field: |draft| &mut draft.limits.peer_window,
         },
         reload: Reload::Live,
-        sentence: "The same of all sessions of one framed link together.",
+        sentence: "The same of all sessions of one framed link together. A quarter of it is left to those that have little to send.",
     },
     OptionSpec {
         name: "limits.memory_max",

@@ -210,6 +210,7 @@ pub(super) const PROXY: &[Fault] = &[
             "bad_input::sizes::announced_sizes_cost_no_memory_before_their_bytes_arrive",
             "large::greedy_clients::many_requests_just_below_the_threshold_that_never_end",
             "fuzz_corpus::every_session_input_passes",
+            "peers::crowds::near_the_ceiling_little_waits_for_each_stream_and_at_it_the_newest_value_gives_way",
             "lanes::pressure::the_session_for_which_most_is_gathered_is_closed_at_the_ceiling_and_the_others_get_their_replies",
             "seals::crowds::records_that_never_become_whole_count_under_memory_max_and_their_senders_give_way",
             "large::memory::readers_that_could_not_be_foreseen",

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests may")]
 
+mod crowds;
 mod fences;
 mod links;
 mod rig;

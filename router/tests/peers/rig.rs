@@ -140,8 +140,15 @@ impl Tree {
 
     /// The leaf before a spine of this kind.
     pub(crate) fn before(spine: Setup) -> Tree {
+        let limits = setup("leaf", 9, None).limits;
+        Tree::with(spine, limits)
+    }
+
+    /// The same, and the leaf has limits of its own.
+    pub(crate) fn with(spine: Setup, limits: Limits) -> Tree {
         let now = Time::from_micros(1);
-        let leaf = Node::new(setup("leaf", 9, Some(Peers { count: 1, links: 1 })), now);
+        let leaf = Setup { limits, ..setup("leaf", 9, Some(Peers { count: 1, links: 1 })) };
+        let leaf = Node::new(leaf, now);
         let mut spine = Node::new(spine, now.after(AHEAD));
         let instance = spine.connect_instance();
         let accepted = spine.router.open_session(spine.now);

@@ -5,11 +5,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pdw_tests::connection::{Connection, encode};
+use pdw_tests::durable::Durable;
 use pdw_tests::fault::Door;
 use pdw_tests::latency::Load;
 
 use crate::full_or;
-use crate::scene::{Scene, heard};
+use crate::scene::{Scene, heard, launch};
 
 const INSTANCES: usize = 4;
 
@@ -43,7 +44,7 @@ fn recovery(scene: &Scene) -> io::Result<Duration> {
 }
 
 fn circuit(profile: &'static str) -> io::Result<()> {
-    let mut scene = Scene::start(profile, INSTANCES, &[])?;
+    let mut scene = Scene::with_faults_in_hops(Durable::start_many(INSTANCES)?, &launch(profile, &[]))?;
     let load = Load::start(scene.proxy.address(), INSTANCES)?;
     let before = load.watch(Duration::from_secs(full_or(10, 1)));
     let memory = scene.proxy.guard().resident_kib()?;

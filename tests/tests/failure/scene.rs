@@ -8,6 +8,7 @@ use pdw_tests::address::Address;
 use pdw_tests::connection::{Connection, until};
 use pdw_tests::durable::{Durable, addresses};
 use pdw_tests::fault::{End, FaultProxy, Way};
+use pdw_tests::hop;
 use pdw_tests::latency::keys_at;
 use pdw_tests::proxy::{Launch, Proxy, STRIPE_SETS};
 use pdw_tests::reply::Value;
@@ -32,6 +33,8 @@ pub(crate) struct Scene {
     pub(crate) proxy: Proxy,
     pub(crate) faults: Vec<FaultProxy>,
     pub(crate) instances: Vec<Durable>,
+    /// Those of sealed hops that are behind the fault proxies.
+    _ends: Vec<hop::End>,
 }
 
 impl Scene {
@@ -48,11 +51,23 @@ impl Scene {
 
     /// Before instances that are there already, as `launch` says but for the upstreams.
     pub(crate) fn before(instances: Vec<Durable>, launch: &Launch) -> io::Result<Scene> {
-        let faults = instances.iter().map(|instance| FaultProxy::start(instance.address()));
-        let faults = faults.collect::<io::Result<Vec<_>>>()?;
+        let upstreams = addresses(&instances);
+        Scene::by(instances, &launch.clone().upstreams(&upstreams), Vec::new())
+    }
+
+    /// The same, with the faults in the sealed hops and not behind them: how soon a dial is answered is the proxy's
+    /// affair there, and not that of the hops' ends.
+    pub(crate) fn with_faults_in_hops(instances: Vec<Durable>, launch: &Launch) -> io::Result<Scene> {
+        let upstreams = addresses(&instances);
+        let (launch, ends) = launch.clone().upstreams(&upstreams).with_ends()?;
+        Scene::by(instances, &launch, ends)
+    }
+
+    fn by(instances: Vec<Durable>, launch: &Launch, ends: Vec<hop::End>) -> io::Result<Scene> {
+        let faults = launch.chosen_upstreams().iter().map(FaultProxy::start).collect::<io::Result<Vec<_>>>()?;
         let upstreams: Vec<Address> = faults.iter().map(|fault| fault.address().clone()).collect();
         let proxy = launch.clone().upstreams(&upstreams).start()?;
-        let scene = Scene { proxy, faults, instances };
+        let scene = Scene { proxy, faults, instances, _ends: ends };
         // The proxy is ready before its links are.
         let reach = |at| until("links", LIMIT, || scene.session()?.demand(&["GET", &scene.keys(at)[0]]).map(drop));
         (0..scene.instances.len()).try_for_each(reach)?;

@@ -9,6 +9,7 @@ use pdw_tests::address::Address;
 use pdw_tests::connection::{Connection, encode, until};
 use pdw_tests::durable::Durable;
 use pdw_tests::fault::{Cue, Door, Flow, Way};
+use pdw_tests::hop::Seal;
 use socket2::SockRef;
 use tempfile::TempDir;
 
@@ -21,7 +22,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn after_a_black_hole_work_goes_on_within_a_second() -> io::Result<()> {
     at_once(&[Door::Ignoring, Door::Unanswered, Door::Refusing], |door| {
         for lasts in full_or(vec![3, 20, 45], vec![3]) {
-            let scene = Scene::start("pdwfs", 2, &[])?;
+            let scene = Scene::with_faults_in_hops(Durable::start_many(2)?, &launch("pdwfs", &[]))?;
             let (mut lost, mut fine) = (scene.session()?, scene.session()?);
             let (gone, there) = (&scene.keys(0)[0], &scene.keys(1)[0]);
             scene.faults[0].black_hole(door)?;
@@ -77,15 +78,15 @@ fn no_session_is_closed_for_being_idle() -> io::Result<()> {
 #[test]
 fn a_black_hole_is_told_of_once_and_so_is_its_end() -> io::Result<()> {
     let launch = launch("pdwfs", &[]).argument("--log").argument("info");
-    let scene = Scene::before(Durable::start_many(1)?, &launch)?;
+    let scene = Scene::with_faults_in_hops(Durable::start_many(1)?, &launch)?;
     let mut session = scene.session()?;
     let ready = told(&scene, "is ready");
     scene.faults[0].black_hole(Door::Unanswered)?;
     session.send(&encode(&["SET", "k", "v"]))?;
-    let down = || Some(told(&scene, "is down")).filter(|times| *times > 0);
+    let down = || Some(told(&scene, "upstream 0 is down")).filter(|times| *times > 0);
     until("the log", SECOND * 10, || down().ok_or(io::ErrorKind::NotFound.into()))?;
     thread::sleep(SECOND * 2);
-    assert_eq!((told(&scene, "is down"), told(&scene, "is ready")), (1, ready));
+    assert_eq!((told(&scene, "upstream 0 is down"), told(&scene, "is ready")), (1, ready));
     scene.faults[0].heal()?;
     assert_eq!(heard(&mut session)?, "+OK\r\n");
     until("the end", SECOND * 5, || {
@@ -111,6 +112,11 @@ fn a_client_that_is_gone_is_forgotten_though_its_session_waits() -> io::Result<(
     // Killed, with something unread: a reset.
     SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
     drop(client);
+    if Seal::chosen() == Seal::Spiped {
+        // Its daemon makes of a reset what it makes of a client that closes its own direction alone, which gets its replies
+        // first: when the session is read again that is seen.
+        scene.faults[0].heal()?;
+    }
     until("its end", SECOND * 3, || sessions(&scene, before))?;
     scene.faults[0].heal()
 }
