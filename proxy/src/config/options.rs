@@ -72,15 +72,13 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
         name: "group.links",
         kind: Kind::Count { default: 1, range: (1, 64), field: |draft| &mut draft.group_links },
         reload: Reload::Restart,
-        sentence: "Framed links of one worker to each of the `peers`. All its sessions share them; one is enough until \
-                   a single connection is too slow for its traffic.",
+        sentence: "Framed links of one worker to each of the `peers`. All its sessions share them; one is enough until a single connection is too slow for its traffic.",
     },
     OptionSpec {
         name: "group.user",
         kind: Kind::Credential(USER),
         reload: Reload::Live,
-        sentence: "As whom links authenticate at all upstreams that have no password of their own; `default` unless \
-                   given. See [upstreams](#upstreams).",
+        sentence: "As whom links authenticate at all upstreams that have no password of their own; `default` unless given. See [upstreams](#upstreams).",
     },
     OptionSpec {
         name: "group.password_file",
@@ -98,8 +96,7 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
         name: "name",
         kind: Kind::Text { default: "", check: check_name, field: |draft| &mut draft.name },
         reload: Reload::Restart,
-        sentence: "What proxies above and below call this one in their logs and metrics; the machine's name and the \
-                   first listener unless given.",
+        sentence: "What proxies above and below call this one in their logs and metrics; the machine's name and the first listener unless given.",
     },
     OptionSpec {
         name: "instances",
