@@ -2,7 +2,7 @@
 //! does nearly the same each time, not exactly.
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::OnceLock;
 
 use pdw_auth::Handshake;
@@ -38,13 +38,13 @@ fn make() -> Result<[Ends; 2], Box<dyn Error>> {
     Ok([ends(&server, None, &ca)?, ends(&server, Some(&client), &ca)?])
 }
 
-fn ends(server: &Pair, client: Option<&Pair>, ca: &PathBuf) -> Result<Ends, Box<dyn Error>> {
+fn ends(server: &Pair, client: Option<&Pair>, ca: &Path) -> Result<Ends, Box<dyn Error>> {
     let accepting = TlsConfig {
-        ca: client.map(|_| ca.clone()),
+        ca: client.map(|_| ca.to_path_buf()),
         named: client.map(|_| NamedBy::AlternativeNames),
         ..shown(Some(server))
     };
-    let opening = TlsConfig { ca: Some(ca.clone()), ..shown(client) };
+    let opening = TlsConfig { ca: Some(ca.to_path_buf()), ..shown(client) };
     let opener = Seal::opening(&SealConfig::Tls(opening), &"localhost:1".parse()?)?;
     let accepter = Seal::accepting(&SealConfig::Tls(accepting))?;
     Ok([opener.ok_or("it is sealed")?, accepter.ok_or("it is sealed")?])
