@@ -63,10 +63,12 @@ docs: # writes the reference pages anew from the tables in the code
 	@cargo run --quiet -p pdw-proxy -- reference failures > target/failures.md
 	@mv target/configuration.md target/failures.md docs
 
-install: release # the binary, its manual page and completions, under PREFIX (/usr/local)
+install: release # the binary, its manual pages and completions, under PREFIX (/usr/local)
 	@install -D -m 755 $(PROXY) $(DESTDIR)$(PREFIX)/bin/pdw-proxy
 	@install -d $(SHARE)/man/man1 $(SHARE)/bash-completion/completions
 	@$(PROXY) man > $(SHARE)/man/man1/pdw-proxy.1
+	@for command in serve up check route keygen reference completions man; do \
+		$(PROXY) man $$command > $(SHARE)/man/man1/pdw-proxy-$$command.1 || exit 1; done
 	@$(PROXY) completions bash > $(SHARE)/bash-completion/completions/pdw-proxy
 
 clean: # removes everything that was built or fetched

@@ -2,7 +2,7 @@
 # it finds to target/fuzz; a failing input is reported by libFuzzer with its path. What one of target session does:
 # PDW_INPUT=$PWD/target/fuzz/crash-... cargo test -p pdw-tests --test fuzz_corpus one_input -- --nocapture
 
-FUZZ_TARGETS ?= scanner session carrier spiped noise
+FUZZ_TARGETS ?= scanner session carrier spiped noise tls
 # For each target.
 FUZZ_SECONDS ?= 600
 FUZZ_ARGS ?= -timeout=10 -rss_limit_mb=2048 -max_len=4096

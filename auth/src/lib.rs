@@ -1,4 +1,4 @@
-//! The seals of `pdw-proxy`: how a connection is protected, without any I/O.
+//! The seals of `pdw-proxy`: how a connection is protected; and its [`users`]: who may do what. Without any I/O.
 //!
 //! Buffers come in, buffers go out. Nothing here knows a socket, a clock, a thread, a file or a source of entropy:
 //! nonces and secret numbers are arguments, a key file is its bytes and its mode, and what costs much (an

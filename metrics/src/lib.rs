@@ -19,6 +19,7 @@ pub use process::Process;
 pub use reference::reference;
 pub use set::WorkerSet;
 pub use table::{
-    Buffer, Counter, Family, Gauge, Handshake, Histogram, Lane, Limit, LinkState, ProcessNumber, Seal, Side,
+    Buffer, Counter, Family, Gauge, Handshake, Histogram, Lane, Limit, LinkState, ProcessNumber, RequestLimit, Seal,
+    Side,
 };
 pub use text::{CONTENT_TYPE, TextError, text};

@@ -20,7 +20,7 @@ pub struct Names {
     pub errors: Vec<String>,
     /// Reasons to close a session.
     pub closes: Vec<String>,
-    /// Proxies that have links to this one, as they call themselves.
+    /// Proxies above and below, as they call themselves.
     pub peers: Vec<String>,
 }
 

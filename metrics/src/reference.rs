@@ -58,7 +58,7 @@ fn labels() -> Vec<(&'static str, String)> {
     let all = [
         (Label::Command, "commands, in lower case"),
         (Label::Upstream, "upstreams as they are configured"),
-        (Label::Peer, "proxies below, as they call themselves (`name`)"),
+        (Label::Peer, "proxies above and below, as they call themselves (`name`)"),
         (Label::Refusal, "for `pdw_refusals_total`: why the proxy refused, as the refusals are named"),
         (
             Label::Error,
@@ -73,10 +73,12 @@ fn labels() -> Vec<(&'static str, String)> {
         (Label::Fence, ""),
         (Label::Seal, ""),
         (Label::Handshake, ""),
-        (Label::Limit, ""),
+        (Label::Limit, "for `pdw_limit` and `pdw_limit_used`: "),
+        (Label::RequestLimit, "for `pdw_request_limit`: "),
         (Label::Version, "the program's version"),
     ];
-    all.map(|(label, words)| (label.name(), label.fixed().map_or_else(|| words.to_owned(), listed))).to_vec()
+    all.map(|(label, words)| (label.name(), format!("{words}{}", label.fixed().map_or_else(String::new, listed))))
+        .to_vec()
 }
 
 fn listed(values: &[&str]) -> String {

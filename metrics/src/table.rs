@@ -236,12 +236,38 @@ values! {
         LinkOutput = "link_output_max",
         /// Bytes of the files in the spool.
         Spool = "spool_max",
+        /// Bytes of requests that one worker holds because they are not answered.
+        RetainTotal = "retain_total",
         /// Links for large values to one upstream.
         BulkLanes = "bulk_lanes",
+        /// Framed links of one worker to one peer.
+        PeerLinks = "group.links",
+        /// Bytes of one session that have come from another proxy and that nobody has taken.
+        StreamWindow = "stream_window",
+        /// The same of all sessions of one framed link.
+        PeerWindow = "peer_window",
+        /// Handshakes of clients that are under way at one worker.
+        Handshakes = "handshakes_max",
         /// Bytes that one worker holds.
         Memory = "memory_max",
         /// Sessions of one worker.
         Sessions = "sessions_max",
+    }
+}
+
+values! {
+    /// What bounds a single request, by the names of the options.
+    RequestLimit {
+        /// Bytes of a key.
+        Key = "key_max",
+        /// Bytes of a request.
+        Request = "request_max",
+        /// Its arguments.
+        Args = "args_max",
+        /// Bytes from which on a value is large.
+        Large = "large_min",
+        /// Bytes below which a value is kept until it is answered.
+        Retain = "retain_max",
     }
 }
 
@@ -266,6 +292,8 @@ pub enum Label {
     Handshake,
     /// [`Limit`].
     Limit,
+    /// [`RequestLimit`].
+    RequestLimit,
     /// Commands: [`Names::commands`](crate::Names::commands).
     Command,
     /// Configured upstreams: [`Names::upstreams`](crate::Names::upstreams).
@@ -276,7 +304,7 @@ pub enum Label {
     Error,
     /// Reasons to close a session: [`Names::closes`](crate::Names::closes).
     Close,
-    /// Proxies below: [`Names::peers`](crate::Names::peers).
+    /// Other proxies: [`Names::peers`](crate::Names::peers).
     Peer,
     /// The program's version.
     Version,
@@ -294,7 +322,7 @@ impl Label {
             Label::Fence => "outcome",
             Label::Seal => "seal",
             Label::Handshake => "result",
-            Label::Limit => "limit",
+            Label::Limit | Label::RequestLimit => "limit",
             Label::Command => "command",
             Label::Upstream => "upstream",
             Label::Refusal | Label::Error => "kind",
@@ -316,6 +344,7 @@ impl Label {
             Label::Seal => Some(Seal::VALUES),
             Label::Handshake => Some(Handshake::VALUES),
             Label::Limit => Some(Limit::VALUES),
+            Label::RequestLimit => Some(RequestLimit::VALUES),
             _ => None,
         }
     }
@@ -439,6 +468,8 @@ metrics! {
             "Links, by lane and state.";
         PeerLinks: "pdw_peer_links", Gauge, Number, [Peer], Sum,
             "Framed links that other proxies have made to this one, by the name that they give themselves.";
+        UpstreamPeerLinks: "pdw_upstream_peer_links", Gauge, Number, [Peer], Sum,
+            "Framed links that this proxy has to others, by the name that they give themselves.";
         Streams: "pdw_streams", Gauge, Number, [Side], Sum,
             "Streams on framed links: of sessions of proxies below (client), and to proxies above (upstream).";
         LinkReconnects: "pdw_link_reconnects_total", Counter, Number, [Upstream], Sum,
@@ -451,12 +482,12 @@ metrics! {
             "Handshakes of sealed connections that have come to an end, by what became of them.";
         BufferBytes: "pdw_buffer_bytes", Gauge, Bytes, [Buffer], Sum,
             "Bytes held in buffers, by what they wait for.";
-        BufferLimitBytes: "pdw_buffer_limit_bytes", Gauge, Bytes, [Buffer], Sum,
-            "Bytes that these buffers may hold.";
         Limit: "pdw_limit", Gauge, Number, [Limit], Max,
             "Limits of one worker, by the names of their options; `memory_max` is its share.";
         LimitUsed: "pdw_limit_used", Gauge, Number, [Limit], Max,
             "How much of each limit is used now: by the session, the link, the upstream or the worker that uses most.";
+        RequestLimit: "pdw_request_limit", Gauge, Number, [RequestLimit], Max,
+            "Limits of a single request, by the names of their options.";
     }
 }
 

@@ -242,6 +242,7 @@ mod tests {
         set.count_labelled(Family::Errors, 0, 1);
         set.count_labelled(Family::Retries, 0, 1);
         set.set_labelled(Family::PeerLinks, 0, 1);
+        set.set_labelled(Family::UpstreamPeerLinks, 0, 1);
         let mut process = Process::new("1");
         for &number in ProcessNumber::ALL {
             process.set(number, 1.0);

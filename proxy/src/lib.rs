@@ -17,3 +17,4 @@ mod worker;
 
 pub use embedded::run_helper;
 pub use failures::{MECHANISMS, Mechanism};
+pub use seal::{LoadError, Seal};

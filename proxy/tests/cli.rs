@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap as the tests do")]
 
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 
 fn pdw_proxy(args: &[&str], input: &[u8]) -> Output {
@@ -105,6 +106,8 @@ fn route_asks_for_what_is_missing_and_refuses_what_contradicts() {
     assert!(complaint(&["route", "--shards", "0", "a"]).contains("1..=16384"));
     assert!(complaint(&["route", "--shards", "3", "--placement", "modula", "a"]).contains("possible values"));
     assert!(complaint(&["route", "--config", "x", "--shards", "3", "a"]).contains("cannot be used with"));
+    let leaf = file("upstreams = ['a:1', 'b:1']\ngroup.kind = 'peers'");
+    assert!(complaint(&["route", "--config", leaf.path().to_str().unwrap(), "a"]).contains("learned from the peers"));
 }
 
 fn file(text: &str) -> tempfile::NamedTempFile {
@@ -122,6 +125,9 @@ fn check_says_what_a_good_file_describes_and_warns_of_what_is_open() {
     assert!(told.ends_with(": good: profile redis, placement ring over 2 upstreams\n"), "{told}");
     let warned = String::from_utf8(output.stderr).unwrap();
     assert!(warned.contains("warning: anybody who reaches 0.0.0.0:6380"), "{warned}");
+    let leaf = self::file("upstreams = ['a:1', 'b:1']\ngroup.kind = 'peers'");
+    let told = printed(&["check", leaf.path().to_str().unwrap()], b"");
+    assert!(told.ends_with(": good: profile pdwfs, where keys live is learned from 2 peers\n"), "{told}");
 }
 
 #[test]
@@ -135,6 +141,35 @@ fn check_tells_every_mistake_and_fails() {
     for (index, (line, start)) in told.lines().zip(starts).enumerate() {
         assert!(line.starts_with(&format!("{path}:{}{start}", index + 1)), "{line}");
     }
+}
+
+#[test]
+fn check_tells_every_key_and_certificate_that_cannot_be_had() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(path("open.key"), [7; 32]).unwrap();
+    std::fs::set_permissions(path("open.key"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let good = printed(&["keygen", "noise", &path("good.key")], b"");
+    assert!(good.contains("good.key: a new key"), "{good}");
+    let config = format!(
+        "listen = [\n  {{ address = '127.0.0.1:7001', seal = 'noise', key = '{}' }},\n\
+           {{ address = '127.0.0.1:7002', seal = 'spiped', key = '{}' }},\n\
+           {{ address = '127.0.0.1:7003', seal = 'tls', certificate = '{}', key = '{}' }},\n]\n\
+         upstreams = [{{ address = 'spine:6379', seal = 'noise', key = '{}' }}]\n",
+        path("good.key"),
+        path("missing.key"),
+        path("open.key"),
+        path("good.key"),
+        path("open.key"),
+    );
+    let file = file(&config);
+    let told = complaint(&["check", file.path().to_str().unwrap()]);
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(lines.len(), 3, "{told}");
+    assert!(lines.iter().all(|line| line.starts_with(file.path().to_str().unwrap())), "{told}");
+    assert!(lines[0].contains(": listener 127.0.0.1:7002: ") && lines[0].contains("cannot be read"), "{told}");
+    assert!(lines[1].contains(": listener 127.0.0.1:7003: ") && lines[1].contains("has no certificate"), "{told}");
+    assert!(lines[2].contains(": upstream spine:6379: ") && lines[2].contains("chmod 600"), "{told}");
 }
 
 #[test]

@@ -8,6 +8,8 @@
 //! A carried session has no connection: what it would read comes out of frames, and waits in its inbox while it is not
 //! to be read; what it would write becomes frames. Otherwise it is a session as any other.
 
+use std::collections::BTreeMap;
+
 use crate::carrier::{Carrier, FILL, Grant, Lead};
 use crate::frame::{self, FrameError, Piece, StreamId};
 use crate::hello::{Peer, own_grant};
@@ -330,16 +332,16 @@ impl Traffic {
 
     /// The proxies below, each with how many links it has.
     pub(crate) fn below(&self) -> Vec<(String, usize)> {
-        let mut below: Vec<(String, usize)> = Vec::new();
         let accepted = self.accepted.iter().filter_map(|key| self.sessions.get(*key)?.framed.as_ref());
-        for node in accepted.map(|accepted| &accepted.peer.node) {
-            match below.iter_mut().find(|(known, _)| known == node) {
-                Some((_, links)) => *links += 1,
-                None => below.push((node.clone(), 1)),
-            }
-        }
-        below
+        tally(accepted.map(|accepted| accepted.peer.node.as_str()))
     }
+}
+
+/// How often each name comes.
+pub(crate) fn tally<'a>(names: impl Iterator<Item = &'a str>) -> Vec<(String, usize)> {
+    let mut counts = BTreeMap::<&str, usize>::new();
+    names.for_each(|name| *counts.entry(name).or_default() += 1);
+    counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
 }
 
 impl Session {

@@ -119,6 +119,11 @@ impl<K: Copy + PartialEq> Carrier<K> {
         }
     }
 
+    /// Bytes of its streams that have come and that nobody has taken.
+    pub(crate) fn owed(&self) -> u64 {
+        self.window.owed()
+    }
+
     /// What the other end grants to each stream at its start.
     pub(crate) fn stream_credit(&self) -> u64 {
         self.other.stream

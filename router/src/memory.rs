@@ -72,6 +72,8 @@ impl Traffic {
         for (_, link) in self.links.everything() {
             holding.in_flight += link.batch.in_flight();
             holding.batch_bytes += link.batch.memory() + link.framed.as_ref().map_or(0, |framed| framed.bytes());
+            holding.kept_bytes += link.batch.kept();
+            holding.retained_bytes += link.batch.kept() - link.batch.unsent();
             holding.reply_bytes += link.reply_bytes();
             holding.buffered_bytes += link.buffered.bytes();
             if let Some(row) = holding.links.get_mut(link.lane as usize) {
@@ -115,6 +117,8 @@ impl Traffic {
             peaks.session_output = peaks.session_output.max(session.reply_bytes());
         }
         peaks.link_output = self.links.everything().map(|(_, link)| link.unsent()).max().unwrap_or(0);
+        (peaks.stream_window, peaks.peer_window) = self.owed();
+        peaks.peer_links = (0..self.upstreams.len()).map(|index| self.framed_links(index)).max().unwrap_or(0);
         peaks.bulk_lanes = self.upstreams.iter().map(|upstream| upstream.bulk.len()).max().unwrap_or(0);
         peaks
     }

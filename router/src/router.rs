@@ -309,6 +309,16 @@ impl Router {
         self.traffic.below()
     }
 
+    /// The proxies above, by name, each with how many framed links this one has to it.
+    pub fn above(&self) -> Vec<(String, usize)> {
+        self.traffic.peers_met()
+    }
+
+    /// Framed links that there may be to each of the peers; 0 where the upstreams are none.
+    pub fn peer_links_max(&self) -> usize {
+        self.setup.peers.map_or(0, |peers| peers.links)
+    }
+
     /// Has other users from now on. Sessions whose user or password is no longer good are closed once they are answered,
     /// the others go on under the new rules.
     pub fn set_gate(&mut self, now: Time, gate: Arc<dyn Gate>) {

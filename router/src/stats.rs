@@ -189,8 +189,12 @@ pub struct Holding {
     pub request_bytes: usize,
     /// Bytes of transactions that wait for their EXEC.
     pub transaction_bytes: usize,
-    /// Bytes of requests that wait to be written to a link.
+    /// Bytes of requests that wait to be written to a link, or to be answered.
     pub batch_bytes: usize,
+    /// Of these, bytes of requests that are there: the rest is room for more.
+    pub kept_bytes: usize,
+    /// Of these, bytes that were written, and are kept until they are answered.
+    pub retained_bytes: usize,
     /// Bytes of replies that wait to be written to a session, or for other replies.
     pub reply_bytes: usize,
     /// Bytes that the driver holds of connections, as [`Input::Buffered`](crate::Input::Buffered) and
@@ -213,6 +217,12 @@ pub struct Peaks {
     pub link_output: usize,
     /// Bulk lanes to an upstream.
     pub bulk_lanes: usize,
+    /// Framed links to an upstream.
+    pub peer_links: usize,
+    /// Bytes of a stream that have come and that nobody has taken.
+    pub stream_window: usize,
+    /// The same of all streams of a framed link.
+    pub peer_window: usize,
 }
 
 impl Holding {
@@ -241,6 +251,11 @@ impl Stats {
             .filter(|(name, _)| **name == reason)
             .map(|(_, count)| count)
             .sum()
+    }
+
+    /// Refusals of a kind, by its name in [`REFUSAL_KINDS`].
+    pub fn refused(&self, kind: &str) -> u64 {
+        REFUSAL_KINDS.iter().zip(self.refusals).filter(|(name, _)| **name == kind).map(|(_, count)| count).sum()
     }
 
     pub(crate) fn count_request(&mut self, command: usize) {

@@ -3,7 +3,8 @@
 //! The peer is chosen by the shard for which a request is, so that one shard's traffic meets in one peer. A session's
 //! unanswered requests for one shard stay on one way.
 
-use crate::link::{Link, Stage};
+use crate::accept::tally;
+use crate::link::{Lane, Link, Stage};
 use crate::mutant::Mutant;
 use crate::order::{LinkKey, SessionKey};
 use crate::part::{Target, Unit};
@@ -14,6 +15,7 @@ use crate::router::{Setup, Traffic};
 use crate::session::{Flow, Pause};
 use crate::streams::stream_output_max;
 use crate::time::Time;
+use crate::window::Window;
 
 /// Upstreams that are other proxies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +27,29 @@ pub struct Peers {
 }
 
 impl Traffic {
+    /// The proxies above, by the name that they give themselves, each with how many links there are to it.
+    pub(crate) fn peers_met(&self) -> Vec<(String, usize)> {
+        let met = self.links.everything().filter(|(_, link)| link.lane == Lane::Framed && link.is_met());
+        tally(met.filter_map(|(_, link)| self.upstreams[link.upstream].above.first()).map(|peer| peer.node.as_str()))
+    }
+
+    /// How many framed links there are to an upstream, whatever becomes of them.
+    pub(crate) fn framed_links(&self, index: usize) -> usize {
+        let framed =
+            |link: &Link| link.lane == Lane::Framed && link.upstream == index && !matches!(link.stage, Stage::Down(_));
+        self.links.everything().filter(|(_, link)| framed(link)).count()
+    }
+
+    /// The most bytes that have come on any stream, and on any framed link, and that nobody has taken.
+    pub(crate) fn owed(&self) -> (usize, usize) {
+        let opened = self.links.everything().filter_map(|(_, link)| Some(&link.strand.as_ref()?.end.window));
+        let carried = self.sessions.values().filter_map(|session| Some(&session.carried.as_ref()?.window));
+        let above = self.links.everything().filter_map(|(_, link)| Some(link.framed.as_ref()?.carrier.owed()));
+        let below = self.sessions.values().filter_map(|session| Some(session.framed.as_ref()?.carrier.owed()));
+        let stream = opened.chain(carried).map(Window::owed).max().unwrap_or(0);
+        (stream as usize, above.chain(below).max().unwrap_or(0) as usize)
+    }
+
     /// Sends a request whole to the peer that its first shard has.
     pub(crate) fn send_to_peer(
         &mut self,

@@ -46,7 +46,7 @@ fn every_carrier_input_passes() {
 
 #[test]
 fn every_input_of_the_seals_passes() {
-    for (target, run) in [("spiped", fuzz::spiped as fn(&[u8])), ("noise", fuzz::noise)] {
+    for (target, run) in [("spiped", fuzz::spiped as fn(&[u8])), ("noise", fuzz::noise), ("tls", fuzz::tls)] {
         assert!(corpus(target).len() > 10, "the corpus is missing");
         assert_eq!(failing(target, run), Vec::<PathBuf>::new(), "{target}");
     }

@@ -43,7 +43,7 @@ pub enum RuleError {
     Unknown(String),
     /// No rule at all; which one, counted from 1.
     #[error(
-        "rule {0} is none; write on, off, nopass, >password, #hash, ~keys, %R~keys, %W~keys, &channels, +command, \
+        "rule {0} is not one of Redis's (it is not shown, since it may be a password); write on, off, nopass, >password, #hash, ~keys, %R~keys, %W~keys, &channels, +command, \
          -command, +@category, -@category, allkeys, allchannels, allcommands, reset or (a selector)"
     )]
     Syntax(usize),

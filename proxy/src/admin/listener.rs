@@ -88,16 +88,14 @@ impl Drop for Listener {
 async fn bind_tcp(address: &str, stance: Stance) -> io::Result<Listener> {
     let mut outcome = Err(io::Error::other("the name has no address"));
     for address in lookup_host(address).await? {
-        let listen = |address| {
-            let elder = bind::listening(address);
-            let listener = bind::listen(address, |_| Ok(()))?;
+        let elder = bind::listening(address);
+        outcome = bind::listen(address, stance, |_| Ok(())).and_then(|listener| {
             if let (Stance::Beside, Ok(elder)) = (stance, elder) {
                 // Without it the kernel spreads: some ask the one that is being replaced.
                 let _ = bind::to_newest(&listener, elder, 1);
             }
             TcpListener::from_std(listener).map(Listener::Tcp)
-        };
-        outcome = bind::claim(address, stance).and_then(listen);
+        });
         if outcome.is_ok() {
             break;
         }

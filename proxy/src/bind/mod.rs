@@ -13,7 +13,7 @@ mod tcp;
 mod unix;
 
 pub(crate) use steer::{listening, to_newest};
-pub(crate) use tcp::{claim, listen, turn_away};
+pub(crate) use tcp::{listen, turn_away};
 pub(crate) use unix::{SocketFile, listen_at};
 
 /// Whether others may listen on an address that is to be taken.
@@ -21,6 +21,6 @@ pub(crate) use unix::{SocketFile, listen_at};
 pub(crate) enum Stance {
     /// No: a proxy with another configuration would share the clients.
     Alone,
-    /// Yes: it is about to be ended.
+    /// Yes: they are other workers, or a proxy that is about to be ended.
     Beside,
 }

@@ -76,21 +76,22 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
 
     use super::*;
-    use crate::bind::{Stance, claim, listen};
+    use crate::bind::{Stance, listen};
 
     fn accepted(listener: &TcpListener) -> usize {
         std::iter::from_fn(|| listener.accept().ok()).count()
     }
 
     fn group(address: SocketAddr, count: usize) -> Vec<TcpListener> {
-        (0..count).map(|_| listen(address, |_| Ok(())).unwrap()).collect()
+        (0..count).map(|_| listen(address, Stance::Beside, |_| Ok(())).unwrap()).collect()
     }
 
     #[test]
     fn the_newest_get_all_connections_as_long_as_the_elder_are_there_and_all_share_afterwards() {
         for any in [SocketAddr::from(([127, 0, 0, 1], 0)), SocketAddr::from(([0u16, 0, 0, 0, 0, 0, 0, 1], 0))] {
-            let address = claim(any, Stance::Alone).unwrap();
-            let elder = group(address, 3);
+            let first = listen(any, Stance::Alone, |_| Ok(())).unwrap();
+            let address = first.local_addr().unwrap();
+            let elder: Vec<_> = std::iter::once(first).chain(group(address, 2)).collect();
             assert_eq!(listening(address).unwrap(), 3);
             let newest = group(address, 2);
             to_newest(&newest[0], 3, 2).unwrap();

@@ -10,35 +10,25 @@ use super::Stance;
 /// Connections that may wait to be accepted. The kernel lowers it to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
-/// Where to listen for a TCP address: the same, with a free port in place of port 0.
+/// Listens on a TCP address, where workers and a proxy that takes this one's place may listen too. `prepare` sets the
+/// socket up first.
 ///
 /// # Errors
-/// Somebody listens there, unless that is allowed. Listeners with `SO_REUSEPORT` would not notice, and
-/// share the clients with another proxy that knows nothing of their keys.
-pub(crate) fn claim(address: SocketAddr, stance: Stance) -> io::Result<SocketAddr> {
-    if stance == Stance::Beside && address.port() != 0 {
-        return Ok(address);
-    }
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    Ok(socket.local_addr()?.as_socket().unwrap_or(address))
-}
-
-/// Listens on a TCP address, beside other listeners of the same user on it. `prepare` sets the socket up first.
-///
-/// # Errors
-/// What the kernel says.
+/// What the kernel says; alone also that somebody listens there, or begins to at this very moment. Listeners with
+/// `SO_REUSEPORT` would not notice, and share the clients with another proxy that knows nothing of their keys.
 pub(crate) fn listen(
     address: SocketAddr,
+    stance: Stance,
     prepare: impl FnOnce(SockRef<'_>) -> io::Result<()>,
 ) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
+    socket.set_reuse_port(stance == Stance::Beside)?;
     prepare(SockRef::from(&socket))?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
+    // Others may join who say that they want to.
+    socket.set_reuse_port(true)?;
     Ok(socket.into())
 }
 
@@ -75,21 +65,45 @@ pub(crate) fn turn_away(listener: SockRef<'_>) -> io::Result<()> {
 mod tests {
     use std::io::{Read, Write};
     use std::net::TcpStream;
+    use std::sync::Barrier;
     use std::time::Duration;
 
     use super::*;
 
     fn free() -> (SocketAddr, std::net::TcpListener) {
-        let address = claim(([127, 0, 0, 1], 0).into(), Stance::Alone).unwrap();
-        (address, listen(address, |_| Ok(())).unwrap())
+        let listener = listen_at(([127, 0, 0, 1], 0).into(), Stance::Alone).unwrap();
+        (listener.local_addr().unwrap(), listener)
+    }
+
+    fn listen_at(address: SocketAddr, stance: Stance) -> io::Result<std::net::TcpListener> {
+        listen(address, stance, |_| Ok(()))
     }
 
     #[test]
     fn another_process_cannot_listen_beside_this_one_unless_it_says_so_but_another_worker_can() {
         let (address, _first) = free();
-        let _second = listen(address, |_| Ok(())).unwrap();
-        assert_eq!(claim(address, Stance::Alone).unwrap_err().kind(), io::ErrorKind::AddrInUse);
-        assert_eq!(claim(address, Stance::Beside).unwrap(), address);
+        let _second = listen_at(address, Stance::Beside).unwrap();
+        assert_eq!(listen_at(address, Stance::Alone).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        listen_at(address, Stance::Beside).unwrap();
+    }
+
+    #[test]
+    fn of_several_that_begin_at_the_same_moment_one_listens() {
+        for _ in 0..50 {
+            let (address, listener) = free();
+            drop(listener);
+            let gate = Barrier::new(4);
+            let begin = || {
+                gate.wait();
+                let first = listen_at(address, Stance::Alone);
+                first.and_then(|first| Ok((first, listen_at(address, Stance::Beside)?)))
+            };
+            let listeners = std::thread::scope(|scope| {
+                let all: Vec<_> = (0..4).map(|_| scope.spawn(begin)).collect();
+                all.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>()
+            });
+            assert_eq!(listeners.iter().filter(|outcome| outcome.is_ok()).count(), 1, "{listeners:?}");
+        }
     }
 
     #[test]
@@ -140,7 +154,7 @@ mod tests {
     #[test]
     fn who_was_turned_away_finds_the_listener_that_is_left() {
         let (address, leaving) = free();
-        let staying = listen(address, |_| Ok(())).unwrap();
+        let staying = listen_at(address, Stance::Beside).unwrap();
         turn_away(SockRef::from(&leaving)).unwrap();
         let clients: Vec<_> = (0..8).map(|_| std::thread::spawn(move || TcpStream::connect(address))).collect();
         std::thread::sleep(Duration::from_millis(300));

@@ -36,7 +36,7 @@ pub enum Command {
     Serve(ServeArgs),
     /// Start instances and a proxy, or a tree of them, on this machine, show all on one screen, and break it on purpose
     Up(UpArgs),
-    /// Tell every mistake of a configuration file
+    /// Tell every mistake of a configuration file, and of the keys and certificates that it names
     Check(CheckArgs),
     /// Tell on which shard keys live
     Route(RouteArgs),

@@ -2,13 +2,27 @@
 
 use super::{CheckArgs, print};
 use crate::config::{Config, Mistakes};
+use crate::serve;
 
-/// Checks a file and says in one line what it describes; what is probably not meant goes to standard error.
+/// Why a file is not good.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// What it says is wrong.
+    #[error(transparent)]
+    Mistakes(#[from] Mistakes),
+    /// Keys or certificates that it names cannot be had; a line for each.
+    #[error("{0}")]
+    Seals(String),
+}
+
+/// Checks a file, with the keys and certificates that it names, and says in one line what it describes; what is
+/// probably not meant goes to standard error.
 ///
 /// # Errors
-/// Every mistake of the file.
-pub fn check(args: &CheckArgs) -> Result<(), Mistakes> {
+/// Every mistake of the file, or, if it has none, everything that is wrong with its keys and certificates.
+pub fn check(args: &CheckArgs) -> Result<(), CheckError> {
     let config = Config::from_file(&args.file)?;
+    serve::try_seals(&config).map_err(|error| CheckError::Seals(of_file(args, &error.to_string())))?;
     for warning in &config.warnings {
         print::complain(&format_args!("{}: warning: {warning}", args.file.display()));
     }
@@ -17,13 +31,23 @@ pub fn check(args: &CheckArgs) -> Result<(), Mistakes> {
     Ok(())
 }
 
+/// Each line behind the name of the file.
+fn of_file(args: &CheckArgs, lines: &str) -> String {
+    let told: Vec<String> = lines.lines().map(|line| format!("{}: {line}", args.file.display())).collect();
+    told.join("\n")
+}
+
 fn summary(config: &Config, args: &CheckArgs) -> String {
+    let (file, profile) = (args.file.display(), config.profile.name());
+    if config.peer_links.is_some() {
+        let peers = counted(config.upstreams.len(), "peer");
+        return format!("{file}: good: profile {profile}, where keys live is learned from {peers}\n");
+    }
     let shards = match config.embedded {
         true => format!("{} of its own", counted(config.instances, "instance")),
         false => counted(config.upstreams.len(), "upstream"),
     };
-    let (file, profile, placement) = (args.file.display(), config.profile.name(), config.placement.kind);
-    format!("{file}: good: profile {profile}, placement {placement} over {shards}\n")
+    format!("{file}: good: profile {profile}, placement {} over {shards}\n", config.placement.kind)
 }
 
 fn counted(count: usize, noun: &str) -> String {

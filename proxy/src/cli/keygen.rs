@@ -17,7 +17,7 @@ pub enum KeygenError {
     #[error("{0} is there already and stays as it is; name another file, and move this one away once no link uses it")]
     Exists(PathBuf),
     /// The file cannot be made or written.
-    #[error("{0} cannot be written: {1}")]
+    #[error("{0} cannot be written ({1}): name a file in a folder that is there and that this user can write to")]
     File(PathBuf, io::Error),
     /// There is no entropy.
     #[error("this machine gives no random numbers: {0}")]

@@ -14,7 +14,7 @@ pub use args::{
     CheckArgs, Cli, Command, CompletionsArgs, KeyKind, KeygenArgs, ManArgs, Page, ReferenceArgs, RouteArgs, ServeArgs,
     UpArgs,
 };
-pub use check::check;
+pub use check::{CheckError, check};
 pub use keygen::{KeygenError, keygen};
 pub(crate) use print::say;
 pub use route::{RouteError, route};

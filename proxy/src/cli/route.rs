@@ -14,6 +14,12 @@ pub enum RouteError {
     /// The configuration is wrong.
     #[error(transparent)]
     Mistakes(#[from] Mistakes),
+    /// Where keys live is said by others, once they are asked.
+    #[error(
+        "group.kind = \"peers\": where keys live is learned from the peers when they are met; give the configuration of \
+         a proxy before the instances"
+    )]
+    Peers,
     /// The placement cannot be built.
     #[error(transparent)]
     Placement(#[from] PlacementError),
@@ -54,6 +60,9 @@ struct Guide {
 impl Guide {
     fn new(args: &RouteArgs) -> Result<Self, RouteError> {
         let config = Config::from_args(&as_serve(args))?;
+        if config.peer_links.is_some() {
+            return Err(RouteError::Peers);
+        }
         let targets = args.shards.map_or_else(|| config.targets(), |shards| Config::own_instances(shards.into()));
         let placement = Placement::new(&config.placement, &targets)?;
         let homes = Homes::new(placement, config.rules.clone())?;

@@ -114,12 +114,13 @@ mod tests {
 
     #[test]
     fn every_live_option_is_adopted() {
-        let new = "upstreams = [\"a:1\"]\nlog = \"info\"\n[limits]\nlarge_min = \"1MiB\"\nbulk_lanes = 3\nkey_max = \"1KiB\"\n\
+        let new = "upstreams = [\"a:1\"]\ngroup.password_env = \"PATH\"\nlog = \"info\"\n[limits]\nlarge_min = \"1MiB\"\nbulk_lanes = 3\nkey_max = \"1KiB\"\n\
                    [times]\npatience = \"7s\"\ntcp_keepalive = \"61s\"\n";
         let (mut old, new) = (config("upstreams = [\"a:1\"]\n").unwrap(), config(new).unwrap());
         old.adopt(&new);
         assert_eq!((&old.limits, &old.times, &old.log), (&new.limits, &new.times, &new.log));
-        let places = ["limits.", "times.", "log", "user"];
+        assert!(old.upstreams[0].credentials.is_some());
+        let places = ["limits.", "times.", "log", "user", "group.user", "group.password"];
         let live = OPTIONS.iter().filter(|option| option.reload == Reload::Live);
         assert!(live.map(|option| option.name).all(|name| places.iter().any(|place| name.starts_with(place))));
     }

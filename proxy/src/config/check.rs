@@ -9,7 +9,11 @@ use super::upstreams::UpstreamConfig;
 use super::{Config, Profile, Warning, limits, placement, rules, users};
 
 /// Checks a draft, and makes the configuration of it if nothing is wrong.
-pub(super) fn settle(draft: Draft, mut findings: Findings, file: Option<PathBuf>) -> Result<Config, super::Mistakes> {
+pub(super) fn settle(
+    mut draft: Draft,
+    mut findings: Findings,
+    file: Option<PathBuf>,
+) -> Result<Config, super::Mistakes> {
     limits::check_relations(&draft, &mut findings);
     check_listeners(&draft, &mut findings);
     check_upstreams(&draft, &mut findings);
@@ -18,6 +22,7 @@ pub(super) fn settle(draft: Draft, mut findings: Findings, file: Option<PathBuf>
     rules::check(&draft, &mut findings);
     users::check(&draft, &mut findings);
     check_spool(&draft, &mut findings);
+    give_credentials(&mut draft, &mut findings);
     findings.into_mistakes(file)?;
     Ok(build(draft))
 }
@@ -84,6 +89,15 @@ fn check_spool(draft: &Draft, findings: &mut Findings) {
         findings.add(draft.place("spool"), "spool", Problem::UselessSpool);
     } else if !draft.spool.is_empty() && draft.has_peers() {
         findings.add(draft.place("spool"), "spool", Problem::SpoolBeforePeers);
+    }
+}
+
+/// Upstreams without a password have the group's.
+fn give_credentials(draft: &mut Draft, findings: &mut Findings) {
+    let place = draft.place("group.user").max(draft.place("group.password_file"));
+    let Some(credentials) = draft.group_credentials.clone().finish("group", place, findings) else { return };
+    for upstream in &mut draft.upstreams {
+        upstream.value.credentials.get_or_insert_with(|| credentials.clone());
     }
 }
 

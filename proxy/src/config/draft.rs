@@ -11,6 +11,7 @@ use super::limits::Times;
 use super::listeners::ListenConfig;
 use super::mistakes::{Findings, Place, Sited};
 use super::options::OPTIONS;
+use super::secrets::CredentialsDraft;
 use super::upstreams::UpstreamConfig;
 use super::users::{UserConfig, UsersFile};
 
@@ -59,6 +60,7 @@ pub(crate) struct Draft {
     pub(crate) upstreams: Vec<Sited<UpstreamConfig>>,
     pub(crate) group_kind: &'static str,
     pub(crate) group_links: usize,
+    pub(crate) group_credentials: CredentialsDraft,
     pub(crate) name: String,
     pub(crate) instances: usize,
     pub(crate) workers: usize,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::address::Address;
 use super::draft::{Draft, Profile};
 use super::mistakes::{Findings, Problem, Sited};
+use super::secrets::PASSWORD_FILE;
 use super::value::{Value, format_bytes, format_ms, to_usize};
 use super::{listeners, rules, upstreams, users};
 
@@ -37,6 +38,8 @@ pub(crate) enum Kind {
     Flag { default: bool, field: Field<bool> },
     /// A text with a check of its own.
     Text { default: &'static str, check: fn(&str) -> Result<(), Problem>, field: Field<String> },
+    /// By what links to all upstreams authenticate: the entry of this name.
+    Credential(&'static str),
     /// Manifold rules.
     Rules,
     /// Users in tables.
@@ -64,7 +67,8 @@ impl Kind {
             Self::Flag { .. } => "boolean",
             Self::Text { .. } => "text",
             Self::Rules | Self::Users => "tables",
-            Self::UsersFile => "path",
+            Self::UsersFile | Self::Credential(PASSWORD_FILE) => "path",
+            Self::Credential(_) => "text",
         }
     }
 
@@ -74,7 +78,7 @@ impl Kind {
             Self::Choice { default, .. } => (*default).to_owned(),
             Self::Listeners => listeners::DEFAULT.to_owned(),
             Self::Text { default: "", .. } | Self::Address { .. } | Self::Upstreams => "none".to_owned(),
-            Self::Rules | Self::Users | Self::UsersFile => "none".to_owned(),
+            Self::Rules | Self::Users | Self::UsersFile | Self::Credential(_) => "none".to_owned(),
             Self::Text { default, .. } => (*default).to_owned(),
             Self::ByProfile { default, .. } => {
                 let all = Profile::ALL.map(|profile| format!("{} (profile {})", default(profile), profile.name()));
@@ -113,6 +117,7 @@ impl Kind {
             Self::Time { field, .. } => format!("{:?}", field(draft)),
             Self::Flag { field, .. } => field(draft).to_string(),
             Self::Text { field, .. } => format!("{:?}", field(draft)),
+            Self::Credential(entry) => draft.group_credentials.text(entry),
             Self::Rules => values_text(&draft.rules),
             Self::Users => users::fingerprint(draft.users.iter().map(|user| &user.value)),
             Self::UsersFile => {
@@ -142,7 +147,7 @@ impl Kind {
             Self::Flag { default, field } => *field(draft) = *default,
             Self::Text { default, field, .. } => *field(draft) = (*default).to_owned(),
             Self::ByProfile { .. } | Self::Address { .. } | Self::Upstreams => {}
-            Self::Rules | Self::Users | Self::UsersFile => {}
+            Self::Rules | Self::Users | Self::UsersFile | Self::Credential(_) => {}
         }
     }
 
@@ -151,6 +156,7 @@ impl Kind {
         match self {
             Self::Listeners => draft.listen = listeners::read(name, value, findings),
             Self::Upstreams => draft.upstreams = upstreams::read(name, value, findings),
+            Self::Credential(entry) => drop(draft.group_credentials.take(name, entry, value, findings)),
             Self::Rules => draft.rules = rules::read(name, value, findings),
             Self::Users => draft.users = users::read(name, value, findings),
             Self::UsersFile => draft.users_file = users::read_file(name, value, findings),
@@ -177,6 +183,7 @@ impl Kind {
                 *field(draft) = text.to_owned();
             }
             Self::Listeners | Self::Upstreams | Self::Rules | Self::Users | Self::UsersFile => {}
+            Self::Credential(_) => {}
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use super::draft::Profile;
 use super::kind::Kind;
 use super::mistakes::Problem;
 use super::placement::{HASHES, PLACEMENTS, check_hash_tag};
+use super::secrets::{PASSWORD_ENV, PASSWORD_FILE, USER};
 
 /// One option.
 #[derive(Debug)]
@@ -63,19 +64,39 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
         name: "group.kind",
         kind: Kind::Choice { choices: GROUPS, default: "shards", field: |draft| &mut draft.group_kind },
         reload: Reload::Restart,
-        sentence: "What the upstreams are. `shards`: each owns a part of the keys. `peers`: each is a pdw-proxy that                    reaches all of them; where keys live is then learned from them, `placement`, `rule` and the like have no                    effect, and links to them are framed.",
+        sentence: "What the upstreams are. `shards`: each owns a part of the keys. `peers`: each is a pdw-proxy that \
+                   reaches all of them; where keys live is then learned from them, `placement`, `rule` and the like \
+                   have no effect, and links to them are framed.",
     },
     OptionSpec {
         name: "group.links",
         kind: Kind::Count { default: 1, range: (1, 64), field: |draft| &mut draft.group_links },
         reload: Reload::Restart,
-        sentence: "Framed links of one worker to each of the `peers`. All its sessions share them; one is enough until                    a single connection is too slow for its traffic.",
+        sentence: "Framed links of one worker to each of the `peers`. All its sessions share them; one is enough until a single connection is too slow for its traffic.",
+    },
+    OptionSpec {
+        name: "group.user",
+        kind: Kind::Credential(USER),
+        reload: Reload::Live,
+        sentence: "As whom links authenticate at all upstreams that have no password of their own; `default` unless given. See [upstreams](#upstreams).",
+    },
+    OptionSpec {
+        name: "group.password_file",
+        kind: Kind::Credential(PASSWORD_FILE),
+        reload: Reload::Live,
+        sentence: "A file whose first line is the password for that, which not everybody may read.",
+    },
+    OptionSpec {
+        name: "group.password_env",
+        kind: Kind::Credential(PASSWORD_ENV),
+        reload: Reload::Live,
+        sentence: "Or the variable of the proxy's environment that holds it.",
     },
     OptionSpec {
         name: "name",
         kind: Kind::Text { default: "", check: check_name, field: |draft| &mut draft.name },
         reload: Reload::Restart,
-        sentence: "What proxies above and below call this one in their logs and metrics; the machine's name and the                    first listener unless given.",
+        sentence: "What proxies above and below call this one in their logs and metrics; the machine's name and the first listener unless given.",
     },
     OptionSpec {
         name: "instances",

@@ -1,4 +1,4 @@
-//! By what links authenticate: entries of an upstream's table. Passwords come from a file or from the environment, so
+//! By what links authenticate: entries of an upstream's table, or of the group's for all upstreams. Passwords come from a file or from the environment, so
 //! that they stand neither on a command line nor in the configuration.
 
 use std::os::unix::fs::MetadataExt;
@@ -6,11 +6,16 @@ use std::os::unix::fs::MetadataExt;
 use pdw_router::{Credentials, Secret};
 
 use super::mistakes::{Findings, Place, Problem, Sited};
-use super::value::{Entry, Value};
+use super::value::Value;
+
+/// What the entries are called.
+pub(super) const USER: &str = "user";
+pub(super) const PASSWORD_FILE: &str = "password_file";
+pub(super) const PASSWORD_ENV: &str = "password_env";
 
 /// The entries as far as they were read.
-#[derive(Debug, Default)]
-pub(super) struct CredentialsDraft {
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CredentialsDraft {
     user: Option<String>,
     /// A password that could not be read is missed by nobody else.
     passwords: Vec<Option<Secret>>,
@@ -18,19 +23,24 @@ pub(super) struct CredentialsDraft {
 
 impl CredentialsDraft {
     /// Takes an entry, if it is one of these.
-    pub(super) fn take(&mut self, option: &str, entry: &Entry, findings: &mut Findings) -> bool {
-        let Sited { value, place } = &entry.value;
-        let password = match entry.key.value.as_str() {
-            "user" => {
+    pub(super) fn take(&mut self, option: &str, entry: &str, given: &Sited<Value>, findings: &mut Findings) -> bool {
+        let Sited { value, place } = given;
+        let password = match entry {
+            USER => {
                 self.user = findings.take(*place, option, value.as_text("a name")).map(str::to_owned);
                 return true;
             }
-            "password_file" => of_file(value),
-            "password_env" => of_environment(value),
+            PASSWORD_FILE => of_file(value),
+            PASSWORD_ENV => of_environment(value),
             _ => return false,
         };
         self.passwords.push(findings.take(*place, option, password));
         true
+    }
+
+    /// An entry in words, without the password.
+    pub(super) fn text(&self, entry: &str) -> String {
+        if entry == USER { format!("{:?}", self.user) } else { format!("{:?}", self.passwords) }
     }
 
     /// What they make.

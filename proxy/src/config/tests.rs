@@ -222,6 +222,19 @@ fn the_example_passes_and_its_commented_defaults_are_the_defaults() {
     assert_eq!((Limits { sessions_max: 100_000, ..config.limits }, config.times), (plain.limits, plain.times));
 }
 
+#[test]
+fn the_example_of_a_leaf_passes() {
+    let config = configure(include_str!("../../../docs/leaf.example.toml"), &[]).unwrap();
+    assert_eq!((config.peer_links, config.upstreams.len(), config.listen.len()), (Some(1), 2, 3));
+    let keys = config.upstreams.iter().filter_map(|upstream| match &upstream.seal {
+        SealConfig::Noise(noise) => noise.keys.first(),
+        _ => None,
+    });
+    assert_eq!(keys.collect::<std::collections::BTreeSet<_>>().len(), 2, "each link has a key of its own");
+    let anybody = |warning: &&Warning| !matches!(warning, Warning::Scripts(_));
+    assert_eq!(config.warnings.iter().find(anybody), None);
+}
+
 /// A line of the example with what is commented out put in force.
 fn uncommented(line: &str) -> String {
     let option = line.strip_prefix("# ").filter(|rest| rest.contains(" = ") || rest.starts_with("[["));
@@ -235,6 +248,7 @@ fn defaults_lie_in_their_own_range_and_fit_each_other() {
         let text = match (option.name.split_once('.'), option.kind.type_name()) {
             (_, "addresses or tables" | "tables" | "address" | "path") => continue,
             (_, "choice") if default.contains(' ') => continue,
+            (Some(("group", _)), "text") => continue,
             (None, "number" | "boolean") => format!("{} = {default}", option.name),
             (None, _) => format!("{} = '{default}'", option.name),
             (Some((group, name)), "number") => format!("[{group}]\n{name} = {default}"),

@@ -6,14 +6,14 @@ use pdw_router::place::Target;
 use super::address::Address;
 use super::mistakes::{Findings, Place, Problem, Sited};
 use super::seals::{SealConfig, SealDraft, Side};
-use super::secrets::CredentialsDraft;
+use super::secrets::{CredentialsDraft, PASSWORD_ENV, PASSWORD_FILE, USER};
 use super::suggest::nearest;
 use super::value::{Entry, Value};
 
 /// Largest weight of an upstream: beyond it a single server's points would fill the continuum.
 const WEIGHT_RANGE: (u64, u64) = (1, 10_000);
 
-const ENTRIES: [&str; 6] = ["address", "name", "weight", "user", "password_file", "password_env"];
+const ENTRIES: [&str; 6] = ["address", "name", "weight", USER, PASSWORD_FILE, PASSWORD_ENV];
 
 /// One configured upstream. Its position in the list is its shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ fn read_table(option: &str, entries: &[Entry], place: Place, findings: &mut Find
             "address" => address = Some(findings.take(*place, &option, dialled(value))),
             "name" => name = findings.take(*place, &option, server_name(value)),
             "weight" => weight = findings.take(*place, &option, value.as_count(WEIGHT_RANGE)).unwrap_or(1),
-            _ if credentials.take(&option, entry, findings) => {}
+            other if credentials.take(&option, other, &entry.value, findings) => {}
             _ if seal.take(&option, entry, findings) => {}
             other => findings.add(key.place, option, unknown_entry(other, &seal.known(&ENTRIES))),
         }

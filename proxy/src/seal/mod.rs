@@ -30,7 +30,7 @@ pub(crate) use pool::Pool;
 
 /// Why keys or certificates cannot be had.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum LoadError {
+pub enum LoadError {
     /// A file cannot be read.
     #[error("{file} cannot be read ({source}): correct the path, or let this user read it")]
     Read {
@@ -76,7 +76,7 @@ pub(super) trait Keys: std::fmt::Debug + Send + Sync {
 
 /// How one listener's or one upstream's connections are protected.
 #[derive(Clone, Debug)]
-pub(crate) struct Seal(Arc<Inner>);
+pub struct Seal(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -102,7 +102,7 @@ impl Seal {
     ///
     /// # Errors
     /// A file is missing, readable by others, or has something else in it.
-    pub(crate) fn accepting(config: &SealConfig) -> Result<Option<Self>, LoadError> {
+    pub fn accepting(config: &SealConfig) -> Result<Option<Self>, LoadError> {
         let keys: Arc<dyn Keys> = match config {
             SealConfig::Plain => return Ok(None),
             SealConfig::Tls(tls) => Arc::new(tls_config::accepting(tls)?),
@@ -116,7 +116,7 @@ impl Seal {
     ///
     /// # Errors
     /// As [`accepting`](Self::accepting).
-    pub(crate) fn opening(config: &SealConfig, address: &Address) -> Result<Option<Self>, LoadError> {
+    pub fn opening(config: &SealConfig, address: &Address) -> Result<Option<Self>, LoadError> {
         let keys: Arc<dyn Keys> = match config {
             SealConfig::Plain => return Ok(None),
             SealConfig::Tls(tls) => Arc::new(tls_config::opening(tls, address)?),
@@ -156,7 +156,7 @@ impl Seal {
     ///
     /// # Errors
     /// This end's cryptography fails.
-    pub(crate) fn begin(&self) -> Result<Box<dyn Handshake>, SealError> {
+    pub fn begin(&self) -> Result<Box<dyn Handshake>, SealError> {
         self.0.keys.read().unwrap_or_else(PoisonError::into_inner).begin()
     }
 

@@ -1,5 +1,6 @@
 //! TLS from configuration to rustls: certificates, keys, whom to trust.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use pdw_auth::{Handshake, SealError};
@@ -49,13 +50,15 @@ pub(super) fn accepting(tls: &TlsConfig) -> Result<Accepting, LoadError> {
         Some(_) => builder.with_client_cert_verifier(verifier(tls, provider)?),
         None => builder.with_no_client_auth(),
     };
-    let (chain, key) = own(tls)?.ok_or_else(|| LoadError::Open(String::new()))?;
+    let nothing =
+        || files::content(Path::new("a listener with seal `tls`"), "has to have `certificate` and `key`: add them");
+    let (chain, key) = own(tls)?.ok_or_else(nothing)?;
     let config = builder.with_single_cert(chain, key).map_err(|error| broken(tls, &error))?;
     Ok(Accepting { config: Arc::new(config), named: tls.named })
 }
 
 fn verifier(tls: &TlsConfig, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, LoadError> {
-    let ca = tls.ca.as_deref().unwrap_or_else(|| std::path::Path::new(""));
+    let ca = tls.ca.as_deref().unwrap_or_else(|| Path::new(""));
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(files::authorities(ca)?), provider);
     let builder = if tls.anonymous { builder.allow_unauthenticated() } else { builder };
     builder.build().map_err(|error| files::content(ca, &format!("cannot be used to know clients by ({error})")))
@@ -63,7 +66,7 @@ fn verifier(tls: &TlsConfig, provider: Arc<CryptoProvider>) -> Result<Arc<dyn Cl
 
 /// Reads what links to an upstream need.
 pub(super) fn opening(tls: &TlsConfig, address: &Address) -> Result<Opening, LoadError> {
-    let ca = tls.ca.as_deref().unwrap_or_else(|| std::path::Path::new(""));
+    let ca = tls.ca.as_deref().unwrap_or_else(|| Path::new(""));
     let roots = files::authorities(ca)?;
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
@@ -93,7 +96,7 @@ fn own(tls: &TlsConfig) -> Result<Option<(Vec<CertificateDer<'static>>, PrivateK
 }
 
 fn broken(tls: &TlsConfig, error: &rustls::Error) -> LoadError {
-    let file = tls.certificate.as_deref().or(tls.ca.as_deref()).unwrap_or_else(|| std::path::Path::new(""));
+    let file = tls.certificate.as_deref().or(tls.ca.as_deref()).unwrap_or_else(|| Path::new(""));
     let what = match error {
         rustls::Error::InconsistentKeys(_) => {
             "and the key do not belong together: give the key for which it was made".into()

@@ -46,7 +46,7 @@ impl Crew {
         let liveness = liveness(config);
         let table = Table::new();
         let names = Arc::new(names(&table, dials.iter().map(|dial| dial.name.clone())));
-        let claimed = Listeners::claim(config, &seals.listeners, stance)?;
+        let mut claimed = Listeners::claim(config, &seals.listeners, (stance, liveness))?;
         let (pool, complaints) = (Pool::default(), Complaints::default());
         let gate: Arc<dyn Gate> = Arc::new(config.gate());
         let mut workers = Vec::new();

@@ -27,17 +27,23 @@ struct Port {
     socket: SocketAddr,
     /// How many listened there before.
     elder: usize,
+    /// The first worker's, where it keeps other proxies out.
+    first: Option<Listener>,
     seal: Option<Seal>,
 }
 
 impl Listeners {
     /// Takes the addresses. `seals`: those of the listeners, in their order.
-    pub(super) fn claim(config: &Config, seals: &[Option<Seal>], stance: Stance) -> Result<Self, ServeError> {
+    pub(super) fn claim(
+        config: &Config,
+        seals: &[Option<Seal>],
+        (stance, liveness): (Stance, Liveness),
+    ) -> Result<Self, ServeError> {
         let mut listeners =
             Self { tcp: Vec::new(), unix: Vec::new(), unix_doors: Vec::new(), files: Vec::new(), stance };
         for (door, (ListenConfig { address, mode, .. }, seal)) in (0..).zip(config.listen.iter().zip(seals)) {
             let claimed = match address {
-                Address::Tcp { host, port } => listeners.claim_port(door, address, (host, *port), seal),
+                Address::Tcp { host, port } => listeners.claim_port(door, address, (host, *port), (seal, liveness)),
                 Address::Unix(path) => bind::listen_at(path, *mode, stance).map(|(listener, file)| {
                     listeners.unix.push((listener, seal.clone()));
                     listeners.files.push(file);
@@ -54,22 +60,28 @@ impl Listeners {
         door: u16,
         address: &Address,
         port: (&str, u16),
-        seal: &Option<Seal>,
+        (seal, liveness): (&Option<Seal>, Liveness),
     ) -> std::io::Result<()> {
-        for resolved in port.to_socket_addrs()? {
-            let socket = bind::claim(resolved, self.stance)?;
+        for mut socket in port.to_socket_addrs()? {
             // Without /proc newcomers are not steered; see `steer`.
             let elder = bind::listening(socket).unwrap_or(usize::MAX);
-            self.tcp.push(Port { door, address: address.clone(), socket, elder, seal: seal.clone() });
+            let mut first = None;
+            if self.stance == Stance::Alone || socket.port() == 0 {
+                let (listener, found) = Listener::tcp(socket, Stance::Alone, liveness)?;
+                (first, socket) = (Some(listener), found);
+            }
+            self.tcp.push(Port { door, address: address.clone(), socket, elder, first, seal: seal.clone() });
         }
         Ok(())
     }
 
     /// One worker's listeners, those on TCP first.
-    pub(super) fn of_one(&self, liveness: Liveness) -> Result<Vec<Listener>, ServeError> {
+    pub(super) fn of_one(&mut self, liveness: Liveness) -> Result<Vec<Listener>, ServeError> {
         let failed = |source| ServeError::Kernel { what: "share a listener", source };
-        let tcp = self.tcp.iter().map(|port| {
-            Listener::tcp(port.socket, liveness)
+        let tcp = self.tcp.iter_mut().map(|port| {
+            let another = || Ok(Listener::tcp(port.socket, Stance::Beside, liveness)?.0);
+            let listener = port.first.take().map_or_else(another, Ok);
+            listener
                 .map(|listener| listener.sealed(port.seal.clone()))
                 .map_err(|source| ServeError::Listen { address: port.address.clone(), source })
         });

@@ -22,10 +22,10 @@ use tokio::sync::watch;
 use crate::admin::{self, AdminError, Bounds, ProcessReader, Standing, Workers};
 use crate::bind::Stance;
 use crate::cli::ServeArgs;
-use crate::config::{Address, Config, ListenConfig, UpstreamConfig};
+use crate::config::{Address, Config};
 use crate::embedded::{self, Embedded, EmbeddedError};
-use crate::seal::LoadError;
 use crate::worker;
+use seals::Seals;
 use service::Service;
 use signals::Signals;
 use state::StateError;
@@ -57,14 +57,9 @@ pub enum ServeError {
         /// Why it failed.
         source: io::Error,
     },
-    /// Keys or certificates cannot be had.
-    #[error("{what}: {why}")]
-    Seal {
-        /// Whose they are.
-        what: String,
-        /// What is wrong, and what to do.
-        why: String,
-    },
+    /// Keys or certificates cannot be had: for each whose they are, what is wrong, and what to do.
+    #[error("{}", .0.join("\n"))]
+    Seals(Vec<String>),
     /// The placement or its rules are impossible.
     #[error("{0}")]
     Placement(String),
@@ -105,16 +100,6 @@ impl From<EmbeddedError> for ServeError {
     }
 }
 
-impl ServeError {
-    fn upstream_seal(upstream: &UpstreamConfig, error: &LoadError) -> Self {
-        Self::Seal { what: format!("upstream {}", upstream.name), why: error.to_string() }
-    }
-
-    fn listener_seal(listener: &ListenConfig, error: &LoadError) -> Self {
-        Self::Seal { what: format!("listener {}", listener.address), why: error.to_string() }
-    }
-}
-
 impl From<StateError> for ServeError {
     fn from(error: StateError) -> Self {
         Self::State(error.to_string())
@@ -125,6 +110,14 @@ impl From<AdminError> for ServeError {
     fn from(error: AdminError) -> Self {
         Self::Admin(error.to_string())
     }
+}
+
+/// Whether all keys and certificates of a configuration can be had.
+///
+/// # Errors
+/// Every one that cannot.
+pub fn try_seals(config: &Config) -> Result<(), ServeError> {
+    Seals::load(config).map(drop)
 }
 
 /// Serves until told to stop. `config` is what the arguments describe.

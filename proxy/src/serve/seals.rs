@@ -17,21 +17,23 @@ impl Seals {
     /// Reads all keys and certificates.
     ///
     /// # Errors
-    /// A file is missing, readable by others, or has something else in it.
+    /// Every file that is missing, readable by others, or has something else in it.
     pub(super) fn load(config: &Config) -> Result<Self, ServeError> {
+        let mut bad = Vec::new();
         let listeners = config.listen.iter().map(|listener| {
-            Seal::accepting(&listener.seal).map_err(|error| ServeError::listener_seal(listener, &error))
+            let seal = Seal::accepting(&listener.seal);
+            seal.unwrap_or_else(|why| note(&mut bad, format!("listener {}: {why}", listener.address)))
         });
+        let listeners = listeners.collect();
         let upstreams = config.upstreams.iter().map(|upstream| {
-            Seal::opening(&upstream.seal, &upstream.address)
-                .map_err(|error| ServeError::upstream_seal(upstream, &error))
+            let seal = Seal::opening(&upstream.seal, &upstream.address);
+            seal.unwrap_or_else(|why| note(&mut bad, format!("upstream {}: {why}", upstream.name)))
         });
-        let all =
-            Self { listeners: listeners.collect::<Result<_, _>>()?, upstreams: upstreams.collect::<Result<_, _>>()? };
+        let all = Self { listeners, upstreams: upstreams.collect() };
         if all.count() > 0 {
             keep_out_of_dumps();
         }
-        Ok(all)
+        if bad.is_empty() { Ok(all) } else { Err(ServeError::Seals(bad)) }
     }
 
     /// Takes over the keys and certificates that were read anew, for connections that begin from now on. Whether a
@@ -51,6 +53,12 @@ impl Seals {
     pub(super) fn count(&self) -> usize {
         self.listeners.iter().chain(&self.upstreams).flatten().count()
     }
+}
+
+/// Notes what is wrong with a seal, which is none then.
+fn note(bad: &mut Vec<String>, what: String) -> Option<Seal> {
+    bad.push(what);
+    None
 }
 
 /// A process that has keys leaves no image of its memory behind, wherever the kernel would put it.

@@ -78,13 +78,13 @@ async fn up(args: &UpArgs) -> Result<(), UpError> {
     let tier = Tier::start(plan.instances, plan.spines + plan.leaves, &|sockets, member| {
         proxy_arguments(args, plan, sockets, member)
     })?;
-    let outcome = match Show::new(args, &tier, screen) {
+    let (outcome, tier) = match Show::new(args, &tier, screen) {
         Ok(show) => show.run(tier).await,
         Err(error) => (Err(error.into()), tier),
     };
     // The screen is gone by now: what is said next is seen.
-    outcome.1.end().await;
-    outcome.0
+    tier.end().await;
+    outcome
 }
 
 /// How a proxy is started: a leaf before the spines, a spine before the instances.

@@ -93,6 +93,11 @@ impl Guests {
         self.all.len()
     }
 
+    /// How many have begun, and how many may have.
+    pub(super) fn begun(&self) -> (usize, usize) {
+        (self.begun, self.most)
+    }
+
     /// When somebody is due.
     pub(super) fn due(&self) -> Option<Instant> {
         let gives_way = self.standing.front().filter(|_| !self.waiting.is_empty());

@@ -10,7 +10,7 @@ use mio::{Interest, Registry, Token};
 use socket2::{SockRef, TcpKeepalive};
 
 use super::socket::Socket;
-use crate::bind;
+use crate::bind::{self, Stance};
 use crate::seal::{Peer, Seal};
 
 /// The kernel counts whole seconds.
@@ -53,10 +53,11 @@ enum Listening {
 }
 
 impl Listener {
-    /// Listens on a TCP address, beside other listeners of the same user on it.
-    pub(crate) fn tcp(address: SocketAddr, liveness: Liveness) -> io::Result<Self> {
-        let listener = bind::listen(address, |socket| liveness.apply(socket))?;
-        Ok(Self { socket: Listening::Tcp(TcpListener::from_std(listener)), seal: None })
+    /// Listens on a TCP address; also says which, of port 0 with the port that the kernel chose.
+    pub(crate) fn tcp(address: SocketAddr, stance: Stance, liveness: Liveness) -> io::Result<(Self, SocketAddr)> {
+        let listener = bind::listen(address, stance, |socket| liveness.apply(socket))?;
+        let address = listener.local_addr()?;
+        Ok((Self { socket: Listening::Tcp(TcpListener::from_std(listener)), seal: None }, address))
     }
 
     /// Listens on a UNIX socket.

@@ -1,13 +1,19 @@
 //! A worker's numbers, copied out of its router when somebody asks.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use pdw_metrics::{Buffer, Counter, Family, Gauge, Histogram, Lane, Limit, LinkState, Names, Side, WorkerSet};
+use pdw_metrics::{
+    Buffer, Counter, Family, Gauge, Histogram, Lane, Limit, LinkState, Names, RequestLimit, Side, WorkerSet,
+};
 use pdw_router::REFUSAL_KINDS;
 use pdw_router::command::Table;
 use pdw_router::stats::{CLOSE_REASONS, ERROR_WORDS, Holding, Stats};
 
 use super::Worker;
+
+/// Other proxies that are counted apart. What they call themselves is their affair, so there may be any number of names.
+const PEERS_SHOWN: usize = 256;
 
 /// Names for the numbers of all workers.
 pub(crate) fn names(table: &Table, upstreams: impl Iterator<Item = String>) -> Names {
@@ -25,15 +31,10 @@ pub(crate) fn names(table: &Table, upstreams: impl Iterator<Item = String>) -> N
 impl Worker {
     /// A copy of this worker's numbers.
     pub(super) fn numbers(&self) -> WorkerSet {
-        let below = self.router.below();
-        let mut set = WorkerSet::new(match below.is_empty() {
-            true => Arc::clone(&self.names),
-            false => {
-                Arc::new(Names { peers: below.iter().map(|(node, _)| node.clone()).collect(), ..(*self.names).clone() })
-            }
-        });
-        let links: Vec<u64> = below.iter().map(|(_, links)| *links as u64).collect();
-        set.set_family(Family::PeerLinks, &links);
+        let (below, above) = (self.router.below(), self.router.above());
+        let mut set = WorkerSet::new(self.names_with(below.iter().chain(&above)));
+        count_links(&mut set, Family::PeerLinks, &below);
+        count_links(&mut set, Family::UpstreamPeerLinks, &above);
         set.set(Gauge::Workers, 1);
         set.set_counter(Counter::Turns, self.turns);
         counted(&mut set, self.router.stats());
@@ -42,6 +43,15 @@ impl Worker {
         self.limit_numbers(&mut set);
         self.copy_seal_numbers(&mut set);
         set
+    }
+
+    /// The names, those of other proxies included.
+    fn names_with<'a>(&self, peers: impl Iterator<Item = &'a (String, usize)>) -> Arc<Names> {
+        let peers: BTreeSet<&String> = peers.map(|(node, _)| node).collect();
+        if peers.is_empty() {
+            return Arc::clone(&self.names);
+        }
+        Arc::new(Names { peers: peers.into_iter().take(PEERS_SHOWN).cloned().collect(), ..(*self.names).clone() })
     }
 
     fn upstream_numbers(&self, set: &mut WorkerSet) {
@@ -54,16 +64,17 @@ impl Worker {
     fn limit_numbers(&self, set: &mut WorkerSet) {
         let limits = self.router.limits();
         set.set(Gauge::SessionsLimit, limits.sessions_max as u64);
-        for (buffer, limit) in [
-            (Buffer::Request, limits.request_buffer_max),
-            (Buffer::Transaction, limits.multi_max),
-            (Buffer::Batch, limits.link_output_max),
-            (Buffer::Retained, limits.retain_total),
-            (Buffer::Reply, limits.session_output_max),
+        for (limit, most) in [
+            (RequestLimit::Key, limits.key_max),
+            (RequestLimit::Request, limits.request_max),
+            (RequestLimit::Args, limits.args_max),
+            (RequestLimit::Large, limits.large_min),
+            (RequestLimit::Retain, limits.retain_max),
         ] {
-            set.set_labelled(Family::BufferLimitBytes, buffer as usize, limit as u64);
+            set.set_labelled(Family::RequestLimit, limit as usize, most as u64);
         }
         let (peaks, holding) = (self.router.peaks(), self.router.holding());
+        let (handshakes, handshakes_max) = self.guests.begun();
         for (limit, most, used) in [
             (Limit::RequestBuffer, limits.request_buffer_max, peaks.request_bytes),
             (Limit::Multi, limits.multi_max, peaks.transaction_bytes),
@@ -71,7 +82,12 @@ impl Worker {
             (Limit::SessionOutput, limits.session_output_max, peaks.session_output),
             (Limit::LinkOutput, limits.link_output_max, peaks.link_output),
             (Limit::Spool, limits.spool_max, holding.spooled_bytes as usize),
+            (Limit::RetainTotal, limits.retain_total, holding.kept_bytes),
             (Limit::BulkLanes, limits.bulk_lanes, peaks.bulk_lanes),
+            (Limit::PeerLinks, self.router.peer_links_max(), peaks.peer_links),
+            (Limit::StreamWindow, limits.stream_window, peaks.stream_window),
+            (Limit::PeerWindow, limits.peer_window, peaks.peer_window),
+            (Limit::Handshakes, handshakes_max, handshakes),
             (Limit::Memory, limits.memory_max, holding.bytes()),
             (Limit::Sessions, limits.sessions_max, holding.sessions),
         ] {
@@ -81,9 +97,17 @@ impl Worker {
     }
 }
 
+/// Links to other proxies, by their names; of those that have none here, under `other`.
+fn count_links(set: &mut WorkerSet, family: Family, peers: &[(String, usize)]) {
+    for (node, links) in peers {
+        let known = set.names().peers.binary_search(node).unwrap_or(usize::MAX);
+        set.count_labelled(family, known, *links as u64);
+    }
+}
+
 fn counted(set: &mut WorkerSet, stats: &Stats) {
     set.set_counter(Counter::SessionsOpened, stats.sessions_opened);
-    set.set_counter(Counter::SessionsTurnedAway, stats.refusals[REFUSAL_KINDS.len() - 1]);
+    set.set_counter(Counter::SessionsTurnedAway, stats.refused("too_many_sessions"));
     set.set_counter(Counter::ProtocolErrors, stats.protocol_errors);
     set.set_counter(Counter::LoginsFailed, stats.logins_failed);
     set.set_counter(Counter::LoginsPostponed, stats.logins_postponed);
@@ -133,7 +157,8 @@ fn held(set: &mut WorkerSet, holding: &Holding) {
     for (buffer, bytes) in [
         (Buffer::Request, holding.request_bytes),
         (Buffer::Transaction, holding.transaction_bytes),
-        (Buffer::Batch, holding.batch_bytes),
+        (Buffer::Batch, holding.batch_bytes - holding.retained_bytes),
+        (Buffer::Retained, holding.retained_bytes),
         (Buffer::Reply, holding.reply_bytes),
     ] {
         set.set_labelled(Family::BufferBytes, buffer as usize, bytes as u64);
@@ -142,6 +167,19 @@ fn held(set: &mut WorkerSet, holding: &Holding) {
 
 #[cfg(test)]
 mod tests {
+    use pdw_metrics::{Limit, RequestLimit};
+
+    use crate::config::options;
+
+    #[test]
+    fn every_limit_of_the_configuration_is_shown_with_its_maximum() {
+        let shown = Limit::VALUES.iter().chain(RequestLimit::VALUES);
+        let shown: Vec<String> = shown.map(|name| name.replace("group.", "")).collect();
+        let limits = options::OPTIONS.iter().filter_map(|option| option.name.strip_prefix("limits."));
+        let missing: Vec<&str> = limits.filter(|name| !shown.iter().any(|limit| limit == name)).collect();
+        assert_eq!(missing, Vec::<&str>::new());
+    }
+
     #[test]
     fn the_router_and_the_metrics_have_the_same_buckets() {
         for value in (0..100_000).chain([1 << 20, 1 << 26, u64::from(u32::MAX)]) {

@@ -10,6 +10,7 @@ use super::ends::Line;
 use super::socket::{Socket, Written};
 use super::token::Source;
 use super::{ACCEPT_REST, Ahead, READ, Worker};
+use crate::seal::Peer;
 
 /// Connections accepted in one turn.
 const ACCEPT_BURST: usize = 256;
@@ -43,8 +44,11 @@ impl Worker {
         self.rested = Some(Instant::now());
     }
 
+    /// Lets newcomers wait for a while. It may go on for long, so the operator is told once a minute.
     fn rest(&mut self, error: &io::Error) {
-        tracing::warn!(%error, "a connection could not be accepted; trying again shortly (are there descriptors left? see `ulimit -n`)");
+        if self.complaints.is_due(&Peer::Many, "not accepted", Instant::now()) {
+            tracing::warn!(%error, "connections cannot be accepted, and wait until they can; raise `ulimit -n`, or look who has so many");
+        }
         self.rested = Some(Instant::now() + ACCEPT_REST);
     }
 

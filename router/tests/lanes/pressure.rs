@@ -115,3 +115,18 @@ fn what_is_sealed_and_unsent_fills_its_link_until_the_kernel_takes_it() {
     world.turn();
     assert!(world.sent[0].contains("GET"));
 }
+
+#[test]
+fn what_is_kept_until_it_is_answered_is_told_from_what_waits_to_be_sent() {
+    let mut world = World::new(Profile::Pdwfs, Limits::default());
+    let session = world.open();
+    world.send(session, &format!("SET {FIRST} value\r\n"));
+    let link = world.sent.iter().position(|sent| sent.contains("value")).unwrap();
+    let holding = world.router.holding();
+    let sent = "*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$5\r\nvalue\r\n".len();
+    assert_eq!((holding.kept_bytes, holding.retained_bytes), (sent, sent), "it is written, and may have to be again");
+    assert!(holding.batch_bytes >= sent);
+    world.reply(link, "+OK\r\n");
+    let holding = world.router.holding();
+    assert_eq!((holding.kept_bytes, holding.retained_bytes), (0, 0));
+}

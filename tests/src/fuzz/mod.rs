@@ -17,6 +17,7 @@ mod seals;
 mod session;
 mod setup;
 mod story;
+mod tls;
 mod wire;
 mod world;
 
@@ -24,3 +25,4 @@ pub use carrier::carrier;
 pub use scanner::scanner;
 pub use seals::{noise, spiped};
 pub use session::{session, session_with};
+pub use tls::tls;

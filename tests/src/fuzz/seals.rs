@@ -1,4 +1,4 @@
-//! Fuzz targets `spiped` and `noise`: two ends of a sealed connection, and somebody between them who does as the script
+//! Fuzz targets `spiped` and `noise`, and what `tls` has in common with them: two ends of a sealed connection, and somebody between them who does as the script
 //! says. Whatever he does, an end opens nothing but what the other end sealed, from its beginning and without a gap.
 
 use std::num::NonZeroU16;
@@ -98,7 +98,7 @@ struct Connection {
 }
 
 /// `undisturbed`: the handshake is done before anything happens; `fit`: it can be done.
-fn run(handshakes: [Box<dyn Handshake>; 2], undisturbed: bool, fit: bool, mut script: Script<'_>) {
+pub(super) fn run(handshakes: [Box<dyn Handshake>; 2], undisturbed: bool, fit: bool, mut script: Script<'_>) {
     let ends = handshakes.map(End::new);
     let mut connection = Connection { ends, tampered: false };
     [0, 1].into_iter().for_each(|end| connection.deliver(end, 0));

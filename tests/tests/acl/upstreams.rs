@@ -59,6 +59,30 @@ fn links_authenticate_by_a_file_as_default_or_as_a_user_before_anything_else() {
 }
 
 #[test]
+fn what_the_group_has_holds_for_every_upstream_without_a_password_of_its_own() {
+    let (one, two, own, group) = (instance(), instance(), secret("correct-horse\n"), secret("other-horse\n"));
+    let upstreams =
+        format!("'{}', {{ address = '{}', password_file = '{}' }}", one.address(), two.address(), own.path().display());
+    let group = format!("[group]\nuser = 'pdw'\npassword_file = '{}'\n", group.path().display());
+    let proxy = start(&format!("profile = 'redis'\nplacement = 'slots'\nupstreams = [{upstreams}]\n{group}"));
+    // Keys of both halves of the slots.
+    for key in ["a", "b", "c", "d"] {
+        until("an answer", LIMIT, || proxy.connect()?.demand(&["SET", key, "v"])).unwrap();
+    }
+    let names = |instance: &Instance| {
+        let mut control = instance.connect().unwrap();
+        control.demand(&["AUTH", SECRET]).unwrap();
+        let list = control.demand(&["CLIENT", "LIST"]).unwrap().text();
+        list.lines()
+            .filter(|line| line.contains(" name=pdw/"))
+            .map(|line| line.contains(" user=pdw "))
+            .collect::<Vec<_>>()
+    };
+    assert!(names(&one).iter().all(|pdw| *pdw) && !names(&one).is_empty(), "the group's user");
+    assert!(names(&two).iter().all(|pdw| !*pdw) && !names(&two).is_empty(), "its own");
+}
+
+#[test]
 fn a_wrong_password_is_told_with_the_remedy_and_a_corrected_file_is_read_again() {
     let (instance, file) = (instance(), secret("wrong-horse\n"));
     let mut proxy = start(&config(&instance, &format!(", password_file = \"{}\"", file.path().display())));

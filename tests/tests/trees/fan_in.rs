@@ -59,6 +59,11 @@ fn two_thousand_clients_of_eight_leaves_are_a_few_connections_at_an_instance() -
     assert_eq!(numbers.value("pdw_sessions"), 0.0, "sessions of leaves are streams");
     let numbers = leaves[0].scrape()?;
     assert_eq!(numbers.value("pdw_links{lane=\"framed\",state=\"ready\"}"), 1.0);
+    assert_eq!(numbers.value("pdw_upstream_peer_links{peer=\"spine\"}"), 1.0, "each end names the other");
+    assert_eq!(
+        numbers.value("pdw_limit_used{limit=\"group.links\"}"),
+        numbers.value("pdw_limit{limit=\"group.links\"}")
+    );
     assert_eq!(numbers.value("pdw_sessions"), (CLIENTS / LEAVES) as f64);
     Ok(())
 }
