@@ -5,13 +5,13 @@ use crate::load::{Load, Options as LoadOptions, Until};
 use crate::peers::{Peer, Running, Site};
 use crate::process::Child;
 use crate::workload::Op;
-use crate::{Error, Result, interrupt, net, process};
+use crate::{Error, Result, interrupt, namespace, net, process};
 use clap::Args;
 use std::env;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What `pdw-loadtest beside` takes.
 #[derive(Args, Clone, Debug)]
@@ -29,11 +29,14 @@ pub struct Options {
     #[arg(long, default_value_t = 50 << 20)]
     pub value_size: usize,
     /// Connections with small requests
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 50)]
     pub connections: usize,
     /// The proxy to measure
     #[arg(long, default_value = "target/release/pdw-proxy")]
     pub proxy_bin: PathBuf,
+    /// Already inside a network namespace of its own
+    #[arg(long, hide = true)]
+    pub namespaced: bool,
 }
 
 /// How often the p99 of small requests was so many microseconds, by situation.
@@ -50,10 +53,16 @@ struct Way {
     /// Address and key prefix that lead to the instance with the writers, and to the other one.
     ends: [(SocketAddr, String); 2],
     series: Series,
+    /// Bytes a second that the writers' instance took meanwhile.
+    rates: Vec<f64>,
 }
 
-/// Measures and prints the table.
+/// Measures in a network namespace of its own and prints the table.
 pub fn run(options: &Options) -> Result<()> {
+    if !options.namespaced {
+        return namespace::run_inside(arguments(options));
+    }
+    namespace::prepare()?;
     process::raise_file_limit()?;
     let dir = tempfile::tempdir().map_err(Error::system("create a temporary folder"))?;
     let site = site(options, dir.path());
@@ -62,11 +71,25 @@ pub fn run(options: &Options) -> Result<()> {
     let mut ways = ways(&instances, &proxy)?;
     for _ in 0..options.rounds {
         for way in &mut ways {
-            way.measure(options, dir.path())?;
+            way.measure(instances[0].address, options, dir.path())?;
         }
     }
     print(options, &ways);
     Ok(())
+}
+
+/// What this program is started with again.
+fn arguments(options: &Options) -> Vec<String> {
+    let values = [
+        ("--rounds", options.rounds.to_string()),
+        ("--seconds", options.seconds.to_string()),
+        ("--writers", options.writers.to_string()),
+        ("--value-size", options.value_size.to_string()),
+        ("--connections", options.connections.to_string()),
+        ("--proxy-bin", options.proxy_bin.to_string_lossy().into_owned()),
+    ];
+    let pairs = values.into_iter().map(|(name, value)| format!("{name}={value}"));
+    ["beside".to_owned(), "--namespaced".to_owned()].into_iter().chain(pairs).collect()
 }
 
 fn site(options: &Options, dir: &Path) -> Site {
@@ -78,7 +101,7 @@ fn ways(instances: &[Running; 2], proxy: &Running) -> Result<[Way; 2]> {
     let direct = instances.each_ref().map(|instance| (instance.address, "key:".to_owned()));
     let [first, second] = instances.each_ref().map(|instance| prefix_for(proxy.address, instance.address));
     let proxied = [(proxy.address, first?), (proxy.address, second?)];
-    let way = |name, ends| Way { name, ends, series: Series::default() };
+    let way = |name, ends| Way { name, ends, series: Series::default(), rates: Vec::new() };
     Ok([way(Peer::Direct.name(), direct), way(Peer::Proxy.name(), proxied)])
 }
 
@@ -95,13 +118,16 @@ fn prefix_for(proxy: SocketAddr, instance: SocketAddr) -> Result<String> {
 }
 
 impl Way {
-    fn measure(&mut self, options: &Options, dir: &Path) -> Result<()> {
+    fn measure(&mut self, instance: SocketAddr, options: &Options, dir: &Path) -> Result<()> {
         self.series.quiet.push(self.small_p99(0, options)?);
         let mut writers = self.start_writers(options, dir)?;
         // Until every writer is in the middle of a value.
         sleep(Duration::from_secs(2));
         self.series.same.push(self.small_p99(0, options)?);
+        let (before, since) = (received(instance)?, Instant::now());
         self.series.other.push(self.small_p99(1, options)?);
+        let bytes = received(instance)?.saturating_sub(before);
+        self.rates.push(bytes as f64 / since.elapsed().as_secs_f64());
         if !writers.alive() {
             return Err(Error::Peer { name: "the writers", what: "ended".into(), log: writers.log_tail() });
         }
@@ -153,17 +179,31 @@ impl Way {
 fn print(options: &Options, ways: &[Way; 2]) {
     let Options { rounds, seconds, writers, value_size, connections, .. } = options;
     println!("p99 of SETs of 64 B, {connections} connections, beside {writers} writers of {value_size} bytes;");
-    println!("median (lowest-highest) of {rounds} rounds of {seconds} s, in ms; nothing is pinned\n");
-    println!("{:<12} {:>26} {:>26} {:>26}", "", "no writers", "same instance", "other instance");
-    for Way { name, series, .. } in ways {
+    println!("median (lowest-highest) of {rounds} rounds of {seconds} s, in ms; nothing is pinned");
+    println!(
+        "in a network namespace with {}; the rate of the writers is that beside small requests to the other instance\n",
+        namespace::congestion_control()
+    );
+    println!("{:<12} {:>26} {:>26} {:>26} {:>12}", "", "no writers", "same instance", "other instance", "large GiB/s");
+    for Way { name, series, rates, .. } in ways {
         let [quiet, same, other] = [&series.quiet, &series.same, &series.other].map(|figures| spread(figures));
-        println!("{name:<12} {quiet:>26} {same:>26} {other:>26}");
+        let rate = median(rates.iter().copied()) / f64::from(1 << 30);
+        println!("{name:<12} {quiet:>26} {same:>26} {other:>26} {rate:>12.2}");
     }
     let [direct, proxied] = ways.each_ref().map(|way| &way.series);
     let [quiet, same, other] =
         [(&proxied.quiet, &direct.quiet), (&proxied.same, &direct.same), (&proxied.other, &direct.other)]
             .map(|(own, other)| format!("{:.2}", ratio(own, other)));
     println!("{:<12} {quiet:>26} {same:>26} {other:>26}", "ratio");
+}
+
+/// Bytes that an instance has received since it began.
+fn received(instance: SocketAddr) -> Result<u64> {
+    let info = net::command(instance, &["INFO", "stats"])?;
+    let field = info.lines().find_map(|line| line.strip_prefix("total_net_input_bytes:"));
+    field
+        .and_then(|bytes| bytes.trim().parse().ok())
+        .ok_or_else(|| Error::Router("an instance does not say how many bytes it has received".into()))
 }
 
 fn spread(figures: &[u64]) -> String {

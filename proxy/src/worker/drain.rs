@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use pdw_router::{Input, SessionKey};
 
 use super::Worker;
+use super::ends::Unread;
 use crate::mutant::Mutant;
 
 /// How long handshakes that have begun may take to end before the listeners are closed.
@@ -97,8 +98,12 @@ impl Worker {
     fn close_silent_sessions(&mut self) {
         let silent = |(key, session): (SessionKey, &mut super::Line)| {
             let heard = std::mem::take(&mut session.heard);
-            (!heard && !session.queued && !session.unread && !session.socket.has_more() && is_empty(&session.socket))
-                .then_some(key)
+            (!heard
+                && !session.queued
+                && session.unread == Unread::Nothing
+                && !session.socket.has_more()
+                && is_empty(&session.socket))
+            .then_some(key)
         };
         let silent: Vec<SessionKey> = self.sessions.iter_mut().filter_map(silent).collect();
         for key in silent {

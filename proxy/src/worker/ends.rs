@@ -20,8 +20,8 @@ pub(super) struct Line {
     pub(super) written: u32,
     /// It is in this turn's or the next turn's list of sockets to read.
     pub(super) queued: bool,
-    /// The router did not want its bytes when there were some.
-    pub(super) unread: bool,
+    /// Whether there were bytes that the router did not want.
+    pub(super) unread: Unread,
     /// The peer has closed its direction; what it sent before may still be unread.
     pub(super) ending: bool,
     /// Nothing was read of it yet.
@@ -38,6 +38,18 @@ pub(super) struct Line {
     pub(super) feeder: Option<End>,
 }
 
+/// Bytes of a socket that the router does not want yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Unread {
+    /// It wanted whatever came.
+    #[default]
+    Nothing,
+    /// There are some.
+    Waiting,
+    /// There are, and more came; the worker is not told of these any more.
+    Unheard,
+}
+
 impl Line {
     /// A socket that nothing has happened to; `turn` is the one before the current.
     pub(super) fn new(socket: Socket, turn: u32) -> Self {
@@ -45,7 +57,7 @@ impl Line {
             skip: 0,
             written: turn,
             queued: false,
-            unread: false,
+            unread: Unread::Nothing,
             ending: false,
             fresh: !socket.is_sealed(),
             broken: false,
@@ -117,8 +129,31 @@ impl Worker {
 
     /// Reads an end again that was not wanted for a while.
     pub(super) fn read_again(&mut self, end: End) {
-        if self.line(end).is_some_and(|line| std::mem::take(&mut line.unread)) {
+        if self.take_unread(end) != Unread::Nothing {
             self.queue(end, Ahead::NextTurn);
+        }
+    }
+
+    /// Has the worker told again of an end's bytes, if it was not; whether some wait there.
+    pub(super) fn take_unread(&mut self, end: End) -> Unread {
+        let unread = self.line(end).map_or(Unread::Nothing, |line| std::mem::take(&mut line.unread));
+        if unread == Unread::Unheard {
+            self.listen_to(end, true);
+        }
+        unread
+    }
+
+    /// Leaves bytes where they are. Somebody who goes on sending, as in the middle of a large value that waits for its
+    /// lane, would wake the worker for every segment until the kernel's buffer is full.
+    pub(super) fn leave_unread(&mut self, end: End) {
+        let Some(line) = self.line(end) else { return };
+        let before = line.unread;
+        line.unread = match before {
+            Unread::Nothing => Unread::Waiting,
+            Unread::Waiting | Unread::Unheard => Unread::Unheard,
+        };
+        if before == Unread::Waiting {
+            self.listen_to(end, false);
         }
     }
 

@@ -12,7 +12,7 @@ use pdw_router::{End, Input, LinkKey, LossReason, Notice};
 use socket2::SockRef;
 use tokio::sync::Notify;
 
-use super::ends::Line;
+use super::ends::{Line, Unread};
 use super::greeting::Greeting;
 use super::listener::Liveness;
 use super::socket::{Socket, Written};
@@ -177,7 +177,7 @@ impl Worker {
             return self.list_relay(End::Link(key));
         }
         if !self.router.wants_link_bytes(key) {
-            line.unread = true;
+            line.unread = Unread::Waiting;
             return;
         }
         let sealed = line.socket.is_sealed();

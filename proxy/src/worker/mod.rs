@@ -17,6 +17,7 @@ mod links;
 mod listener;
 mod mailbox;
 mod numbers;
+mod pace;
 mod relay;
 mod seals;
 mod sessions;
@@ -49,6 +50,7 @@ use drain::Drain;
 use ends::Line;
 use guests::Guests;
 use links::LinkSocket;
+use pace::Pace;
 use relay::Pipe;
 use seals::SealNumbers;
 use spool::{Folder, SpoolFile};
@@ -133,6 +135,7 @@ pub(crate) struct Worker {
     seal_numbers: SealNumbers,
     /// Ends whose relays can go on.
     relays: VecDeque<End>,
+    pace: Pace,
     /// Empty pipes for relays.
     pipes: Vec<Pipe>,
     dozing: Dozing,
@@ -156,6 +159,7 @@ impl Worker {
     pub(crate) fn new(orders: Orders) -> io::Result<(Self, Mailbox)> {
         let poll = Poll::new()?;
         let (mailbox, letters) = Mailbox::open(poll.registry())?;
+        let pace = Pace::new(poll.registry())?;
         let mut router = Router::new(orders.setup, Time::default());
         let (nth, workers) = orders.place;
         router.stand_among(nth, workers);
@@ -184,6 +188,7 @@ impl Worker {
             complaints: orders.complaints,
             seal_numbers: SealNumbers::default(),
             relays: VecDeque::new(),
+            pace,
             pipes: Vec::new(),
             dozing: Dozing::default(),
             mailbox: mailbox.clone(),
@@ -244,7 +249,8 @@ impl Worker {
 
     /// How long to wait for events.
     fn patience(&self) -> Option<Duration> {
-        if !(self.unfinished.is_empty() && self.unwritten.is_empty() && self.relays.is_empty()) {
+        let relays_go_on = !self.relays.is_empty() && !self.pace.is_resting();
+        if relays_go_on || !(self.unfinished.is_empty() && self.unwritten.is_empty()) {
             return Some(Duration::ZERO);
         }
         let due = self.router.poll_timeout().map(|due| due.since(self.clock()));
@@ -276,6 +282,7 @@ impl Worker {
             Source::Guest(key) => self.note_guest(key, event.is_readable()),
             Source::Listener(index) => self.accept(index),
             Source::Mailbox => return true,
+            Source::Rest => self.pace.end_rest(),
         }
         false
     }

@@ -17,8 +17,6 @@ use super::{Ahead, Worker};
 
 /// Bytes that a pipe may hold on their way.
 const PIPE: usize = 1 << 20;
-/// Bytes after which a turn moves no more, about a tenth of a millisecond: so long small requests may have to wait.
-const SHARE: u64 = 512 << 10;
 /// Empty pipes that are kept for the next relay.
 const PIPES_KEPT: usize = 16;
 
@@ -102,6 +100,7 @@ impl Worker {
         };
         let pump = Pump { to, left: bytes, at: 0, carried: 0, waits: None, wakes: Wakes::default(), listed: false, by };
         if self.put_pump(from, Some(Box::new(pump))) {
+            self.take_unread(from);
             self.set_feeder(to, Some(from));
             self.list_relay(from);
         }
@@ -118,13 +117,19 @@ impl Worker {
 
     /// Moves what can be moved, one relay after the other, until the turn has had its share.
     pub(super) fn move_relays(&mut self) {
-        let mut share = SHARE;
+        let mut share = self.pace.share();
+        if share == 0 {
+            return;
+        }
         for _ in 0..self.relays.len() {
             let Some(from) = self.relays.pop_front() else { return };
             share = share.saturating_sub(self.pump(from, share));
             if share == 0 {
-                return;
+                break;
             }
+        }
+        if !self.relays.is_empty() {
+            self.pace.begin_rest(self.now);
         }
     }
 
@@ -287,7 +292,7 @@ impl Worker {
     /// From the source into the pipe. 0: nothing is there, or the pipe is full.
     fn take_in(&self, from: End, pump: &mut Pump) -> io::Result<usize> {
         let Carrier::Pipe(pipe) = &pump.by else { return Ok(0) };
-        let room = PIPE.min(SHARE as usize).saturating_sub(pump.carried);
+        let room = PIPE.saturating_sub(pump.carried);
         let wanted = usize::try_from(pump.left).unwrap_or(usize::MAX).min(room);
         if wanted == 0 {
             return Ok(0);

@@ -81,7 +81,8 @@ impl Worker {
                 self.unwritten.push(End::Session(key));
             }
         }
-        if event.is_readable() {
+        // Whoever does not listen to its bytes hears of a broken connection nevertheless.
+        if event.is_readable() || session.broken {
             self.queue(End::Session(key), Ahead::ThisTurn);
         }
     }
@@ -94,12 +95,11 @@ impl Worker {
             return self.list_relay(End::Session(key));
         }
         if !self.router.wants_bytes(key) {
-            session.unread = true;
             if session.broken {
                 // Nobody would find out before it is read or written again.
-                self.lose(End::Session(key), &io::ErrorKind::ConnectionReset.into());
+                return self.lose(End::Session(key), &io::ErrorKind::ConnectionReset.into());
             }
-            return;
+            return self.leave_unread(End::Session(key));
         }
         let sealed = session.socket.is_sealed();
         match session.socket.read(&mut self.buffer[..READ], &mut self.scratch) {
@@ -118,6 +118,7 @@ impl Worker {
                     return self.lose(End::Session(key), &io::ErrorKind::InvalidData.into());
                 }
                 if skipped < count {
+                    self.pace.note_request(self.now);
                     self.router.handle(self.now, Input::SessionBytes(key, &self.buffer[skipped..count]));
                 }
             }

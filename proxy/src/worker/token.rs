@@ -19,6 +19,8 @@ pub(super) enum Source {
     Listener(usize),
     /// Somebody put a letter into the worker's mailbox.
     Mailbox,
+    /// Relays have rested.
+    Rest,
 }
 
 // A key is a version (upper 32 bits) and an index (lower 32 bits). No worker has 2^30 sockets, so
@@ -27,6 +29,8 @@ const KIND_SHIFT: u32 = 30;
 const INDEX_MASK: u64 = (1 << KIND_SHIFT) - 1;
 /// No listener has this index.
 const MAILBOX: u64 = INDEX_MASK;
+/// Nor this one.
+const REST: u64 = INDEX_MASK - 1;
 
 impl Source {
     /// The token to register with.
@@ -37,6 +41,7 @@ impl Source {
             Self::Guest(key) => (2, key.data().as_ffi()),
             Self::Listener(index) => (3, index as u64),
             Self::Mailbox => (3, MAILBOX),
+            Self::Rest => (3, REST),
         };
         Token((bits | kind << KIND_SHIFT) as usize)
     }
@@ -50,6 +55,7 @@ impl Source {
             1 => Self::Link(key.into()),
             2 => Self::Guest(key.into()),
             _ if bits & INDEX_MASK == MAILBOX => Self::Mailbox,
+            _ if bits & INDEX_MASK == REST => Self::Rest,
             _ => Self::Listener((bits & INDEX_MASK) as usize),
         }
     }
@@ -70,8 +76,14 @@ mod tests {
             links.remove(gone);
         }
         let (session, link, guest) = (sessions.insert(()), links.insert(()), guests.insert(()));
-        let all =
-            [Source::Session(session), Source::Link(link), Source::Guest(guest), Source::Listener(7), Source::Mailbox];
+        let all = [
+            Source::Session(session),
+            Source::Link(link),
+            Source::Guest(guest),
+            Source::Listener(7),
+            Source::Mailbox,
+            Source::Rest,
+        ];
         for source in all {
             assert_eq!(Source::of(source.token()), source);
         }

@@ -81,7 +81,7 @@ impl Worker {
     }
 
     /// Whether an end's arriving bytes wake the worker. Those that are there by then do.
-    fn listen_to(&mut self, end: End, listens: bool) {
+    pub(super) fn listen_to(&mut self, end: End, listens: bool) {
         let (socket, source) = match end {
             End::Session(key) => (self.sessions.get_mut(key).map(|line| &mut line.socket), Source::Session(key)),
             End::Link(key) => (self.links.get_mut(key).map(|link| &mut link.line.socket), Source::Link(key)),

@@ -111,3 +111,35 @@ fn who_sends_a_little_at_a_time_does_not_stand_still() -> io::Result<()> {
     assert_eq!(&reply, b"+OK\r\n");
     waits.join().map_err(|_| io::Error::other("the other writer failed"))?
 }
+
+#[test]
+fn who_waits_for_a_lane_does_not_wake_the_proxy_for_every_segment() -> io::Result<()> {
+    let (_instances, addresses) = tcp_instances(1)?;
+    let config = "[limits]\nbulk_lanes = 1\n";
+    let mut proxy = Launch::new("redis", &addresses).config(config).with_admin().start()?;
+    let request = encode(&["SET", "first", &"x".repeat(VALUE)]);
+    let (begun, rest) = request.split_at(VALUE / 2);
+    let mut first = Mover::connect(proxy.address())?;
+    first.stream().write_all(begun)?;
+    thread::sleep(Duration::from_millis(200));
+    let waiting = encode(&["SET", "second", &"x".repeat(VALUE)]);
+    let (head, body) = waiting.split_at(VALUE / 2);
+    let mut second = Mover::connect(proxy.address())?;
+    second.stream().write_all(head)?;
+    thread::sleep(Duration::from_millis(200));
+    let before = proxy.scrape()?.value("pdw_turns_total");
+    for little in body.chunks(VALUE / 200) {
+        second.stream().write_all(little)?;
+        thread::sleep(Duration::from_millis(2));
+    }
+    let turns = proxy.scrape()?.value("pdw_turns_total") - before;
+    assert!(turns < 30.0, "{turns} turns for 100 segments that nobody wanted yet");
+    // Both values arrive nevertheless.
+    first.stream().write_all(rest)?;
+    for mover in [&mut first, &mut second] {
+        let mut reply = [0; 5];
+        mover.stream().read_exact(&mut reply)?;
+        assert_eq!(&reply, b"+OK\r\n");
+    }
+    Ok(())
+}
