@@ -190,6 +190,9 @@ fn placement(kind: PlacementKind, shards: u16) -> Result<Placement> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
     use super::*;
 
     #[test]
@@ -211,11 +214,39 @@ mod tests {
         assert_eq!(first_key(table.spec(table.resolve(&request).unwrap()), &request), Some(1));
     }
 
+    /// A function that takes so long at least, and how often it was called.
+    fn counted(takes: Duration) -> (Subject, Rc<Cell<u32>>) {
+        let calls = Rc::new(Cell::new(0));
+        let counter = Rc::clone(&calls);
+        let call = move || {
+            counter.set(counter.get() + 1);
+            std::thread::sleep(takes);
+        };
+        (Subject::new("sleep", call), calls)
+    }
+
     #[test]
     fn a_sample_is_divided_by_its_calls() {
-        let mut subject = Subject::new("sleep", || std::thread::sleep(Duration::from_micros(500)));
-        subject.calibrate();
+        let (mut subject, calls) = counted(Duration::from_millis(1));
+        subject.calls = 20;
+        let start = Instant::now();
         subject.sample();
-        assert!(subject.calls >= 2 && (500_000.0..50_000_000.0).contains(&subject.nanoseconds[0]));
+        // The machine may have other work: then a call takes longer, here as there.
+        let most = start.elapsed().as_nanos() as f64 / 20.0;
+        assert_eq!(calls.get(), 20);
+        assert!((1e6..=most).contains(&subject.nanoseconds[0]), "{:?}, at most {most}", subject.nanoseconds);
+    }
+
+    #[test]
+    fn calls_are_doubled_until_they_fill_a_sample() {
+        let calls_of_a_sample = |takes: Duration| {
+            let (mut subject, calls) = counted(takes);
+            subject.calibrate();
+            assert_eq!(calls.get(), 2 * subject.calls - 1, "1 and 2 and 4 ...");
+            subject.calls
+        };
+        assert_eq!(calls_of_a_sample(SAMPLE), 1);
+        // Whoever is held up in the middle of a sample takes it for full.
+        assert!((0..50).any(|_| calls_of_a_sample(Duration::ZERO) > 1));
     }
 }

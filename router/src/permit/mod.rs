@@ -93,8 +93,8 @@ impl Denied {
 pub struct Permit {
     /// Each of them may allow a request; the first is the user's own, the others stand in parentheses.
     selectors: Vec<Selector>,
-    /// Of each of them.
-    shortcuts: Vec<Shortcuts>,
+    /// By which most requests are allowed.
+    shortcuts: Shortcuts,
 }
 
 /// Keys of the request that is being checked, found once for all selectors.
@@ -116,7 +116,7 @@ impl Found {
 impl Permit {
     /// A permit of these selectors, each of which may allow a request; the first is the user's own.
     pub fn new(table: &Table, selectors: Vec<Selector>) -> Self {
-        let shortcuts = selectors.iter().map(|selector| Shortcuts::of(selector, table)).collect();
+        let shortcuts = Shortcuts::of(&selectors, table);
         Self { selectors, shortcuts }
     }
 
@@ -124,7 +124,7 @@ impl Permit {
     pub fn boundless() -> Self {
         let commands = Commands::everything();
         let selector = Selector { commands, all_keys: true, all_channels: true, ..Selector::default() };
-        Self { selectors: vec![selector], shortcuts: Vec::new() }
+        Self { selectors: vec![selector], shortcuts: Shortcuts::default() }
     }
 
     /// Whether nothing at all is forbidden, so that no request need be looked at.
@@ -140,9 +140,9 @@ impl Permit {
     }
 
     /// Whether it can be told by a short way that a request is allowed. If not it may be all the same.
+    #[inline]
     pub(crate) fn waves_through(&self, id: CommandId, request: &Request<'_>) -> bool {
-        let mut all = self.selectors.iter().zip(&self.shortcuts);
-        all.any(|(selector, shortcuts)| shortcuts.allow(id.index(), selector, request))
+        self.shortcuts.allow(id, request)
     }
 
     /// Whether a request is allowed.

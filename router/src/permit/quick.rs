@@ -1,60 +1,177 @@
 //! The short way: what of a request is still to be looked at, command by command, worked out when a permit is compiled.
+//!
+//! All selectors together have one list of patterns, those that are quickly compared first. For a command there is a bit
+//! for each of them: the request is allowed if its key fits one that has a bit. So selectors cost nothing, and
+//! usually one comparison of one word tells.
 
-use super::{Access, Selector};
-use crate::command::{BeginSearch, CommandSpec, FindKeys, Flags, KeyFlags, KeySpec, PUBLISHED, Table};
+use super::{Access, Glob, Selector};
+use crate::command::{BeginSearch, CommandId, CommandSpec, FindKeys, Flags, KeyFlags, KeySpec, PUBLISHED, Table};
 use crate::resp::Request;
 
-/// What is left to look at of a command's requests.
+/// As many patterns have a bit; requests that others allow go the long way.
+const PATTERNS: usize = u16::BITS as usize;
+
+/// Which arguments of a request are left to be looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Quick {
-    /// Everything, the long way.
+enum Left {
+    /// All, the long way.
     All,
-    /// Nothing: every request is allowed.
+    /// None: every request is allowed.
     Nothing,
-    /// Argument 1, which is its only key.
-    Key(Access),
-    /// The same of `SET`, which may also read if it has options.
-    Set,
+    /// Argument 1, which is the only key.
+    Key,
+    /// Argument 1 and every so many behind it.
+    Every(u8),
 }
 
-/// What a selector leaves to be looked at, by number in the command table.
-#[derive(Clone, Debug)]
-pub(super) struct Shortcuts(Box<[Quick]>);
+/// What is left to be looked at of a command's requests.
+#[derive(Clone, Copy, Debug)]
+struct Quick {
+    left: Left,
+    /// The first pattern that its keys may fit; most keys do.
+    first: u8,
+    /// A bit for each pattern that its keys may fit.
+    patterns: u16,
+}
+
+/// The short way of a permit.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shortcuts {
+    /// By number in the command table.
+    commands: Box<[Quick]>,
+    set: Option<CommandId>,
+    /// What the key of a `SET` may fit that has no options, so that it does not read.
+    plain_set: u16,
+    patterns: Box<[Glob]>,
+}
 
 impl Shortcuts {
-    pub(super) fn of(selector: &Selector, table: &Table) -> Self {
-        Self(table.iter().take(PUBLISHED).map(|spec| quick(selector, table, spec)).collect())
+    pub(super) fn of(selectors: &[Selector], table: &Table) -> Self {
+        let patterns = Pattern::all(selectors);
+        let quick = |spec| quick(selectors, &patterns, table, spec);
+        let set = table.find(b"set");
+        let plain = |id| bits(&patterns, &allowing(selectors, id, table.spec(id)), Access::WRITE);
+        Self {
+            commands: table.iter().take(PUBLISHED).map(quick).collect(),
+            plain_set: set.map_or(0, plain),
+            set,
+            patterns: patterns.iter().map(|pattern| pattern.glob.clone()).collect(),
+        }
     }
 
     /// Whether it can be told by the short way that a request is allowed. If not it may be all the same.
-    pub(super) fn allow(&self, command: usize, selector: &Selector, request: &Request<'_>) -> bool {
-        let needed = match self.0.get(command) {
-            Some(Quick::Nothing) => return true,
-            Some(Quick::Key(needed)) if request.spans.len() > 1 => *needed,
-            Some(Quick::Set) if request.spans.len() == 3 && request.missing == 0 => Access::WRITE,
-            _ => return false,
-        };
+    #[inline]
+    pub(super) fn allow(&self, id: CommandId, request: &Request<'_>) -> bool {
+        let Some(quick) = self.commands.get(id.index()) else { return false };
+        match quick.left {
+            Left::Key => self.allow_key(id, *quick, request),
+            Left::Nothing => true,
+            Left::Every(step) => self.allow_keys(usize::from(step), quick.patterns, request),
+            Left::All => false,
+        }
+    }
+
+    #[inline]
+    fn allow_key(&self, id: CommandId, quick: Quick, request: &Request<'_>) -> bool {
+        let Some(key) = request.spans.get(1) else { return false };
+        let length = key.end.saturating_sub(key.start) as usize;
+        let begins = |glob: &Glob| glob.may_match(length, request.word(*key, 0), || request.word(*key, 8));
+        let fits = |glob: &Glob| begins(glob) && glob.rest_matches(|| request.arg(1));
+        self.patterns.get(usize::from(quick.first)).is_some_and(fits)
+            || self.allow_otherwise(id, quick.patterns, request)
+    }
+
+    #[inline(never)]
+    fn allow_otherwise(&self, id: CommandId, patterns: u16, request: &Request<'_>) -> bool {
         let key = request.arg(1);
-        selector.keys.iter().any(|pattern| pattern.access.contains(needed) && pattern.glob.matches(key))
+        self.fits(patterns, key) || self.is_plain_set(id, request) && self.fits(self.plain_set, key)
+    }
+
+    /// Whether it is a `SET` without options, which does not read.
+    fn is_plain_set(&self, id: CommandId, request: &Request<'_>) -> bool {
+        self.set == Some(id) && request.spans.len() == 3 && request.missing == 0
+    }
+
+    #[inline(never)]
+    fn allow_keys(&self, step: usize, patterns: u16, request: &Request<'_>) -> bool {
+        let whole = request.missing == 0 && request.spans.len() > 1;
+        whole && request.args(1).step_by(step).all(|key| self.fits(patterns, key))
+    }
+
+    fn fits(&self, mut patterns: u16, key: &[u8]) -> bool {
+        while let Some(glob) = self.patterns.get(patterns.trailing_zeros() as usize) {
+            if glob.matches(key) {
+                return true;
+            }
+            patterns &= patterns - 1;
+        }
+        false
     }
 }
 
-fn quick(selector: &Selector, table: &Table, spec: &CommandSpec) -> Quick {
-    let bare = Request { bytes: b"", spans: &[], missing: 0 };
-    let allowed = table.find(spec.name.as_bytes()).is_some_and(|id| selector.commands.allow(id, spec, &bare));
-    let listens = spec.flags.contains(Flags::PUBSUB) && !selector.all_channels;
-    if !allowed || listens || matches!(&*spec.name, "sort" | "sort_ro" | "migrate") {
-        return Quick::All;
+/// A pattern, and where it comes from.
+struct Pattern<'a> {
+    /// Which selector.
+    selector: usize,
+    access: Access,
+    glob: &'a Glob,
+}
+
+impl<'a> Pattern<'a> {
+    /// Those of all selectors, as many as have a bit.
+    fn all(selectors: &'a [Selector]) -> Vec<Self> {
+        let of = |(selector, one): (usize, &'a Selector)| {
+            one.keys.iter().map(move |key| Self { selector, access: key.access, glob: &key.glob })
+        };
+        let mut all: Vec<Self> = selectors.iter().enumerate().flat_map(of).collect();
+        all.sort_by_key(|pattern| pattern.glob.cost());
+        all.truncate(PATTERNS);
+        all
     }
+}
+
+/// A bit for each pattern of these selectors that allows at least this.
+fn bits(patterns: &[Pattern<'_>], selectors: &[usize], needed: Access) -> u16 {
+    let fits = |pattern: &Pattern<'_>| pattern.access.contains(needed) && selectors.contains(&pattern.selector);
+    patterns.iter().enumerate().filter(|(_, pattern)| fits(pattern)).fold(0, |bits, (at, _)| bits | 1 << at)
+}
+
+/// The selectors that allow a command, whatever its arguments, if they allow its keys.
+fn allowing(selectors: &[Selector], id: CommandId, spec: &CommandSpec) -> Vec<usize> {
+    let bare = Request { bytes: b"", spans: &[], missing: 0 };
+    let listens = |one: &Selector| spec.flags.contains(Flags::PUBSUB) && !one.all_channels;
+    let allows = |one: &Selector| !listens(one) && one.commands.allow(id, spec, &bare);
+    (0..selectors.len()).filter(|&at| allows(&selectors[at])).collect()
+}
+
+fn quick(selectors: &[Selector], patterns: &[Pattern<'_>], table: &Table, spec: &CommandSpec) -> Quick {
+    let allowing = table.find(spec.name.as_bytes()).map_or(Vec::new(), |id| allowing(selectors, id, spec));
+    let all_keys = allowing.iter().any(|&at| selectors[at].all_keys);
+    let left = if allowing.is_empty() { Left::All } else { left(spec, all_keys) };
+    // One selector has to allow all keys of a request.
+    let together = if let Left::Every(_) = left { &allowing[..1] } else { &allowing[..] };
+    let needed = spec.keys.first().map_or(Access::all(), |keys| Access::needed(keys.flags));
+    let patterns = bits(patterns, together, needed);
+    Quick { left, first: patterns.trailing_zeros() as u8, patterns }
+}
+
+/// What is left to be looked at of a command that is allowed. Flags that depend on the arguments are published as the most
+/// that may be done.
+fn left(spec: &CommandSpec, all_keys: bool) -> Left {
+    let by_hand = matches!(&*spec.name, "sort" | "sort_ro" | "migrate");
     match &*spec.keys {
-        _ if selector.all_keys => Quick::Nothing,
-        [] if !spec.flags.contains(Flags::MOVABLEKEYS) => Quick::Nothing,
-        [KeySpec { begin: BeginSearch::Index(1), find: FindKeys::Range { last: 0, .. }, flags }] => match *flags {
-            flags if flags.contains(KeyFlags::NOT_KEY) => Quick::All,
-            flags if !flags.contains(KeyFlags::VARIABLE_FLAGS) => Quick::Key(Access::needed(flags)),
-            _ if spec.name == "set" => Quick::Set,
-            _ => Quick::All,
-        },
-        _ => Quick::All,
+        _ if by_hand => Left::All,
+        _ if all_keys => Left::Nothing,
+        [] if !spec.flags.contains(Flags::MOVABLEKEYS) => Left::Nothing,
+        [KeySpec { begin: BeginSearch::Index(1), find: FindKeys::Range { last, step, limit: 0 }, flags }]
+            if !flags.contains(KeyFlags::NOT_KEY) =>
+        {
+            match (last, u8::try_from(*step)) {
+                (0, _) => Left::Key,
+                (-1, Ok(step)) if step > 0 => Left::Every(step),
+                _ => Left::All,
+            }
+        }
+        _ => Left::All,
     }
 }

@@ -13,5 +13,5 @@ pub mod write;
 
 pub use number::parse_integer;
 pub use reply::{LINE_END, ReplyError, ReplyScan, elements, integer, is_error, is_nil, line};
-pub use request::{Request, Span};
+pub use request::{Request, Span, first_word};
 pub use scan::{ProtocolError, RequestScan, ScanLimits, Scanned};

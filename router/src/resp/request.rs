@@ -39,9 +39,32 @@ impl<'a> Request<'a> {
         &self.bytes[span.start as usize..span.end as usize]
     }
 
+    /// Eight bytes from an argument's byte `from` on, the first one lowest: what lies behind a shorter argument is among
+    /// them, and zeros where the request ends before.
+    #[inline]
+    pub fn word(&self, argument: Span, from: usize) -> u64 {
+        self.bytes.get(argument.start as usize + from..).map_or(0, first_word)
+    }
+
     /// The arguments from `first` on, as far as they have arrived.
     pub fn args(&self, first: usize) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let bytes = self.bytes;
         self.spans.iter().skip(first).map(move |span| &bytes[span.start as usize..span.end as usize])
     }
+}
+
+/// The first eight bytes of a text as a number, the first one lowest; zeros where it ends before.
+#[inline]
+pub fn first_word(text: &[u8]) -> u64 {
+    text.first_chunk().map_or_else(|| padded(text), |bytes| u64::from_le_bytes(*bytes))
+}
+
+/// The same of a shorter text.
+#[cold]
+fn padded(text: &[u8]) -> u64 {
+    let mut bytes = [0; size_of::<u64>()];
+    if let Some(begin) = bytes.get_mut(..text.len()) {
+        begin.copy_from_slice(text);
+    }
+    u64::from_le_bytes(bytes)
 }

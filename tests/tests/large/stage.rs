@@ -58,7 +58,8 @@ impl Stage {
         let mut proxy = launch.with_admin().start()?;
         // What becomes of the second instance is none of its affair.
         let keys = keys_at(0, 2);
-        let (witness, direct) = (Witness::of(proxy.address(), keys.clone())?, Witness::of(&addresses[0], keys)?);
+        let witness = Witness::of(proxy.address(), keys.clone())?.minding(proxy.guard().pid())?;
+        let direct = Witness::of(&addresses[0], keys)?;
         let before = status_bytes(proxy.guard().pid(), "VmRSS:")?;
         let (name, ceiling) = (format!("profile {profile}, {mib} MiB"), mib << 20);
         Ok(Stage { proxy, addresses, profile, name, ceiling, before, witness, direct, _instances: instances })

@@ -68,9 +68,14 @@ fn the_share_of_a_spine_that_is_killed_moves_over_and_comes_back() -> io::Result
     client.demand(&["SET", &keys_at(0, 4)[0], "x"])?;
     let place = one.address().clone();
     one.guard().signal(rustix::process::Signal::KILL)?;
-    // What it takes with it has to wait for its fence; what comes later has not.
+    // What it takes with it has to wait for its fence; what comes later has not. On a busy machine the leaf's kernel may
+    // tell of the end when it is over already.
     one.guard().wait_end(LIMIT)?;
     let killed = Instant::now();
+    pdw_tests::connection::until("the leaf sees it", MOVED, || match leaf.scrape()?.sum("pdw_upstream_up") {
+        1.0 => Ok(()),
+        up => Err(io::Error::other(format!("{up} peers are up"))),
+    })?;
     client.set_timeout(MOVED)?;
     for shard in 0..4 {
         client.demand(&["SET", &keys_at(shard, 4)[0], "y"])?;
