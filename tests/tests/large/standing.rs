@@ -4,10 +4,11 @@ use std::io::{self, Read, Write};
 use std::thread;
 use std::time::Duration;
 
-use pdw_tests::connection::encode;
+use pdw_tests::connection::{encode, until};
 use pdw_tests::instance::Instance;
-use pdw_tests::proxy::Launch;
+use pdw_tests::proxy::{Launch, Proxy};
 use rustix::process::{Pid, Signal, kill_process};
+use socket2::SockRef;
 
 use crate::kernel::Watch;
 use crate::memory::tcp_instances;
@@ -112,34 +113,75 @@ fn who_sends_a_little_at_a_time_does_not_stand_still() -> io::Result<()> {
     waits.join().map_err(|_| io::Error::other("the other writer failed"))?
 }
 
-#[test]
-fn who_waits_for_a_lane_does_not_wake_the_proxy_for_every_segment() -> io::Result<()> {
-    let (_instances, addresses) = tcp_instances(1)?;
-    let config = "[limits]\nbulk_lanes = 1\n";
-    let mut proxy = Launch::new("redis", &addresses).config(config).with_admin().start()?;
-    let request = encode(&["SET", "first", &"x".repeat(VALUE)]);
-    let (begun, rest) = request.split_at(VALUE / 2);
-    let mut first = Mover::connect(proxy.address())?;
-    first.stream().write_all(begun)?;
+/// A proxy whose only lane is taken by a client in the middle of a value, and another one who waits for it.
+struct Queue {
+    proxy: Proxy,
+    first: Mover,
+    second: Mover,
+    _instances: Vec<Instance>,
+}
+
+/// What either of them sends, and how much of it at once.
+const BEGUN: usize = VALUE / 2;
+
+fn value(key: &str) -> Vec<u8> {
+    encode(&["SET", key, &"x".repeat(VALUE)])
+}
+
+impl Queue {
+    fn form() -> io::Result<Queue> {
+        let (instances, addresses) = tcp_instances(1)?;
+        let config = "[limits]\nbulk_lanes = 1\n[times]\nstall_max = \"1m\"\n";
+        let proxy = Launch::new("redis", &addresses).config(config).with_admin().start()?;
+        let (first, second) = (begin(&proxy, "first")?, begin(&proxy, "second")?);
+        Ok(Queue { proxy, first, second, _instances: instances })
+    }
+}
+
+/// A client in the middle of a value.
+fn begin(proxy: &Proxy, key: &str) -> io::Result<Mover> {
+    let mut mover = Mover::connect(proxy.address())?;
+    mover.stream().write_all(&value(key)[..BEGUN])?;
     thread::sleep(Duration::from_millis(200));
-    let waiting = encode(&["SET", "second", &"x".repeat(VALUE)]);
-    let (head, body) = waiting.split_at(VALUE / 2);
-    let mut second = Mover::connect(proxy.address())?;
-    second.stream().write_all(head)?;
-    thread::sleep(Duration::from_millis(200));
-    let before = proxy.scrape()?.value("pdw_turns_total");
-    for little in body.chunks(VALUE / 200) {
-        second.stream().write_all(little)?;
+    Ok(mover)
+}
+
+/// Sends on, in a hundred segments.
+fn trickle(mover: &mut Mover, bytes: &[u8]) -> io::Result<()> {
+    for little in bytes.chunks(bytes.len().div_ceil(100)) {
+        mover.stream().write_all(little)?;
         thread::sleep(Duration::from_millis(2));
     }
+    Ok(())
+}
+
+#[test]
+fn who_waits_for_a_lane_does_not_wake_the_proxy_for_every_segment() -> io::Result<()> {
+    let Queue { proxy, mut first, mut second, _instances } = Queue::form()?;
+    let before = proxy.scrape()?.value("pdw_turns_total");
+    trickle(&mut second, &value("second")[BEGUN..])?;
     let turns = proxy.scrape()?.value("pdw_turns_total") - before;
     assert!(turns < 30.0, "{turns} turns for 100 segments that nobody wanted yet");
     // Both values arrive nevertheless.
-    first.stream().write_all(rest)?;
+    first.stream().write_all(&value("first")[BEGUN..])?;
     for mover in [&mut first, &mut second] {
         let mut reply = [0; 5];
         mover.stream().read_exact(&mut reply)?;
         assert_eq!(&reply, b"+OK\r\n");
     }
+    Ok(())
+}
+
+#[test]
+fn who_breaks_off_while_waiting_for_a_lane_is_forgotten_at_once() -> io::Result<()> {
+    let Queue { proxy, first, mut second, _instances } = Queue::form()?;
+    trickle(&mut second, &value("second")[BEGUN..BEGUN + VALUE / 4])?;
+    SockRef::from(&*second.stream()).set_linger(Some(Duration::ZERO))?;
+    drop(second);
+    until("one session less", Duration::from_secs(5), || {
+        let sessions = proxy.scrape()?.value("pdw_sessions");
+        (sessions == 1.0).then_some(()).ok_or_else(|| io::Error::other(format!("{sessions} sessions")))
+    })?;
+    drop(first);
     Ok(())
 }
