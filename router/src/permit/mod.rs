@@ -13,6 +13,7 @@
 mod commands;
 mod glob;
 mod quick;
+mod tokens;
 
 pub use commands::{CommandRule, Commands};
 pub use glob::Glob;

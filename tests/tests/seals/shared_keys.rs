@@ -282,7 +282,9 @@ fn a_peer_that_stops_or_talks_nonsense_is_closed_and_told_once() {
         let (mut proxy, sealed) =
             proxy(&seal(name, &keys.file(0), ""), &table(instance.address(), "seal = \"plain\""), "redis");
         let talk = |bytes: &[u8]| {
-            let mut stream = std::net::TcpStream::connect(sealed.to_string()).unwrap();
+            // The proxy's first listener is there a little before the others.
+            let connect = || std::net::TcpStream::connect(sealed.to_string());
+            let mut stream = until("the sealed listener", LIMIT, connect).unwrap();
             stream.set_read_timeout(Some(Duration::from_secs(9))).unwrap();
             stream.write_all(bytes).unwrap();
             stream
