@@ -6,13 +6,16 @@ ENVOY_VERSION ?= 1.40.0
 ENVOY_DIR := target/envoy
 BENCH_SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: bench bench-seals bench-idle bench-micro bench-build bench-peers bench-envoy
+.PHONY: bench bench-seals bench-beside bench-idle bench-micro bench-build bench-peers bench-envoy
 
 bench: bench-peers bench-build                  # beside direct, nutcracker, haproxy, Envoy if fetched, the null proxy
 	PDW_ENVOY=$${PDW_ENVOY:-$(wildcard $(ENVOY_DIR)/envoy/_bin/envoy)} target/release/pdw-loadtest bench $(BENCH_ARGS)
 
 bench-seals: bench-peers bench-build            # what sealed links cost, beside real spiped daemons
 	target/release/pdw-loadtest seals $(BENCH_ARGS)
+
+bench-beside: bench-peers bench-build           # small requests beside writers of large values, direct and proxied
+	target/release/pdw-loadtest beside $(BENCH_ARGS)
 
 bench-idle: bench-peers bench-build             # memory per idle connection
 	target/release/pdw-loadtest idle $(BENCH_ARGS)
