@@ -9,7 +9,9 @@ use pdw_tests::durable::{Durable, addresses};
 use pdw_tests::instance::Server;
 use pdw_tests::trouble::Trouble;
 
-use crate::scene::{LIMIT, NOT_SENT, Scene, UNKNOWN, assert_error, assert_fine, at_once, launch, on_small_disk};
+use crate::scene::{
+    LIMIT, NOT_SENT, Scene, UNKNOWN, assert_error, assert_fine, assert_given_up, at_once, launch, on_small_disk,
+};
 
 #[test]
 fn an_instance_that_is_down_at_the_start_is_waited_for_under_pdwfs() -> io::Result<()> {
@@ -86,7 +88,7 @@ fn a_frozen_instance_is_answered_for_in_time_and_its_late_reply_is_nobodys() -> 
     scene.instances[0].guard()?.freeze()?;
     let started = Instant::now();
     assert_error(&session.call(&["GET", &frozen])?, UNKNOWN);
-    assert!((900..4000).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
+    assert_given_up(started.elapsed());
     assert_fine(&session.call(&["SET", &other, "x"])?);
     scene.instances[0].guard()?.thaw()?;
     until("service", LIMIT, || session.demand(&["GET", &frozen]).map(drop))?;

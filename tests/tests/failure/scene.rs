@@ -10,7 +10,7 @@ use pdw_tests::durable::{Durable, addresses};
 use pdw_tests::fault::{End, FaultProxy, Way};
 use pdw_tests::hop;
 use pdw_tests::latency::keys_at;
-use pdw_tests::proxy::{Launch, Proxy, STRIPE_SETS};
+use pdw_tests::proxy::{Launch, Proxy, STRIPE_SETS, chosen_levels};
 use pdw_tests::reply::Value;
 use pdw_tests::skipped;
 use pdw_tests::versions::Route;
@@ -153,4 +153,11 @@ pub(crate) fn assert_error(reply: &Value, wanted: &str) {
 /// That a reply is no error.
 pub(crate) fn assert_fine(reply: &Value) {
     assert_eq!(reply.error(), None);
+}
+
+/// That a request was given up after a patience of a second, and long before the kernel's own time-outs. In a tree each
+/// level but the first is told a twelfth less than what is left, so that it is the last one that gives up.
+pub(crate) fn assert_given_up(waited: Duration) {
+    let told = (1..chosen_levels()).fold(Duration::from_secs(1), |left, _| left - left / 12);
+    assert!((told * 9 / 10..Duration::from_secs(4)).contains(&waited), "{waited:?}");
 }
