@@ -121,8 +121,10 @@ struct Queue {
     _instances: Vec<Instance>,
 }
 
-/// What either of them sends, and how much of it at once.
-const BEGUN: usize = VALUE / 2;
+/// So much of its value either of them has sent: enough to be large, and room is left in the kernel's buffer,
+const BEGUN: usize = 80 << 10;
+/// for so much more that comes while nobody wants it.
+const MORE: usize = BEGUN + (40 << 10);
 
 fn value(key: &str) -> Vec<u8> {
     encode(&["SET", key, &"x".repeat(VALUE)])
@@ -159,11 +161,12 @@ fn trickle(mover: &mut Mover, bytes: &[u8]) -> io::Result<()> {
 fn who_waits_for_a_lane_does_not_wake_the_proxy_for_every_segment() -> io::Result<()> {
     let Queue { proxy, mut first, mut second, _instances } = Queue::form()?;
     let before = proxy.scrape()?.value("pdw_turns_total");
-    trickle(&mut second, &value("second")[BEGUN..])?;
+    trickle(&mut second, &value("second")[BEGUN..MORE])?;
     let turns = proxy.scrape()?.value("pdw_turns_total") - before;
     assert!(turns < 30.0, "{turns} turns for 100 segments that nobody wanted yet");
     // Both values arrive nevertheless.
     first.stream().write_all(&value("first")[BEGUN..])?;
+    second.stream().write_all(&value("second")[MORE..])?;
     for mover in [&mut first, &mut second] {
         let mut reply = [0; 5];
         mover.stream().read_exact(&mut reply)?;
@@ -175,7 +178,7 @@ fn who_waits_for_a_lane_does_not_wake_the_proxy_for_every_segment() -> io::Resul
 #[test]
 fn who_breaks_off_while_waiting_for_a_lane_is_forgotten_at_once() -> io::Result<()> {
     let Queue { proxy, first, mut second, _instances } = Queue::form()?;
-    trickle(&mut second, &value("second")[BEGUN..BEGUN + VALUE / 4])?;
+    trickle(&mut second, &value("second")[BEGUN..MORE])?;
     SockRef::from(&*second.stream()).set_linger(Some(Duration::ZERO))?;
     drop(second);
     until("one session less", Duration::from_secs(5), || {
