@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pdw_router::frame::{self, FrameFlags, StreamId};
 use pdw_router::limits::Limits;
-use pdw_router::{End, Input, LossReason, Peers, Profile, Setup};
+use pdw_router::{End, Input, LossReason, Peers, Profile, SessionKey, Setup};
 
 use crate::rig::{Node, Tree, setup};
 
@@ -49,14 +49,20 @@ fn a_request_is_not_sent_on_after_the_first_proxy_has_given_it_up_however_long_i
     );
 }
 
-#[test]
-fn the_next_level_gives_a_request_up_first_and_its_word_is_the_clients() {
+/// A tree whose spine holds a client's request: its instance is gone.
+fn held_at_the_spine() -> (Tree, SessionKey) {
     let spine = setup("spine", 1, None);
     let mut tree = Tree::before(Setup { profile: Profile::Pdwfs, ..spine });
     let client = tree.client();
     tree.spine.tell(Input::LinkLost(tree.instance, LossReason::Closed));
     tree.ask(client, "SET a 1\r\n");
     tree.up();
+    (tree, client)
+}
+
+#[test]
+fn the_next_level_gives_a_request_up_first_and_its_word_is_the_clients() {
+    let (mut tree, client) = held_at_the_spine();
     // Nothing comes back before the client's patience is over, but in the last moment.
     tree.spine.wait(Duration::from_millis(59_600));
     tree.leaf.wait(Duration::from_millis(59_600));
@@ -66,12 +72,7 @@ fn the_next_level_gives_a_request_up_first_and_its_word_is_the_clients() {
 
 #[test]
 fn after_an_absence_the_next_level_is_heard_before_a_client_is_told_that_nobody_knows() {
-    let spine = setup("spine", 1, None);
-    let mut tree = Tree::before(Setup { profile: Profile::Pdwfs, ..spine });
-    let client = tree.client();
-    tree.spine.tell(Input::LinkLost(tree.instance, LossReason::Closed));
-    tree.ask(client, "SET a 1\r\n");
-    tree.up();
+    let (mut tree, client) = held_at_the_spine();
     // Both stand still, as when their machine does.
     let absence = Duration::from_secs(70);
     (tree.leaf.now, tree.spine.now) = (tree.leaf.now.after(absence), tree.spine.now.after(absence));
