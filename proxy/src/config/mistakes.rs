@@ -280,6 +280,9 @@ pub enum Problem {
     /// A name of no characters.
     #[error("empty; write a name")]
     EmptyName,
+    /// A list of upstreams without any, which somebody who wants instances of the proxy's own leaves out.
+    #[error("empty; write at least one, or remove the option to serve from instances of the proxy's own")]
+    NoUpstream,
     /// Nothing where something is needed.
     #[error("empty; write at least one")]
     Empty,
@@ -383,10 +386,10 @@ impl Mistakes {
     }
 }
 
-/// The flag that sets an option: one of a list is given per flag, so the flag's name is singular.
+/// The flag that sets an option or an entry of it: one of a list is given per flag, so the flag's name is singular.
 fn flag_name(option: &str) -> &str {
     match option {
-        "upstreams" => "upstream",
+        option if option.split('.').next() == Some("upstreams") => "upstream",
         "group.kind" => "group",
         option => option,
     }
