@@ -209,7 +209,13 @@ fn completions_manual_and_reference_are_generated() {
     }
     let page = printed(&["man", "serve"], b"");
     assert!(page.contains(".TH pdw-proxy-serve") && page.contains("\\-\\-upstream"), "{page}");
-    assert!(printed(&["man"], b"").contains("pdw\\-proxy \\- "));
+    let whole = printed(&["man"], b"");
+    assert!(whole.contains("pdw\\-proxy \\- "));
+    let version = format!("\"pdw-proxy {}\"", env!("CARGO_PKG_VERSION"));
+    for page in [page, whole] {
+        let title = page.lines().find(|line| line.starts_with(".TH")).unwrap();
+        assert!(title.contains(&version), "{title}");
+    }
     assert_eq!(printed(&["reference"], b""), include_str!("../../docs/configuration.md"));
     assert_eq!(printed(&["reference", "metrics"], b""), include_str!("../../docs/metrics.md"));
     assert_eq!(printed(&["reference", "failures"], b""), include_str!("../../docs/failures.md"));

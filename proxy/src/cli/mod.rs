@@ -42,7 +42,8 @@ pub fn man(args: &ManArgs) -> std::io::Result<()> {
     let chosen = args.command.as_ref().and_then(|name| command.find_subcommand(name)).unwrap_or(&command);
     let title = args.command.as_ref().map_or_else(|| "pdw-proxy".to_owned(), |name| format!("pdw-proxy-{name}"));
     let mut page = Vec::new();
-    clap_mangen::Man::new(chosen.clone()).title(title).render(&mut page)?;
+    let source = concat!("pdw-proxy ", env!("CARGO_PKG_VERSION"));
+    clap_mangen::Man::new(chosen.clone()).title(title).source(source).render(&mut page)?;
     print::all(&page)
 }
 

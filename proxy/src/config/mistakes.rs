@@ -174,10 +174,12 @@ pub enum Problem {
         reason: String,
     },
     /// Two options that do not fit.
-    #[error("{value} is more than {other} ({limit}), but {why}; lower the one or raise the other")]
+    #[error("{value} is {than} {other} ({limit}), but {why}; lower the one or raise the other")]
     MoreThan {
         /// This option's value.
         value: String,
+        /// "more than", or "no less than" if they are equal and must not be.
+        than: &'static str,
         /// The other option.
         other: &'static str,
         /// Its value.
@@ -186,10 +188,12 @@ pub enum Problem {
         why: &'static str,
     },
     /// Two options that do not fit, seen from the other side.
-    #[error("{value} is less than {other} ({limit}), but {why}; raise the one or lower the other")]
+    #[error("{value} is {than} {other} ({limit}), but {why}; raise the one or lower the other")]
     LessThan {
         /// This option's value.
         value: String,
+        /// "less than", or "no more than" if they are equal and must not be.
+        than: &'static str,
         /// The other option.
         other: &'static str,
         /// Its value.
@@ -317,10 +321,6 @@ pub(crate) struct Findings(Vec<Mistake>);
 impl Findings {
     pub(crate) fn add(&mut self, place: Place, option: impl Into<String>, problem: Problem) {
         self.0.push(Mistake { place, option: option.into(), problem });
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
     }
 
     /// Whether an option, or an entry of it, has a mistake.
