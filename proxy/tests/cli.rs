@@ -209,6 +209,8 @@ fn completions_manual_and_reference_are_generated() {
     }
     let page = printed(&["man", "serve"], b"");
     assert!(page.contains(".TH pdw-proxy-serve") && page.contains("\\-\\-upstream"), "{page}");
+    assert!(page.contains(".SH \"EXAMPLES\"\n.nf\n  pdw\\-proxy serve\n"), "{page}");
+    assert!(printed(&["man", "up"], b"").contains(".SH \"KEYS ON THE SCREEN\"\n"));
     let whole = printed(&["man"], b"");
     assert!(whole.contains("pdw\\-proxy \\- "));
     let version = format!("\"pdw-proxy {}\"", env!("CARGO_PKG_VERSION"));
