@@ -20,8 +20,12 @@ pub(crate) const FILL: usize = 128 << 10;
 
 /// This part of a link's credit is for streams that have little to send, ...
 const RESERVED_PART: u64 = 4;
-/// ... no more than this part of what a stream is granted at its start.
+/// ... no more than this part of what a stream is granted at its start. So much of what nobody takes does not count on
+/// the link either: ...
 const LITTLE_PART: u64 = 16;
+/// ... and when this part of the link's credit is used up nobody who has much may have more than that lie at the other
+/// end. So who takes nothing, however many they are, leaves credit to all others.
+const CROWDED_PART: u64 = 2;
 
 /// What one end grants the other at the start, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +76,8 @@ pub(crate) struct StreamEnd<C> {
     /// What may be sent.
     pub(crate) credit: u64,
     pub(crate) window: Window,
+    /// The other end has a lane for the value that is being sent.
+    pub(crate) lane: bool,
     /// It is among those that have something to send.
     pub(crate) queued: bool,
     /// Bytes that will come and that nobody wants.
@@ -96,7 +102,7 @@ impl<K: Copy + PartialEq> Carrier<K> {
             own,
             other,
             credit: other.link,
-            window: Window::new(own.link),
+            window: Window::with_worth(own.link, own.link / LITTLE_PART),
         }
     }
 
@@ -111,7 +117,8 @@ impl<K: Copy + PartialEq> Carrier<K> {
             carrier,
             id,
             credit: self.other.stream,
-            window: Window::new(self.own.stream),
+            window: Window::with_worth(self.own.stream, little(self.own) / 2),
+            lane: false,
             queued: false,
             skip: 0,
             inbox: Vec::new(),
@@ -230,7 +237,7 @@ impl<K: Copy + PartialEq> Carrier<K> {
 
     /// Whether so many bytes of a stream are more than may use the credit that is left to others.
     pub(crate) fn is_much(&self, bytes: usize) -> bool {
-        bytes as u64 > self.other.stream / LITTLE_PART
+        bytes as u64 > little(self.other)
     }
 
     fn reserve(&self) -> u64 {
@@ -241,8 +248,20 @@ impl<K: Copy + PartialEq> Carrier<K> {
     /// others: what it sends may lie at the other end until it is taken there.
     pub(crate) fn allowance<C>(&self, end: &StreamEnd<C>, bytes: usize, much: bool) -> usize {
         let credit = if much { self.credit.saturating_sub(self.reserve()) } else { self.credit };
-        let most = end.credit.min(credit).min((PAYLOAD_MAX - NUMBER_LEN) as u64);
+        let most = self.stream_allowance(end, much).min(credit).min((PAYLOAD_MAX - NUMBER_LEN) as u64);
         bytes.min(most as usize)
+    }
+
+    /// What a stream may send as far as it is its own affair.
+    fn stream_allowance<C>(&self, end: &StreamEnd<C>, much: bool) -> u64 {
+        let crowded = self.credit <= self.other.link / CROWDED_PART;
+        let untaken = self.other.stream.saturating_sub(end.credit);
+        if much && crowded { end.credit.min(little(self.other).saturating_sub(untaken)) } else { end.credit }
+    }
+
+    /// Whether a stream may send something once the link has credit; else it waits for a word about itself.
+    pub(crate) fn may_send<C>(&self, end: &StreamEnd<C>, much: bool) -> bool {
+        self.stream_allowance(end, much) > 0
     }
 
     /// Adds a stream to those that have something to send, or, if it has `much`, to those that wait for more credit.
@@ -271,19 +290,42 @@ impl<K: Copy + PartialEq> Carrier<K> {
     /// There was no credit for them.
     pub(crate) fn received<C>(&mut self, end: Option<&mut StreamEnd<C>>, bytes: usize) -> Result<(), FrameError> {
         self.window.received(bytes)?;
-        end.map_or(Ok(()), |end| end.window.received(bytes))
+        let Some(end) = end else { return Ok(()) };
+        let before = self.counted(end);
+        end.window.received(bytes)?;
+        self.window.taken(bytes as u64 - (self.counted(end) - before));
+        self.renew();
+        Ok(())
+    }
+
+    /// What counts on the link of that which has come on a stream and is not taken.
+    fn counted<C>(&self, end: &StreamEnd<C>) -> u64 {
+        end.window.owed().saturating_sub(little(self.own))
     }
 
     /// Bytes of a stream, or of one that is gone, are taken: more may come.
     pub(crate) fn taken<C>(&mut self, end: Option<&mut StreamEnd<C>>, bytes: u64) {
-        self.window.taken(bytes);
-        if let Some(end) = end {
-            end.window.taken(bytes);
-            let grant = end.id.zip(end.window.grant());
-            grant.into_iter().for_each(|(id, bytes)| self.write_credit(id, bytes));
-        }
+        let Some(end) = end else {
+            self.window.taken(bytes);
+            return self.renew();
+        };
+        let before = self.counted(end);
+        end.window.taken(bytes);
+        self.window.taken(before - self.counted(end));
+        let grant = end.id.zip(end.window.grant());
+        grant.into_iter().for_each(|(id, bytes)| self.write_credit(id, bytes));
+        self.renew();
+    }
+
+    /// Grants anew on the link what is free of it.
+    fn renew(&mut self) {
         let grant = self.window.grant();
         grant.into_iter().for_each(|bytes| self.write_credit(StreamId::default(), bytes));
+    }
+
+    /// Says that a stream's value has a lane at this end.
+    pub(crate) fn tell_lane(&mut self, id: StreamId) {
+        frame::write(&mut self.control, id, FrameFlags::LANE, &[]);
     }
 
     fn write_credit(&mut self, id: StreamId, bytes: u64) {
@@ -294,6 +336,11 @@ impl<K: Copy + PartialEq> Carrier<K> {
     pub(crate) fn note(&mut self, text: &[u8]) {
         frame::write(&mut self.control, StreamId::default(), FrameFlags::NOTE, text);
     }
+}
+
+/// What is little beside a grant.
+fn little(grant: Grant) -> u64 {
+    (grant.stream / LITTLE_PART).max(1)
 }
 
 /// Where a stream leads.
@@ -362,6 +409,37 @@ mod tests {
         assert_eq!((carrier.next_ready(), carrier.next_ready()), (Some(2), None));
         carrier.add_credit(1);
         assert_eq!(carrier.next_ready(), Some(1));
+    }
+
+    #[test]
+    fn where_half_of_a_links_credit_is_used_up_who_has_much_may_have_little_lie_at_the_other_end() {
+        let mut carrier = carrier();
+        let mut end: StreamEnd<u8> = carrier.new_end(0, Some(StreamId(1)));
+        carrier.credit = 126;
+        assert_eq!(carrier.allowance(&end, 1_000, true), 64, "but for what is reserved");
+        carrier.credit = 125;
+        assert_eq!((carrier.allowance(&end, 1_000, true), carrier.allowance(&end, 1_000, false)), (6, 100));
+        carrier.spend(&mut end, 6);
+        assert!(!carrier.may_send(&end, true) && carrier.may_send(&end, false));
+        end.credit += 3;
+        assert_eq!(carrier.allowance(&end, 1_000, true), 3);
+    }
+
+    #[test]
+    fn little_of_what_nobody_takes_does_not_count_on_the_link() {
+        let mut carrier = carrier();
+        let mut ends: Vec<StreamEnd<u8>> = (0..100).map(|_| carrier.new_end(0, Some(StreamId(1)))).collect();
+        ends.iter_mut().for_each(|end| carrier.received(Some(end), 6).unwrap());
+        assert_eq!(carrier.owed(), 0);
+        ends.iter_mut().take(2).for_each(|end| carrier.received(Some(end), 94).unwrap());
+        assert_eq!(carrier.owed(), 188);
+        carrier.taken(Some(&mut ends[0]), 60);
+        assert_eq!(carrier.owed(), 128);
+        for end in &mut ends {
+            let owed = end.window.owed();
+            carrier.taken(Some(end), owed);
+        }
+        assert_eq!((carrier.owed(), ends[0].window.owed()), (0, 0));
     }
 
     #[test]
