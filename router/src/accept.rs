@@ -102,7 +102,7 @@ impl Traffic {
                 Ok(())
             }
             Piece::Credit(id, bytes) => {
-                if let Some(Lead::Here(carried)) = accepted.carrier.lead(id)? {
+                if let Some(carried) = accepted.carrier.here(id)? {
                     if let Some(end) = self.sessions.get_mut(carried).and_then(|session| session.carried.as_mut()) {
                         end.credit = end.credit.saturating_add(bytes);
                     }

@@ -262,31 +262,24 @@ impl Traffic {
         let Some(link) = self.links.get_mut(key) else { return Ok(()) };
         let Some(framed) = &mut link.framed else { return Ok(()) };
         match piece {
-            Piece::Data(id, bytes) => self.data_from_above(setup, key, id, bytes).map_err(Loss::Frame),
-            Piece::Credit(StreamId(0), bytes) => {
-                framed.carrier.add_credit(bytes);
-                Ok(())
-            }
+            Piece::Data(id, bytes) => self.data_from_above(setup, key, id, bytes).map_err(Loss::Frame)?,
+            Piece::Credit(StreamId(0), bytes) => framed.carrier.add_credit(bytes),
             Piece::Credit(id, bytes) => {
-                if let Some(Lead::Here(stream)) = framed.carrier.lead(id).map_err(Loss::Frame)? {
-                    self.add_stream_credit(stream, bytes);
-                }
-                Ok(())
+                let stream = framed.carrier.here(id).map_err(Loss::Frame)?;
+                stream.into_iter().for_each(|stream| self.add_stream_credit(stream, bytes));
             }
             Piece::Close(id) => {
                 let stream = framed.carrier.closed(id).map_err(Loss::Frame)?;
                 stream.into_iter().for_each(|stream| self.stream_closed_above(setup, stream));
-                Ok(())
             }
             Piece::Lane(id) => {
-                if let Some(Lead::Here(stream)) = framed.carrier.lead(id).map_err(Loss::Frame)? {
-                    self.lane_above(setup, stream);
-                }
-                Ok(())
+                let stream = framed.carrier.here(id).map_err(Loss::Frame)?;
+                stream.into_iter().for_each(|stream| self.lane_above(setup, stream));
             }
-            Piece::Note(note) => self.note_from_above(setup, key, note),
-            Piece::Deadline(..) => Err(Loss::Frame(FrameError::Unknown)),
+            Piece::Note(note) => self.note_from_above(setup, key, note)?,
+            Piece::Deadline(..) => return Err(Loss::Frame(FrameError::Unknown)),
         }
+        Ok(())
     }
 
     fn data_from_above(&mut self, setup: &Setup, key: LinkKey, id: StreamId, bytes: &[u8]) -> Result<(), FrameError> {

@@ -87,7 +87,7 @@ fn near_the_ceiling_little_waits_for_each_stream_and_at_it_the_newest_value_give
 /// Opens the lanes that the spine has asked for, and carries what comes on them to an instance that takes everything:
 /// whole values are answered. How many were.
 fn serve_lanes(tree: &mut Tree, lanes: &mut Vec<(LinkKey, usize)>, size: usize) -> usize {
-    for key in tree.spine.links[1 + lanes.len()..].to_vec() {
+    while let Some(key) = tree.spine.links.get(1 + lanes.len()).copied() {
         tree.spine.tell(Input::LinkConnected(key));
         tree.spine.take(End::Link(key));
         tree.spine.tell(Input::LinkBytes(key, PROOF));
