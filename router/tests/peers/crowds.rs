@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pdw_router::frame::{self, FrameFlags, StreamId};
-use pdw_router::{End, Input, LinkKey, SessionKey};
+use pdw_router::{End, Input, LinkKey, SessionKey, Setup};
 
 use crate::rig::{PROOF, Tree, setup};
 
@@ -152,6 +152,19 @@ fn whoever_has_a_lane_may_send_as_much_as_if_nobody_waited() {
     serve_lanes(&mut tree, &mut lanes, 50_000);
     let more: Vec<usize> = lanes.iter().zip(before).map(|((_, arrived), before)| arrived - before).collect();
     assert!(more.iter().all(|more| *more >= 900), "{more:?}");
+}
+
+#[test]
+fn little_is_held_for_each_of_many_whose_values_have_no_lane() {
+    let mut limits = setup("leaf", 9, None).limits;
+    (limits.stream_window, limits.peer_window) = (64 << 10, 256 << 10);
+    let spine = setup("spine", 1, None);
+    let mut tree = Tree::with(Setup { limits: limits.clone(), ..spine }, limits);
+    let crowd = [(); 30].map(|()| tree.client());
+    send_values(&mut tree, &crowd, (1 << 20, 4 << 10));
+    let held = [tree.leaf.router.holding().bytes(), tree.spine.router.holding().bytes()];
+    // A sixteenth of a window, and what is read at once.
+    assert!(held[0] < 30 * 3 * (4 << 10) && held[1] < (256 << 10) + 30 * 3 * (4 << 10), "{held:?}");
 }
 
 #[test]
