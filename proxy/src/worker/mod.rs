@@ -8,6 +8,7 @@
 //!
 //! Nothing on this path is shared with another thread: no lock, no atomic, no wake-up.
 
+mod closing;
 mod drain;
 mod ends;
 mod fences;
@@ -47,6 +48,7 @@ pub(crate) use mailbox::{Letter, Mailbox};
 pub(crate) use numbers::names;
 pub(crate) use spool::try_folder;
 
+use closing::Closing;
 use drain::Drain;
 use ends::Line;
 use guests::Guests;
@@ -115,6 +117,8 @@ pub(crate) struct Worker {
     turned_away: Vec<(LinkKey, usize)>,
     /// Clients that are not sessions yet.
     guests: Guests,
+    /// Connections whose sessions are gone.
+    closing: Closing,
     spools: SecondaryMap<SpoolKey, SpoolFile>,
     folder: Folder,
     /// Who is to be read.
@@ -175,6 +179,7 @@ impl Worker {
             links: SecondaryMap::new(),
             turned_away: Vec::new(),
             guests: Guests::new(orders.handshakes),
+            closing: Closing::default(),
             spools: SecondaryMap::new(),
             folder: Folder::new(orders.spool),
             reading: Reading::default(),
@@ -238,6 +243,7 @@ impl Worker {
                 self.move_relays();
                 self.obey();
             }
+            self.closing.close_some();
             if self.has_heard_all(seen) && self.keep_time() {
                 self.obey();
             }
@@ -250,7 +256,7 @@ impl Worker {
     /// How long to wait for events.
     fn patience(&self) -> Option<Duration> {
         let relays_go_on = !self.relays.is_empty() && !self.pace.is_resting();
-        if relays_go_on || !(self.reading.is_empty() && self.unwritten.is_empty()) {
+        if relays_go_on || !(self.reading.is_empty() && self.unwritten.is_empty() && self.closing.is_empty()) {
             return Some(Duration::ZERO);
         }
         let due = self.router.poll_timeout().map(|due| due.since(self.clock()));
@@ -303,7 +309,7 @@ impl Worker {
     /// them: the kernel tells of sockets in turn, so as many as there are sockets are enough.
     fn has_heard_all(&mut self, events: usize) -> bool {
         self.heard += events;
-        let sockets = self.sessions.len() + self.links.len() + self.guests.len() + self.listeners.len();
+        let sockets = self.open_descriptors() + self.listeners.len();
         let all = events < EVENTS || self.heard > sockets;
         if all {
             self.heard = 0;

@@ -10,11 +10,11 @@ use pdw_tests::address::Address;
 use pdw_tests::instance::{Instance, Server};
 use pdw_tests::proxy::{Launch, Proxy};
 
-/// Half as many again as there are events in a turn.
-const CLIENTS: usize = 1_500;
+/// Nearly three times as many as there are events in a turn: while one third is answered, the others wait.
+const CLIENTS: usize = 3_000;
 const THREADS: usize = 3;
 /// Requests that each of them sends at once: they cost the proxy much more than their senders.
-const PIPELINE: usize = 100;
+const PIPELINE: usize = 200;
 /// In it a dead upstream is dialled some ten times by who has the time for it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -63,7 +63,7 @@ fn what_is_due_is_done_however_many_clients_send_all_they_can() -> io::Result<()
         let found = wait_for_it(&proxy, &address);
         over.store(true, Ordering::Relaxed);
         for crowd in crowds {
-            assert!(crowd.join().map_err(|_| io::Error::other("a crowd failed"))?? > 2);
+            assert!(crowd.join().map_err(|_| io::Error::other("a crowd failed"))?? > 0);
         }
         found
     })
