@@ -3,6 +3,9 @@
 use super::options::{OPTIONS, OptionSpec, Reload};
 use super::{Config, ListenConfig, UpstreamConfig};
 
+/// What belongs to the process, so that not even new workers can take another value.
+pub(crate) const FIXED: [&str; 3] = ["admin", "instances", "state_dir"];
+
 /// What has become of the upstreams.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Upstreams {
@@ -60,7 +63,7 @@ impl Config {
         self.admin.clone_from(&old.admin);
         self.instances = old.instances;
         self.state_dir.clone_from(&old.state_dir);
-        for name in ["admin", "instances", "state_dir"] {
+        for name in FIXED {
             if let Some(value) = old.values.get(name) {
                 self.values.insert(name, value.clone());
             }

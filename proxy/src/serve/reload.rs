@@ -5,7 +5,7 @@ use super::seals::Seals;
 use super::service::Service;
 use super::upstreams;
 use crate::cli::ServeArgs;
-use crate::config::{Changes, Config, Mistakes, Upstreams};
+use crate::config::{Changes, Config, FIXED, Mistakes, Upstreams};
 use crate::log;
 use crate::mutant::Mutant;
 
@@ -98,8 +98,11 @@ fn in_words(changes: &Changes, moved: usize, seals: usize) -> String {
     if seals > 0 {
         told += &format!("; keys and certificates of {seals} seals are those of their files now");
     }
-    if !changes.restart.is_empty() {
-        told += &format!("; at the next start, or now with SIGUSR2: {}", changes.restart.join(", "));
+    let (fixed, renewed): (Vec<&str>, Vec<&str>) = changes.restart.iter().partition(|name| FIXED.contains(name));
+    for (when, names) in [("at the next start, or now with SIGUSR2", renewed), ("at the next start", fixed)] {
+        if !names.is_empty() {
+            told += &format!("; {when}: {}", names.join(", "));
+        }
     }
     told
 }

@@ -139,7 +139,7 @@ fn new_workers_go_on_before_the_proxys_own_instances() {
     reload(&mut proxy, other, Signal::USR2, TAKEN);
     until("the same instances", LIMIT, || proxy.connect()?.demand(&["GET", "who"])).unwrap();
     assert_eq!(get(&mut proxy.connect().unwrap()), named("one"));
-    reload(&mut proxy, other, Signal::HUP, "at the next start, or now with SIGUSR2: instances");
+    reload(&mut proxy, other, Signal::HUP, "; at the next start: instances");
 }
 
 #[test]
