@@ -15,8 +15,8 @@ const CLIENTS: usize = 3_000;
 const THREADS: usize = 3;
 /// Requests that each of them sends at once: they cost the proxy much more than their senders.
 const PIPELINE: usize = 200;
-/// In it a dead upstream is dialled some ten times by who has the time for it.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// In it a dead upstream is dialled some twenty times by who has the time for it.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Sends and receives in turn on all of these, until `over`; how many waves there were.
 fn crowd(proxy: &Proxy, over: &AtomicBool) -> io::Result<usize> {
