@@ -26,7 +26,7 @@ pub(super) fn name(session: &Session) -> Vec<u8> {
 
 /// `CLIENT SETNAME`. A client with the name of this proxy's own links is this proxy.
 pub(super) fn set_name(session: &mut Session, own_name: &str, name: &[u8]) -> Answer {
-    if name == own_name.as_bytes() {
+    if !name.is_empty() && name == own_name.as_bytes() {
         return Err(Refusal::Loop);
     }
     if name.len() > NAME_MAX {
@@ -111,5 +111,8 @@ mod tests {
         assert!(set_name(&mut session, "", &[b'x'; NAME_MAX + 1]).is_err());
         assert_eq!(name(&session), bulk(b"short"));
         set_name(&mut session, "", &[b'x'; NAME_MAX]).unwrap();
+        // As `HELLO 2 SETNAME ""` has it: no name again.
+        set_name(&mut session, "", b"").unwrap();
+        assert_eq!(name(&session), b"$-1\r\n");
     }
 }
