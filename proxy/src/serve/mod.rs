@@ -1,6 +1,7 @@
 //! `pdw-proxy serve`: start instances if there are none, open listeners, run workers, end tidily.
 
 mod crew;
+mod descriptors;
 mod drain;
 mod listeners;
 mod names;
@@ -16,7 +17,6 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::watch;
 
 use crate::admin::{self, AdminError, Bounds, ProcessReader, Standing, Workers};
@@ -42,7 +42,7 @@ pub enum ServeError {
         source: io::Error,
     },
     /// A listener cannot be opened.
-    #[error("cannot listen on {address} ({source}): is another program there, or is the address not this machine's?")]
+    #[error("cannot listen on {address} ({source}): {}", remedy(address, source))]
     Listen {
         /// As configured.
         address: Address,
@@ -89,6 +89,25 @@ pub enum ServeError {
     Worker(String),
 }
 
+/// What to do when an address cannot be listened on.
+fn remedy(address: &Address, source: &io::Error) -> &'static str {
+    match (source.kind(), address) {
+        (io::ErrorKind::AddrInUse, _) => {
+            "is another program there? End it, choose another address, or take a proxy's place with --replace"
+        }
+        (io::ErrorKind::AddrNotAvailable, _) => "choose an address that this machine has, or 0.0.0.0 for all it has",
+        (io::ErrorKind::AlreadyExists, _) => "remove the file, or choose another path",
+        (io::ErrorKind::NotFound, Address::Unix(_)) => "make its folder first, or choose another path",
+        (io::ErrorKind::PermissionDenied, Address::Unix(_)) => {
+            "let this user write to its folder, or choose another path"
+        }
+        (io::ErrorKind::PermissionDenied, Address::Tcp { .. }) => {
+            "choose a port from 1024 on, or give the process CAP_NET_BIND_SERVICE"
+        }
+        _ => "correct `listen`, or give an IP address",
+    }
+}
+
 /// What went wrong with the proxy's own instances.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -125,7 +144,7 @@ pub fn try_seals(config: &Config) -> Result<(), ServeError> {
 /// # Errors
 /// Why serving could not begin, or had to end.
 pub fn run(args: &ServeArgs, config: Config) -> Result<(), ServeError> {
-    raise_descriptor_limit();
+    descriptors::prepare();
     let stance = if args.replace { Stance::Beside } else { Stance::Alone };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -193,10 +212,11 @@ fn announce(config: &Config, stance: Stance, listen: &[Address], admin: Option<&
     if stance == Stance::Beside {
         crate::cli::say("ready: new connections come here; end the proxy that is replaced with SIGTERM");
     }
-    if !config.embedded {
-        return;
-    }
     let Some(address) = listen.first() else { return };
+    if !config.embedded {
+        let all: Vec<_> = listen.iter().map(Address::to_string).collect();
+        return crate::cli::say(&format!("pdw-proxy serves on {}; Ctrl-C or SIGTERM drains it", all.join(", ")));
+    }
     let client = match address {
         Address::Tcp { host, port } => format!("redis-cli -h {host} -p {port}"),
         Address::Unix(path) => format!("redis-cli -s {}", path.display()),
@@ -211,13 +231,4 @@ fn announce(config: &Config, stance: Stance, listen: &[Address], admin: Option<&
     }
     text += "Ctrl-C ends it.";
     crate::cli::say(&text);
-}
-
-/// 100,000 clients need descriptors: take as many as the operator allows.
-fn raise_descriptor_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::warn!(%error, "the limit on open files could not be raised");
-    }
 }

@@ -8,6 +8,7 @@
 //!
 //! Nothing on this path is shared with another thread: no lock, no atomic, no wake-up.
 
+mod closing;
 mod drain;
 mod ends;
 mod fences;
@@ -47,6 +48,7 @@ pub(crate) use mailbox::{Letter, Mailbox};
 pub(crate) use numbers::names;
 pub(crate) use spool::try_folder;
 
+use closing::Closing;
 use drain::Drain;
 use ends::Line;
 use guests::Guests;
@@ -115,12 +117,16 @@ pub(crate) struct Worker {
     turned_away: Vec<(LinkKey, usize)>,
     /// Clients that are not sessions yet.
     guests: Guests,
+    /// Connections whose sessions are gone.
+    closing: Closing,
     spools: SecondaryMap<SpoolKey, SpoolFile>,
     folder: Folder,
     /// Who is to be read.
     reading: Reading,
     /// Ends that were written in this turn already and have more to write.
     unwritten: Vec<End>,
+    /// Events since time was kept last.
+    heard: usize,
     /// When listeners that ran out of descriptors are tried again.
     rested: Option<Instant>,
     /// It is to end when its clients have left.
@@ -173,10 +179,12 @@ impl Worker {
             links: SecondaryMap::new(),
             turned_away: Vec::new(),
             guests: Guests::new(orders.handshakes),
+            closing: Closing::default(),
             spools: SecondaryMap::new(),
             folder: Folder::new(orders.spool),
             reading: Reading::default(),
             unwritten: Vec::new(),
+            heard: 0,
             rested: None,
             drain: None,
             buffer: vec![0; READ_LINK].into_boxed_slice(),
@@ -219,6 +227,7 @@ impl Worker {
                 polled => polled?,
             }
             self.begin_turn();
+            self.accept_on();
             let (mut mail, mut seen) = (false, 0);
             for event in &events {
                 seen += 1;
@@ -234,8 +243,8 @@ impl Worker {
                 self.move_relays();
                 self.obey();
             }
-            // Events that did not fit come first, so that nobody counts as late who is ready.
-            if seen < EVENTS && self.keep_time() {
+            self.closing.close_some();
+            if self.has_heard_all(seen) && self.keep_time() {
                 self.obey();
             }
             if self.is_drained() {
@@ -247,7 +256,7 @@ impl Worker {
     /// How long to wait for events.
     fn patience(&self) -> Option<Duration> {
         let relays_go_on = !self.relays.is_empty() && !self.pace.is_resting();
-        if relays_go_on || !(self.reading.is_empty() && self.unwritten.is_empty()) {
+        if relays_go_on || !(self.reading.is_empty() && self.unwritten.is_empty() && self.closing.is_empty()) {
             return Some(Duration::ZERO);
         }
         let due = self.router.poll_timeout().map(|due| due.since(self.clock()));
@@ -294,23 +303,39 @@ impl Worker {
         }
     }
 
+    /// Whether everybody was heard who was ready when time was kept last; `events`: so many came in this turn.
+    ///
+    /// Events that did not fit come first, so that nobody counts as late who is ready. But there may be no end of
+    /// them: the kernel tells of sockets in turn, so as many as there are sockets are enough.
+    fn has_heard_all(&mut self, events: usize) -> bool {
+        self.heard += events;
+        let sockets = self.open_descriptors() + self.listeners.len();
+        let all = events < EVENTS || self.heard > sockets;
+        if all {
+            self.heard = 0;
+        }
+        all
+    }
+
+    /// Accepts on where connections may be left, whether by a turn's share or for want of descriptors.
+    fn accept_on(&mut self) {
+        if self.rested.take_if(|until| *until <= Instant::now()).is_some() {
+            (0..self.listeners.len()).for_each(|index| self.accept(index));
+        }
+    }
+
     /// Does what is due; whether there was anything.
     fn keep_time(&mut self) -> bool {
         let due = self.router.poll_timeout().is_some_and(|due| due <= self.now);
         if due {
             self.router.handle(self.now, Input::Timeout);
         }
-        let rested = self.rested.is_some_and(|until| until <= Instant::now());
-        if rested {
-            self.rested = None;
-            (0..self.listeners.len()).for_each(|index| self.accept(index));
-        }
         self.keep_draining();
         let late = self.guests.due().is_some_and(|due| due <= Instant::now());
         if late {
             self.turn_out_late_guests();
         }
-        self.open_turned_away() || self.stir_relays() || due || rested || late
+        self.open_turned_away() || self.stir_relays() || due || late
     }
 
     /// Does what the router says.
