@@ -26,11 +26,6 @@ const CONSTANT: u64 = 4 << 20;
 /// How long memory may take to be given back.
 const RESTORED: Duration = Duration::from_secs(20);
 
-/// The size of a test: in full with `PDW_FULL`.
-pub(crate) fn full_or<T>(full: T, short: T) -> T {
-    if std::env::var_os("PDW_FULL").is_some() { full } else { short }
-}
-
 /// Instances, a proxy before them, and a witness.
 pub(crate) struct Stage {
     pub(crate) proxy: Proxy,
