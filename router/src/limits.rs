@@ -74,7 +74,7 @@ impl Default for Limits {
             spool_max: 4 << 30,
             bulk_lanes: 2,
             stall_max: Duration::from_secs(10),
-            session_pending_max: 1024,
+            session_pending_max: 256,
             session_output_max: 1 << 20,
             link_output_max: 8 << 20,
             stream_window: 256 << 10,

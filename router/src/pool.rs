@@ -20,9 +20,9 @@ const CLASSES: usize = (KEEP_BYTES / LEAST).ilog2() as usize + 1;
 pub(crate) struct Pool {
     /// By what they have room for, so that what is short does not take a buffer from what is longer, which would
     /// have another grow.
-    free: [Vec<Vec<u8>>; CLASSES],
+    free: [Stack; CLASSES],
     /// Those that take one reply after another, apart: only their use shows how much room they need.
-    outputs: Vec<Vec<u8>>,
+    outputs: Stack,
     /// Memory of the free buffers of both kinds.
     kept: usize,
     /// Buffers of more than [`KEEP_BYTES`], and their memory.
@@ -30,6 +30,29 @@ pub(crate) struct Pool {
     long_kept: usize,
     /// One of these was wanted since they were last looked at.
     long_used: bool,
+}
+
+/// Free buffers; the last one that came goes first.
+#[derive(Debug, Default)]
+struct Stack {
+    buffers: Vec<Vec<u8>>,
+    /// How many of them, from the first, nobody has wanted since they were last looked at.
+    idle: usize,
+}
+
+impl Stack {
+    fn pop(&mut self) -> Option<Vec<u8>> {
+        let buffer = self.buffers.pop();
+        self.idle = self.idle.min(self.buffers.len());
+        buffer
+    }
+
+    /// Gives those back to the allocator that nobody has wanted; how much memory that is.
+    fn age(&mut self) -> usize {
+        let given = self.buffers.drain(..self.idle).map(|buffer| buffer.capacity()).sum();
+        self.idle = self.buffers.len();
+        given
+    }
 }
 
 /// The class of which every buffer has room for `len` bytes, at most [`KEEP_BYTES`].
@@ -44,7 +67,7 @@ impl Pool {
             return self.take_long(len).unwrap_or_else(|| Vec::with_capacity(len));
         }
         let class = class_for(len);
-        let buffer = self.free[class..].iter_mut().find_map(Vec::pop);
+        let buffer = self.free[class..].iter_mut().find_map(Stack::pop);
         buffer.map_or_else(|| Vec::with_capacity(LEAST << class), |buffer| self.counted(buffer))
     }
 
@@ -75,8 +98,9 @@ impl Pool {
         Some(buffer)
     }
 
-    /// Gives long buffers back to the allocator that nobody has wanted since the last time.
+    /// Gives buffers back to the allocator that nobody has wanted since the last time.
     pub(crate) fn age(&mut self) {
+        self.kept -= self.free.iter_mut().chain([&mut self.outputs]).map(Stack::age).sum::<usize>();
         if !std::mem::take(&mut self.long_used) {
             self.long.clear();
             self.long_kept = 0;
@@ -107,7 +131,7 @@ impl Pool {
         } else if bytes >= LEAST && self.may_keep(bytes) {
             buffer.clear();
             self.kept += bytes;
-            self.free[(bytes / LEAST).ilog2() as usize].push(buffer);
+            self.free[(bytes / LEAST).ilog2() as usize].buffers.push(buffer);
         }
     }
 
@@ -118,7 +142,7 @@ impl Pool {
         }
         output.clear();
         self.kept += output.capacity();
-        self.outputs.push(output);
+        self.outputs.buffers.push(output);
     }
 
     fn may_keep(&self, bytes: usize) -> bool {
@@ -134,12 +158,27 @@ mod tests {
     fn a_burst_of_buffers_is_not_kept() {
         let mut pool = Pool::default();
         (0..1000).for_each(|_| pool.give_back(Vec::with_capacity(KEEP_BYTES)));
-        assert_eq!(pool.free[CLASSES - 1].len(), KEEP_TOTAL / KEEP_BYTES);
+        assert_eq!(pool.free[CLASSES - 1].buffers.len(), KEEP_TOTAL / KEEP_BYTES);
         while pool.take(1).capacity() > LEAST {}
-        assert_eq!((pool.kept, pool.free.iter().map(Vec::len).sum()), (0, 0));
+        assert_eq!((pool.kept, pool.free.iter().map(|stack| stack.buffers.len()).sum()), (0, 0));
         (0..1000).for_each(|_| pool.give_back(Vec::with_capacity(KEEP_BYTES + 1)));
         assert!(pool.long_kept <= KEEP_LONG_TOTAL && pool.long_kept > KEEP_LONG_TOTAL / 2);
         pool.give_back(Vec::with_capacity(KEEP_LONG_BYTES + 1));
+        assert_eq!(pool.kept, 0);
+    }
+
+    #[test]
+    fn what_nobody_has_wanted_for_a_while_is_given_back() {
+        let mut pool = Pool::default();
+        (0..10).for_each(|_| pool.give_back(Vec::with_capacity(1024)));
+        pool.give_back_output(Vec::with_capacity(1024));
+        pool.age();
+        // Three of them are in use at a time.
+        let used: Vec<_> = (0..3).map(|_| pool.take(1024)).collect();
+        used.into_iter().for_each(|buffer| pool.give_back(buffer));
+        pool.age();
+        assert_eq!(pool.kept, 3 * 1024);
+        pool.age();
         assert_eq!(pool.kept, 0);
     }
 

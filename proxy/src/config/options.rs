@@ -266,11 +266,7 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
     },
     OptionSpec {
         name: "limits.session_pending_max",
-        kind: Kind::Count {
-            default: 1024,
-            range: (1, 1_048_576),
-            field: |draft| &mut draft.limits.session_pending_max,
-        },
+        kind: Kind::Count { default: 256, range: (1, 1_048_576), field: |draft| &mut draft.limits.session_pending_max },
         reload: Reload::Live,
         sentence: "Unanswered requests of one session past which the session is not read until replies have gone out.",
     },

@@ -114,10 +114,7 @@ impl Worker {
         if std::mem::replace(&mut line.queued, true) {
             return;
         }
-        match when {
-            Ahead::ThisTurn => self.ready.push(end),
-            Ahead::NextTurn => self.unfinished.push(end),
-        }
+        self.reading.add(end, when);
     }
 
     /// Reads an end on, if its seal has left something of which the kernel will not tell.

@@ -187,7 +187,7 @@ impl Worker {
                 let skipped = line.skipped(count);
                 if count == self.buffer.len() || line.ending || line.socket.has_more() {
                     line.queued = true;
-                    self.unfinished.push(End::Link(key));
+                    self.reading.add(End::Link(key), Ahead::NextTurn);
                 }
                 if skipped < count {
                     self.router.handle(self.now, Input::LinkBytes(key, &self.buffer[skipped..count]));

@@ -18,6 +18,7 @@ mod listener;
 mod mailbox;
 mod numbers;
 mod pace;
+mod reading;
 mod relay;
 mod seals;
 mod sessions;
@@ -51,6 +52,7 @@ use ends::Line;
 use guests::Guests;
 use links::LinkSocket;
 use pace::Pace;
+use reading::Reading;
 use relay::Pipe;
 use seals::SealNumbers;
 use spool::{Folder, SpoolFile};
@@ -62,10 +64,7 @@ use crate::seal::{Complaints, Pool};
 
 /// Events taken from the kernel at once. A turn with more of them is followed by another.
 const EVENTS: usize = 1024;
-/// Bytes read from a socket at once. What a session sends beyond it waits for the next turn, so
-/// that nobody is held up by somebody else's flood.
-const READ: usize = 64 << 10;
-/// The same of a link, whose replies are for many: large enough that most are whole in one read.
+/// Bytes read from a link at once. Its replies are for many: large enough that most are whole in one read.
 const READ_LINK: usize = 128 << 10;
 /// How long a listener rests after the process has run out of descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -118,9 +117,8 @@ pub(crate) struct Worker {
     guests: Guests,
     spools: SecondaryMap<SpoolKey, SpoolFile>,
     folder: Folder,
-    /// Sessions and links to read in this turn, and those that have more for the next.
-    ready: Vec<End>,
-    unfinished: Vec<End>,
+    /// Who is to be read.
+    reading: Reading,
     /// Ends that were written in this turn already and have more to write.
     unwritten: Vec<End>,
     /// When listeners that ran out of descriptors are tried again.
@@ -177,8 +175,7 @@ impl Worker {
             guests: Guests::new(orders.handshakes),
             spools: SecondaryMap::new(),
             folder: Folder::new(orders.spool),
-            ready: Vec::new(),
-            unfinished: Vec::new(),
+            reading: Reading::default(),
             unwritten: Vec::new(),
             rested: None,
             drain: None,
@@ -250,7 +247,7 @@ impl Worker {
     /// How long to wait for events.
     fn patience(&self) -> Option<Duration> {
         let relays_go_on = !self.relays.is_empty() && !self.pace.is_resting();
-        if relays_go_on || !(self.unfinished.is_empty() && self.unwritten.is_empty()) {
+        if relays_go_on || !(self.reading.is_empty() && self.unwritten.is_empty()) {
             return Some(Duration::ZERO);
         }
         let due = self.router.poll_timeout().map(|due| due.since(self.clock()));
@@ -271,7 +268,7 @@ impl Worker {
         self.now = self.clock();
         self.turn = self.turn.wrapping_add(1);
         self.turns += 1;
-        std::mem::swap(&mut self.ready, &mut self.unfinished);
+        self.reading.begin_turn();
     }
 
     /// Takes note of an event; whether there is mail.
@@ -288,15 +285,13 @@ impl Worker {
     }
 
     fn read_ready(&mut self) {
-        let mut ready = std::mem::take(&mut self.ready);
-        for end in ready.drain(..) {
+        while let Some(end) = self.reading.next() {
             match end {
                 End::Session(key) => self.read_session(key),
                 End::Link(key) => self.read_link(key),
                 End::Spool(key) => self.read_spool(key),
             }
         }
-        self.ready = ready;
     }
 
     /// Does what is due; whether there was anything.

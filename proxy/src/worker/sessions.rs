@@ -9,11 +9,12 @@ use pdw_router::{End, Entrance, Input, SessionKey};
 use super::ends::Line;
 use super::socket::{Socket, Written};
 use super::token::Source;
-use super::{ACCEPT_REST, Ahead, READ, Worker};
+use super::{ACCEPT_REST, Ahead, Worker};
 use crate::seal::Peer;
 
-/// Connections accepted in one turn.
-const ACCEPT_BURST: usize = 256;
+/// Connections accepted at once: a tenth of a millisecond's worth. Where there are too many, each of them costs as
+/// much again to be closed, and small requests wait meanwhile.
+const ACCEPT_BURST: usize = 8;
 
 /// Whether the kernel was told of a socket before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,17 +103,19 @@ impl Worker {
             return self.leave_unread(End::Session(key));
         }
         let sealed = session.socket.is_sealed();
-        match session.socket.read(&mut self.buffer[..READ], &mut self.scratch) {
+        let piece = self.reading.piece();
+        match session.socket.read(&mut self.buffer[..piece], &mut self.scratch) {
             Ok(Some(0)) => self.router.handle(self.now, Input::SessionEnded(key)),
             Ok(Some(count)) => {
+                self.reading.note_read(count);
                 session.heard = true;
                 // A short read has emptied the socket: the kernel will tell of what comes next,
                 // but not again of an end that it has told already, nor of what a seal has left.
                 let skipped = session.skipped(count);
                 let fresh = std::mem::take(&mut session.fresh);
-                if count == READ || session.ending || session.socket.has_more() {
+                if count == piece || session.ending || session.socket.has_more() {
                     session.queued = true;
-                    self.unfinished.push(End::Session(key));
+                    self.reading.go_on(End::Session(key));
                 }
                 if fresh && self.complain_if_sealed(key, &self.buffer[..count]) {
                     return self.lose(End::Session(key), &io::ErrorKind::InvalidData.into());

@@ -1,6 +1,7 @@
 //! Instances that stand still, and values of any size from several homes at once.
 
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::thread;
 use std::time::Duration;
 
@@ -186,5 +187,25 @@ fn who_breaks_off_while_waiting_for_a_lane_is_forgotten_at_once() -> io::Result<
         (sessions == 1.0).then_some(()).ok_or_else(|| io::Error::other(format!("{sessions} sessions")))
     })?;
     drop(first);
+    Ok(())
+}
+
+/// A value that is large, and small enough to wait in the kernel's buffers whole.
+const WAITS_WHOLE: usize = 200 << 10;
+
+#[test]
+fn who_has_sent_all_and_closed_its_direction_while_waiting_for_a_lane_is_answered() -> io::Result<()> {
+    let Queue { proxy, mut first, second, _instances } = Queue::form()?;
+    let mut third = Mover::connect(proxy.address())?;
+    third.stream().write_all(&encode(&["SET", "third", &"x".repeat(WAITS_WHOLE)]))?;
+    third.stream().shutdown(Shutdown::Write)?;
+    thread::sleep(Duration::from_millis(200));
+    drop(second);
+    first.stream().write_all(&value("first")[BEGUN..])?;
+    for mover in [&mut first, &mut third] {
+        let mut reply = [0; 5];
+        mover.stream().read_exact(&mut reply)?;
+        assert_eq!(&reply, b"+OK\r\n");
+    }
     Ok(())
 }

@@ -15,7 +15,7 @@ use pdw_tests::instance::Instance;
 const NOISE: Duration = Duration::from_millis(60);
 
 /// The same where its wait is compared with that of a direct client at the same time.
-const FLOOR: Duration = Duration::from_millis(10);
+const FLOOR: Duration = Duration::from_millis(5);
 /// How often a wait is measured that seems too long.
 const TRIES: usize = 4;
 /// Rest between two requests of a long run, so that the others have the machine too.
