@@ -233,6 +233,11 @@ impl Glob {
         self.sets.iter().all(|(shift, set)| set.has((first >> shift) as u8))
     }
 
+    /// Whether it says nothing of what follows a text's first bytes.
+    pub(super) fn is_plain(&self) -> bool {
+        self.plain
+    }
+
     /// How much work a text is that begins rightly, in no unit.
     pub(super) fn cost(&self) -> u8 {
         match self.rest {

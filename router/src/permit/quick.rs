@@ -28,7 +28,7 @@ enum Left {
 #[derive(Clone, Copy, Debug)]
 struct Quick {
     left: Left,
-    /// The first pattern that its only key may fit, as most do; else as many as there can be.
+    /// The first pattern that its only key may fit, as most do, if it is quickly compared; else as many as there can be.
     first: u8,
     /// A bit for each pattern that its keys may fit.
     patterns: u16,
@@ -156,9 +156,10 @@ fn quick(selectors: &[Selector], patterns: &[Pattern<'_>], table: &Table, spec: 
     // One selector has to allow all keys of a request.
     let together = if let Left::Every(_) = left { &allowing[..1] } else { &allowing[..] };
     let needed = spec.keys.first().map_or(Access::all(), |keys| Access::needed(keys.flags));
-    let patterns = bits(patterns, together, needed);
-    let first = if left == Left::Key { patterns.trailing_zeros() as u8 } else { PATTERNS as u8 };
-    Quick { left, first, patterns }
+    let bits = bits(patterns, together, needed);
+    let quickly = |at: &usize| left == Left::Key && patterns.get(*at).is_some_and(|pattern| pattern.glob.is_plain());
+    let first = Some(bits.trailing_zeros() as usize).filter(quickly).unwrap_or(PATTERNS) as u8;
+    Quick { left, first, patterns: bits }
 }
 
 /// What is left to be looked at of a command that is allowed. Flags that depend on the arguments are published as the most

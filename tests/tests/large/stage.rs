@@ -26,7 +26,7 @@ const CONSTANT: u64 = 4 << 20;
 /// How long memory may take to be given back. Clients that have left in the middle of large values have their turn at a
 /// lane all the same, one after the other: in full that is gigabytes.
 fn restored_within() -> Duration {
-    Duration::from_secs(full_or(90, 20))
+    Duration::from_secs(pdw_tests::full_or(90, 20))
 }
 
 /// Instances, a proxy before them, and a witness.
