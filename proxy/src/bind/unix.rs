@@ -1,21 +1,22 @@
 //! UNIX sockets: whose path it is.
 //!
 //! The kernel gives a path to one process, but only while nothing is there. To take the place of what is left of an earlier
-//! process is to look and then to replace; so that nobody else does the same in between, the folder is locked meanwhile.
+//! process is to look and then to replace; so that nobody else does the same in between, a lock file stands beside it
+//! meanwhile.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::Stance;
 
-/// So often the lock of a folder is asked for,
+/// So often the lock of a path is asked for,
 const TRIES: usize = 200;
 
 /// and so long is waited in between. It is held for a few system calls.
@@ -41,7 +42,7 @@ impl SocketFile {
 
     /// Removes the file, unless another socket has taken its path.
     pub(crate) fn remove(&self) {
-        let _locked = lock_folder(&self.path);
+        let _locked = Lock::take(&self.path);
         if identity(&self.path).is_ok_and(|found| found == self.identity) {
             // Somebody may have been faster; there is nothing to do about it then.
             let _ = std::fs::remove_file(&self.path);
@@ -54,23 +55,56 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     Ok((data.dev(), data.ino()))
 }
 
-/// Locks the folder of a path as long as the file is open. There is none if this process may not read the folder.
-fn lock_folder(path: &Path) -> io::Result<Option<File>> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let file = match File::open(folder) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
-        file => file?,
-    };
-    for _ in 0..TRIES {
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(PAUSE),
-            outcome => return Ok(outcome.map(|()| Some(file))?),
+/// Nobody else takes or leaves a path.
+struct Lock {
+    /// Locked as long as it is open; another process's lock ends with that process.
+    file: File,
+    path: PathBuf,
+}
+
+impl Lock {
+    fn take(path: &Path) -> io::Result<Self> {
+        let path = beside(path, "pdw-lock");
+        for _ in 0..TRIES {
+            let file = open_lock(&path)?;
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(PAUSE),
+                Err(error) => return Err(error.into()),
+                // Who had it before may have removed it in between.
+                Ok(()) if is_at(&file, &path) => return Ok(Self { file, path }),
+                Ok(()) => {}
+            }
+        }
+        let held = format!("another process keeps {} locked; end that process, or wait for it", path.display());
+        Err(io::Error::new(io::ErrorKind::TimedOut, held))
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // While it is locked: who waits for it sees then that it is gone.
+        if is_at(&self.file, &self.path) {
+            let _ = std::fs::remove_file(&self.path);
         }
     }
-    Err(io::Error::new(
-        io::ErrorKind::TimedOut,
-        "another process has locked its folder; end that process, or wait for it",
-    ))
+}
+
+fn open_lock(path: &Path) -> io::Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::CLOEXEC).bits() as i32;
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(path)
+}
+
+/// Whether a file is still what a path leads to.
+fn is_at(file: &File, path: &Path) -> bool {
+    let open = file.metadata().map(|data| (data.dev(), data.ino()));
+    open.is_ok_and(|open| identity(path).is_ok_and(|found| found == open))
+}
+
+/// A path with something appended to its name.
+fn beside(path: &Path, what: impl std::fmt::Display) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{what}"));
+    PathBuf::from(beside)
 }
 
 /// Listens on a UNIX socket, taking the place of one that nobody listens on any more; beside another, also of one
@@ -78,9 +112,9 @@ fn lock_folder(path: &Path) -> io::Result<Option<File>> {
 ///
 /// # Errors
 /// What the kernel says; `AddrInUse` if somebody listens there or begins to at this very moment, `AlreadyExists` if
-/// something that is no socket is there, `TimedOut` if another process keeps the folder locked.
+/// something that is no socket is there, `TimedOut` if another process keeps it locked.
 pub(crate) fn listen_at(path: &Path, mode: Option<u32>, stance: Stance) -> io::Result<(UnixListener, SocketFile)> {
-    let _locked = lock_folder(path)?;
+    let _locked = Lock::take(path)?;
     let listener = match std::fs::symlink_metadata(path) {
         Ok(data) if !data.file_type().is_socket() => {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is not a socket is there"));
@@ -104,9 +138,7 @@ fn has_listener(path: &Path) -> io::Result<bool> {
 
 /// In one step, so that there is no moment at which nobody can connect.
 fn listen_over(path: &Path, mode: Option<u32>) -> io::Result<UnixListener> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}", std::process::id()));
-    let beside = PathBuf::from(beside);
+    let beside = beside(path, std::process::id());
     // Of a process with the same number, long ago; if something else is there, binding says so.
     let _ = std::fs::remove_file(&beside);
     let listener = UnixListener::bind(&beside)?;
@@ -202,11 +234,16 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_another_process_keeps_locked_is_an_error_that_says_so() {
+    fn a_path_that_another_process_keeps_locked_is_an_error_that_says_so() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s");
-        let _locked = lock_folder(&path).unwrap();
+        let locked = Lock::take(&path).unwrap();
         let error = listen_at(&path, None, Stance::Alone).unwrap_err();
-        assert!(error.to_string().contains("locked its folder"), "{error}");
+        assert!(error.to_string().contains("s.pdw-lock locked"), "{error}");
+        drop(locked);
+        // What a process left that was killed is in nobody's way, and nothing stays.
+        std::fs::write(beside(&path, "pdw-lock"), "").unwrap();
+        listen_at(&path, None, Stance::Alone).unwrap();
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
     }
 }
