@@ -102,7 +102,7 @@ impl Traffic {
                 Ok(())
             }
             Piece::Credit(id, bytes) => {
-                if let Some(Lead::Here(carried)) = accepted.carrier.lead(id)? {
+                if let Some(carried) = accepted.carrier.here(id)? {
                     if let Some(end) = self.sessions.get_mut(carried).and_then(|session| session.carried.as_mut()) {
                         end.credit = end.credit.saturating_add(bytes);
                     }
@@ -123,6 +123,8 @@ impl Traffic {
                 self.note_from_below(setup, key, note);
                 Ok(())
             }
+            // It is said to who sends a value, and values of replies have none.
+            Piece::Lane(_) => Err(FrameError::Unknown),
         }
     }
 
@@ -234,14 +236,23 @@ impl Traffic {
     fn queue_again(&mut self, carried: SessionKey, much: bool) {
         let Some(session) = self.sessions.get_mut(carried) else { return };
         let unsent = session.reply_bytes() > 0;
-        let Some(end) = &mut session.carried else { return };
-        let carrier = end.carrier;
-        if !unsent || end.credit == 0 || end.id.is_none() || std::mem::replace(&mut end.queued, true) {
+        let Some(key) = session.carried.as_ref().filter(|end| unsent && end.id.is_some()).map(|end| end.carrier) else {
+            return;
+        };
+        let Some([session, other]) = self.sessions.get_disjoint_mut([key, carried]) else { return };
+        let (Some(accepted), Some(end)) = (&mut session.framed, &mut other.carried) else { return };
+        if !accepted.carrier.may_send(end, much) || std::mem::replace(&mut end.queued, true) {
             return;
         }
-        if let Some(accepted) = self.accepted(carrier) {
-            accepted.carrier.queue_again(carried, much);
-        }
+        accepted.carrier.queue_again(carried, much);
+        self.order_frames(key);
+    }
+
+    /// What a carried session is in the middle of has a lane, or is skipped: all of it may come.
+    pub(crate) fn tell_lane(&mut self, carried: SessionKey) {
+        let end = self.sessions.get(carried).and_then(|session| session.carried.as_ref());
+        let Some((carrier, id)) = end.and_then(|end| Some((end.carrier, end.id?))) else { return };
+        self.accepted(carrier).into_iter().for_each(|accepted| accepted.carrier.tell_lane(id));
         self.order_frames(carrier);
     }
 

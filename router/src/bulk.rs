@@ -156,6 +156,7 @@ impl Traffic {
             End::Link(lane) => {
                 let pending = self.push_pending(key);
                 self.send_on_lane(lane, Target::Request(pending, 0), b"");
+                self.tell_of_lane(key, lane);
             }
             End::Session(_) => {}
         }
@@ -164,6 +165,15 @@ impl Traffic {
             (session.cut, session.spooling.barred) = (true, false);
         }
         Ok(to)
+    }
+
+    /// A session has its lane. To another proxy it is one only when that one has one; then it is told by that one's word.
+    fn tell_of_lane(&mut self, key: SessionKey, lane: LinkKey) {
+        if self.is_stream(lane) {
+            self.forget_lane_above(lane);
+        } else {
+            self.tell_lane(key);
+        }
     }
 
     /// An unfinished request inside a transaction: whether it may go on its way.
@@ -348,7 +358,7 @@ impl Traffic {
         let Some(link) = self.links.get_mut(lane) else { return };
         if link.lane == Lane::Stream {
             // It stays its session's.
-            return;
+            return self.forget_lane_above(lane);
         }
         link.owner = None;
         self.freed_lanes.push(link.upstream);

@@ -20,8 +20,12 @@ pub(crate) const FILL: usize = 128 << 10;
 
 /// This part of a link's credit is for streams that have little to send, ...
 const RESERVED_PART: u64 = 4;
-/// ... no more than this part of what a stream is granted at its start.
+/// ... no more than this part of what a stream is granted at its start. So much of what nobody takes does not count on
+/// the link either: ...
 const LITTLE_PART: u64 = 16;
+/// ... and when this part of the link's credit is used up nobody who has much may have more than that lie at the other
+/// end. So who takes nothing, however many they are, leaves credit to all others.
+const CROWDED_PART: u64 = 2;
 
 /// What one end grants the other at the start, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +76,8 @@ pub(crate) struct StreamEnd<C> {
     /// What may be sent.
     pub(crate) credit: u64,
     pub(crate) window: Window,
+    /// The other end has a lane for the value that is being sent.
+    pub(crate) lane: bool,
     /// It is among those that have something to send.
     pub(crate) queued: bool,
     /// Bytes that will come and that nobody wants.
@@ -96,7 +102,7 @@ impl<K: Copy + PartialEq> Carrier<K> {
             own,
             other,
             credit: other.link,
-            window: Window::new(own.link),
+            window: Window::with_worth(own.link, own.link / LITTLE_PART),
         }
     }
 
@@ -111,7 +117,8 @@ impl<K: Copy + PartialEq> Carrier<K> {
             carrier,
             id,
             credit: self.other.stream,
-            window: Window::new(self.own.stream),
+            window: Window::with_worth(self.own.stream, little(self.own) / 2),
+            lane: false,
             queued: false,
             skip: 0,
             inbox: Vec::new(),
@@ -153,6 +160,15 @@ impl<K: Copy + PartialEq> Carrier<K> {
             None if at == self.slots.len() => Ok(None),
             None => Err(FrameError::Stream(id.0)),
         }
+    }
+
+    /// What a stream leads to here, if it still does.
+    ///
+    /// # Errors
+    /// The number cannot be.
+    pub(crate) fn here(&self, id: StreamId) -> Result<Option<K>, FrameError> {
+        let lead = self.lead(id)?;
+        Ok(lead.and_then(|lead| if let Lead::Here(key) = lead { Some(key) } else { None }))
     }
 
     /// Takes in a stream that the other end has opened.
@@ -230,7 +246,7 @@ impl<K: Copy + PartialEq> Carrier<K> {
 
     /// Whether so many bytes of a stream are more than may use the credit that is left to others.
     pub(crate) fn is_much(&self, bytes: usize) -> bool {
-        bytes as u64 > self.other.stream / LITTLE_PART
+        bytes as u64 > little(self.other)
     }
 
     fn reserve(&self) -> u64 {
@@ -241,8 +257,20 @@ impl<K: Copy + PartialEq> Carrier<K> {
     /// others: what it sends may lie at the other end until it is taken there.
     pub(crate) fn allowance<C>(&self, end: &StreamEnd<C>, bytes: usize, much: bool) -> usize {
         let credit = if much { self.credit.saturating_sub(self.reserve()) } else { self.credit };
-        let most = end.credit.min(credit).min((PAYLOAD_MAX - NUMBER_LEN) as u64);
+        let most = self.stream_allowance(end, much).min(credit).min((PAYLOAD_MAX - NUMBER_LEN) as u64);
         bytes.min(most as usize)
+    }
+
+    /// What a stream may send as far as it is its own affair.
+    fn stream_allowance<C>(&self, end: &StreamEnd<C>, much: bool) -> u64 {
+        let crowded = self.credit <= self.other.link / CROWDED_PART;
+        let untaken = self.other.stream.saturating_sub(end.credit);
+        if much && crowded { end.credit.min(little(self.other).saturating_sub(untaken)) } else { end.credit }
+    }
+
+    /// Whether a stream may send something once the link has credit; else it waits for a word about itself.
+    pub(crate) fn may_send<C>(&self, end: &StreamEnd<C>, much: bool) -> bool {
+        self.stream_allowance(end, much) > 0
     }
 
     /// Adds a stream to those that have something to send, or, if it has `much`, to those that wait for more credit.
@@ -271,19 +299,42 @@ impl<K: Copy + PartialEq> Carrier<K> {
     /// There was no credit for them.
     pub(crate) fn received<C>(&mut self, end: Option<&mut StreamEnd<C>>, bytes: usize) -> Result<(), FrameError> {
         self.window.received(bytes)?;
-        end.map_or(Ok(()), |end| end.window.received(bytes))
+        let Some(end) = end else { return Ok(()) };
+        let before = self.counted(end);
+        end.window.received(bytes)?;
+        self.window.taken(bytes as u64 - (self.counted(end) - before));
+        self.renew();
+        Ok(())
+    }
+
+    /// What counts on the link of that which has come on a stream and is not taken.
+    fn counted<C>(&self, end: &StreamEnd<C>) -> u64 {
+        end.window.owed().saturating_sub(little(self.own))
     }
 
     /// Bytes of a stream, or of one that is gone, are taken: more may come.
     pub(crate) fn taken<C>(&mut self, end: Option<&mut StreamEnd<C>>, bytes: u64) {
-        self.window.taken(bytes);
-        if let Some(end) = end {
-            end.window.taken(bytes);
-            let grant = end.id.zip(end.window.grant());
-            grant.into_iter().for_each(|(id, bytes)| self.write_credit(id, bytes));
-        }
+        let Some(end) = end else {
+            self.window.taken(bytes);
+            return self.renew();
+        };
+        let before = self.counted(end);
+        end.window.taken(bytes);
+        self.window.taken(before - self.counted(end));
+        let grant = end.id.zip(end.window.grant());
+        grant.into_iter().for_each(|(id, bytes)| self.write_credit(id, bytes));
+        self.renew();
+    }
+
+    /// Grants anew on the link what is free of it.
+    fn renew(&mut self) {
         let grant = self.window.grant();
         grant.into_iter().for_each(|bytes| self.write_credit(StreamId::default(), bytes));
+    }
+
+    /// Says that a stream's value has a lane at this end.
+    pub(crate) fn tell_lane(&mut self, id: StreamId) {
+        frame::write(&mut self.control, id, FrameFlags::LANE, &[]);
     }
 
     fn write_credit(&mut self, id: StreamId, bytes: u64) {
@@ -294,6 +345,11 @@ impl<K: Copy + PartialEq> Carrier<K> {
     pub(crate) fn note(&mut self, text: &[u8]) {
         frame::write(&mut self.control, StreamId::default(), FrameFlags::NOTE, text);
     }
+}
+
+/// What is little beside a grant.
+fn little(grant: Grant) -> u64 {
+    (grant.stream / LITTLE_PART).max(1)
 }
 
 /// Where a stream leads.
@@ -314,67 +370,4 @@ impl<C> StreamEnd<C> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GRANT: Grant = Grant { stream: 100, link: 250 };
-
-    fn carrier() -> Carrier<u8> {
-        Carrier::new(GRANT, GRANT)
-    }
-
-    #[test]
-    fn a_number_is_free_again_when_both_ends_have_closed() {
-        let (mut opener, mut accepter) = (carrier(), carrier());
-        let one = opener.number(1);
-        accepter.admit(one, 11);
-        opener.close(one);
-        assert_eq!(opener.lead(one), Ok(Some(Lead::Gone)), "frames of the other end may be on their way");
-        assert_eq!(opener.number(2), StreamId(2));
-        assert_eq!(accepter.closed(one), Ok(Some(11)));
-        assert_eq!(accepter.lead(one), Ok(None));
-        assert_eq!(opener.closed(one), Ok(None));
-        assert_eq!(opener.number(3), one);
-    }
-
-    #[test]
-    fn numbers_that_cannot_be_are_refused() {
-        let mut accepter = carrier();
-        assert_eq!(accepter.lead(StreamId(2)), Err(FrameError::Stream(2)));
-        assert_eq!(accepter.lead(StreamId(0)), Err(FrameError::Stream(0)));
-        assert_eq!(accepter.closed(StreamId(1)), Err(FrameError::Stream(1)));
-        accepter.admit(StreamId(1), 1);
-        accepter.close(StreamId(1));
-        assert_eq!(accepter.closed(StreamId(1)), Ok(None));
-        assert_eq!(accepter.closed(StreamId(1)), Err(FrameError::Stream(1)), "closed twice");
-    }
-
-    #[test]
-    fn part_of_a_links_credit_is_left_to_who_has_little() {
-        let mut carrier = carrier();
-        let end: StreamEnd<u8> = StreamEnd { credit: 1_000, ..carrier.new_end(0, Some(StreamId(1))) };
-        assert!(carrier.is_much(7) && !carrier.is_much(6));
-        assert_eq!(carrier.allowance(&end, 1_000, true), 188);
-        carrier.credit = 62;
-        assert_eq!((carrier.allowance(&end, 1_000, true), carrier.allowance(&end, 6, false)), (0, 6));
-        carrier.queue_again(1, true);
-        carrier.queue(2);
-        assert_eq!((carrier.next_ready(), carrier.next_ready()), (Some(2), None));
-        carrier.add_credit(1);
-        assert_eq!(carrier.next_ready(), Some(1));
-    }
-
-    #[test]
-    fn credit_bounds_what_is_sent_on_a_stream_and_on_the_link() {
-        let mut carrier = carrier();
-        let mut ends: Vec<StreamEnd<u8>> = (0..3).map(|_| carrier.new_end(0, Some(StreamId(1)))).collect();
-        for (end, most) in ends.iter_mut().zip([100, 100, 50]) {
-            assert_eq!(carrier.allowance(end, 1000, false), most);
-            carrier.spend(end, most);
-            assert_eq!(carrier.allowance(end, 1000, false), 0);
-        }
-        carrier.add_credit(10);
-        assert_eq!(carrier.allowance(&ends[2], 1000, false), 10);
-        assert_eq!(carrier.allowance(&ends[0], 1000, false), 0);
-    }
-}
+mod tests;

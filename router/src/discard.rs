@@ -16,6 +16,7 @@ impl Traffic {
         if let Some(session) = self.sessions.get_mut(key) {
             session.discarding = !last;
         }
+        self.tell_lane(key);
         let bytes = missing as u64 + u64::from(setup.mutation.is(Mutant::MiscountedSkip));
         self.order_bytes(End::Session(key), Order::Skip { bytes });
     }

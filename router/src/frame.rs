@@ -15,6 +15,8 @@
 //!                      this frame is not sent on
 //!   CREDIT     any     8 bytes: so many more bytes may be sent, on this stream or (0) on the link
 //!   CLOSE      1..     none: the sender has done with the stream, and forgets what comes of it
+//!   LANE       1..     none: from the accepting end; the value that has begun on the stream has its way there, and all
+//!                      of it may come
 //!   NOTE       0       an array of bulk strings about the proxy itself
 //! ```
 
@@ -41,6 +43,8 @@ bitflags::bitflags! {
         const DEADLINE = 8;
         /// The payload is a note of the link's own.
         const NOTE = 16;
+        /// The value that has begun on the stream has a lane.
+        const LANE = 32;
     }
 }
 
@@ -108,7 +112,7 @@ impl FrameHead {
         let fits = match self.flags {
             flags if flags == FrameFlags::NOTE => own,
             flags if flags == FrameFlags::CREDIT => length == NUMBER_LEN,
-            flags if flags == FrameFlags::CLOSE => !own && length == 0,
+            flags if flags == FrameFlags::CLOSE || flags == FrameFlags::LANE => !own && length == 0,
             flags if flags == FrameFlags::DEADLINE => !own && length >= NUMBER_LEN,
             flags if flags.is_empty() => !own,
             _ => return Err(FrameError::Unknown),
@@ -143,6 +147,8 @@ pub enum Piece<'a> {
     Credit(StreamId, u64),
     /// The stream is over.
     Close(StreamId),
+    /// The value that has begun on the stream has a lane.
+    Lane(StreamId),
     /// A note, whole.
     Note(&'a [u8]),
 }
@@ -175,7 +181,7 @@ impl FrameReader {
             let Some(head) = self.head else {
                 match self.begin(bytes)? {
                     Begun::Frame => continue,
-                    Begun::Closed(stream) => return Ok(Some(Piece::Close(stream))),
+                    Begun::Word(piece) => return Ok(Some(piece)),
                     Begun::Nothing => return Ok(None),
                 }
             };
@@ -191,15 +197,17 @@ impl FrameReader {
     }
 
     /// Reads a head.
-    fn begin(&mut self, bytes: &mut &[u8]) -> Result<Begun, FrameError> {
+    fn begin(&mut self, bytes: &mut &[u8]) -> Result<Begun<'static>, FrameError> {
         if !self.hold(bytes, HEAD_LEN) {
             return Ok(Begun::Nothing);
         }
         let head = FrameHead::decode(&self.held)?;
         self.held.clear();
         let Some(head) = head else { return Ok(Begun::Nothing) };
-        if head.flags == FrameFlags::CLOSE {
-            return Ok(Begun::Closed(head.stream));
+        match head.flags {
+            FrameFlags::CLOSE => return Ok(Begun::Word(Piece::Close(head.stream))),
+            FrameFlags::LANE => return Ok(Begun::Word(Piece::Lane(head.stream))),
+            _ => {}
         }
         self.missing = head.length as usize;
         self.numbered = false;
@@ -254,10 +262,11 @@ impl FrameReader {
 }
 
 /// What reading a head has brought.
-enum Begun {
+enum Begun<'a> {
     /// A frame with a payload, or one without that says nothing.
     Frame,
-    Closed(StreamId),
+    /// A frame that says all by its head.
+    Word(Piece<'a>),
     /// The head is not whole.
     Nothing,
 }
@@ -287,6 +296,7 @@ mod tests {
         assert_eq!(refused(&head(0, 5, FrameFlags::empty())), FrameError::Length(5));
         assert_eq!(refused(&head(2, 5, FrameFlags::NOTE)), FrameError::Length(5));
         assert_eq!(refused(&head(2, 5, FrameFlags::CLOSE)), FrameError::Length(5));
+        assert_eq!(refused(&head(0, 0, FrameFlags::LANE)), FrameError::Length(0));
     }
 
     /// All pieces, with the data of neighbouring ones joined.
@@ -317,6 +327,7 @@ mod tests {
         write(&mut wire, StreamId(2), FrameFlags::CREDIT, &9u64.to_be_bytes());
         write_data(&mut wire, StreamId(3), Some(8), b"");
         write_data(&mut wire, StreamId(3), None, b"");
+        write(&mut wire, StreamId(3), FrameFlags::LANE, b"");
         write(&mut wire, StreamId(1), FrameFlags::CLOSE, b"");
         let expected = [
             "Deadline(StreamId(1), 7)",
@@ -326,6 +337,7 @@ mod tests {
             "note ",
             "Credit(StreamId(2), 9)",
             "Deadline(StreamId(3), 8)",
+            "Lane(StreamId(3))",
             "Close(StreamId(1))",
         ];
         for size in 1..=wire.len() {

@@ -174,7 +174,7 @@ impl Traffic {
         let (Some(framed), Some(strand)) = (&mut link.framed, &mut stream_link.strand) else { return };
         let end = &mut strand.end;
         let (unsent, now) = (stream_link.batch.unsent(), self.now);
-        let much = amid || framed.carrier.is_much(unsent);
+        let much = !end.lane && (amid || framed.carrier.is_much(unsent));
         let bytes = framed.carrier.allowance(end, unsent, much);
         if bytes > 0 {
             let id = *end.id.get_or_insert_with(|| framed.carrier.number(stream));
@@ -184,8 +184,7 @@ impl Traffic {
             frame::write_data(&mut framed.out, id, deadline, &stream_link.batch.to_write()[..bytes]);
             framed.carrier.spend(end, bytes);
         }
-        let (more, may) = (bytes < unsent, end.credit > 0);
-        end.queued = more && may;
+        end.queued = bytes < unsent && framed.carrier.may_send(end, much);
         if end.queued {
             framed.carrier.queue_again(stream, much);
         }
@@ -263,25 +262,24 @@ impl Traffic {
         let Some(link) = self.links.get_mut(key) else { return Ok(()) };
         let Some(framed) = &mut link.framed else { return Ok(()) };
         match piece {
-            Piece::Data(id, bytes) => self.data_from_above(setup, key, id, bytes).map_err(Loss::Frame),
-            Piece::Credit(StreamId(0), bytes) => {
-                framed.carrier.add_credit(bytes);
-                Ok(())
-            }
+            Piece::Data(id, bytes) => self.data_from_above(setup, key, id, bytes).map_err(Loss::Frame)?,
+            Piece::Credit(StreamId(0), bytes) => framed.carrier.add_credit(bytes),
             Piece::Credit(id, bytes) => {
-                if let Some(Lead::Here(stream)) = framed.carrier.lead(id).map_err(Loss::Frame)? {
-                    self.add_stream_credit(stream, bytes);
-                }
-                Ok(())
+                let stream = framed.carrier.here(id).map_err(Loss::Frame)?;
+                stream.into_iter().for_each(|stream| self.add_stream_credit(stream, bytes));
             }
             Piece::Close(id) => {
                 let stream = framed.carrier.closed(id).map_err(Loss::Frame)?;
                 stream.into_iter().for_each(|stream| self.stream_closed_above(setup, stream));
-                Ok(())
             }
-            Piece::Note(note) => self.note_from_above(setup, key, note),
-            Piece::Deadline(..) => Err(Loss::Frame(FrameError::Unknown)),
+            Piece::Lane(id) => {
+                let stream = framed.carrier.here(id).map_err(Loss::Frame)?;
+                stream.into_iter().for_each(|stream| self.lane_above(setup, stream));
+            }
+            Piece::Note(note) => self.note_from_above(setup, key, note)?,
+            Piece::Deadline(..) => return Err(Loss::Frame(FrameError::Unknown)),
         }
+        Ok(())
     }
 
     fn data_from_above(&mut self, setup: &Setup, key: LinkKey, id: StreamId, bytes: &[u8]) -> Result<(), FrameError> {

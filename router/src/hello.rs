@@ -1,8 +1,8 @@
 //! How two proxies meet: the hello that opens a framed link, and notes about themselves later.
 //!
 //! ```text
-//!   opener    PDW.HELLO 1 node=leaf-3 incarnation=pdw/... stream=262144 link=33554432          (RESP, a request)
-//!   accepter  PDW.HELLO 1 node=spine-0 ... clock=1234 above=pdw/... spine-9 placement=...      (RESP, an array)
+//!   opener    PDW.HELLO 2 node=leaf-3 incarnation=pdw/... stream=262144 link=33554432          (RESP, a request)
+//!   accepter  PDW.HELLO 2 node=spine-0 ... clock=1234 above=pdw/... spine-9 placement=...      (RESP, an array)
 //!   both      frames
 //! ```
 //!
@@ -26,7 +26,7 @@ use crate::time::Time;
 /// The command.
 const NAME: &str = "PDW.HELLO";
 /// The version of everything that two proxies say to each other.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 /// A note that wants an answer, and the answer.
 const PING: &str = "PING";
 const PONG: &str = "PONG";

@@ -7,6 +7,9 @@
 use crate::order::{End, Order, Output, Wait};
 use crate::router::{Setup, Traffic};
 
+/// Of a stream's window, for each of many.
+const PART_OF_MANY: usize = 16;
+
 impl Traffic {
     /// Whether an end has no connection of its own.
     pub(crate) fn is_inner(&self, end: End) -> bool {
@@ -39,12 +42,13 @@ impl Traffic {
     }
 
     fn has_room(&self, setup: &Setup, to: End) -> bool {
-        self.waiting_for(to) < self.inner_window(setup)
+        self.waiting_for(to) < self.inner_window(setup, to)
     }
 
-    /// How much may wait for an end: under pressure less, for there may be a thousand.
-    fn inner_window(&self, setup: &Setup) -> usize {
-        setup.limits.stream_window.div_ceil(self.budget.share())
+    /// How much may wait for an end: under pressure less, and where no lane is there yet, for there may be a thousand.
+    fn inner_window(&self, setup: &Setup, to: End) -> usize {
+        let many = matches!(to, End::Link(key) if self.awaits_lane(key));
+        setup.limits.stream_window.div_ceil(if many { PART_OF_MANY } else { self.budget.share() })
     }
 
     fn waiting_for(&self, to: End) -> usize {
@@ -58,7 +62,7 @@ impl Traffic {
     /// An end has taken some of what waited for it: whoever passes bytes on to it may be read again.
     pub(crate) fn wake_feeder(&mut self, setup: &Setup, to: End) {
         let Some(from) = self.relays.inner_to(to) else { return };
-        if self.waiting_for(to) > self.inner_window(setup) / 2 {
+        if self.waiting_for(to) > self.inner_window(setup, to) / 2 {
             return;
         }
         self.relay_waits(from, Wait::Source);

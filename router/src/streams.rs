@@ -113,6 +113,30 @@ impl Traffic {
         self.queue_stream(key);
     }
 
+    /// The value that is being sent on a stream has a lane at the other end: all of it may go there.
+    pub(crate) fn lane_above(&mut self, setup: &Setup, key: LinkKey) {
+        let Some(link) = self.links.get_mut(key) else { return };
+        let owner = link.owner.filter(|owner| self.sessions.get(*owner).is_some_and(|it| it.lane == Some(key)));
+        if let Some((owner, strand)) = owner.zip(link.strand.as_mut()) {
+            strand.end.lane = true;
+            self.tell_lane(owner);
+            self.queue_stream(key);
+            self.wake_feeder(setup, End::Link(key));
+        }
+    }
+
+    /// Whether what is sent on a stream waits for a lane at the other end, if it needs one.
+    pub(crate) fn awaits_lane(&self, key: LinkKey) -> bool {
+        let strand = self.links.get(key).and_then(|link| link.strand.as_ref());
+        strand.is_some_and(|strand| !strand.end.lane)
+    }
+
+    /// A stream's value is another one from now on, or over.
+    pub(crate) fn forget_lane_above(&mut self, key: LinkKey) {
+        let strand = self.links.get_mut(key).and_then(|link| link.strand.as_mut());
+        strand.into_iter().for_each(|strand| strand.end.lane = false);
+    }
+
     /// Bytes of a stream's batch have become frames: whoever waited for that goes on.
     pub(crate) fn stream_drained(&mut self, setup: &Setup, key: LinkKey) {
         let Some(link) = self.links.get(key) else { return };

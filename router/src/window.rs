@@ -3,7 +3,7 @@
 //! ```text
 //!   size ─┬─ granted: may still come
 //!         ├─ owed: has come, and nobody has taken it yet
-//!         └─ the rest: granted anew once it is half of what is not owed
+//!         └─ the rest: granted anew once it is half of what is not owed, or as much as is worth a word
 //! ```
 
 use crate::frame::FrameError;
@@ -14,12 +14,19 @@ pub(crate) struct Window {
     size: u64,
     granted: u64,
     owed: u64,
+    /// So much is granted anew in any case.
+    worth: u64,
 }
 
 impl Window {
     /// All of it is granted.
     pub(crate) fn new(size: u64) -> Self {
-        Self { size, granted: size, owed: 0 }
+        Self { size, granted: size, owed: 0, worth: size }
+    }
+
+    /// The same, and whatever reaches `worth` is granted anew.
+    pub(crate) fn with_worth(size: u64, worth: u64) -> Self {
+        Self { worth: worth.max(1), ..Self::new(size) }
     }
 
     /// So many bytes have come.
@@ -45,7 +52,7 @@ impl Window {
     /// What is to be granted anew now, if it is worth saying.
     pub(crate) fn grant(&mut self) -> Option<u64> {
         let free = self.size.saturating_sub(self.granted + self.owed);
-        let worth = free > 0 && free >= self.size.saturating_sub(self.owed) / 2;
+        let worth = free > 0 && free >= (self.size.saturating_sub(self.owed) / 2).min(self.worth);
         self.granted += if worth { free } else { 0 };
         worth.then_some(free)
     }
@@ -78,5 +85,15 @@ mod tests {
         window.received(20).unwrap();
         window.taken(20);
         assert_eq!(window.grant(), Some(20), "80 bytes are owed");
+    }
+
+    #[test]
+    fn what_is_worth_a_word_is_granted_though_it_is_less_than_half() {
+        let mut window = Window::with_worth(100, 10);
+        window.received(50).unwrap();
+        window.taken(9);
+        assert_eq!(window.grant(), None);
+        window.taken(1);
+        assert_eq!(window.grant(), Some(10));
     }
 }

@@ -300,7 +300,7 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
             field: |draft| &mut draft.limits.peer_window,
         },
         reload: Reload::Live,
-        sentence: "The same of all sessions of one framed link together. A quarter of it is left to those that have little to send.",
+        sentence: "The same of all sessions of one framed link together. A sixteenth of limits.stream_window of each does not count. Once half of it is used up, no session with much to send may have more than that sixteenth waiting, and a quarter is left to those that have little to send, and to large values that have their lane.",
     },
     OptionSpec {
         name: "limits.memory_max",

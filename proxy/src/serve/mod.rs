@@ -1,6 +1,7 @@
 //! `pdw-proxy serve`: start instances if there are none, open listeners, run workers, end tidily.
 
 mod crew;
+mod descriptors;
 mod drain;
 mod listeners;
 mod names;
@@ -16,7 +17,6 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::watch;
 
 use crate::admin::{self, AdminError, Bounds, ProcessReader, Standing, Workers};
@@ -125,7 +125,7 @@ pub fn try_seals(config: &Config) -> Result<(), ServeError> {
 /// # Errors
 /// Why serving could not begin, or had to end.
 pub fn run(args: &ServeArgs, config: Config) -> Result<(), ServeError> {
-    raise_descriptor_limit();
+    descriptors::prepare();
     let stance = if args.replace { Stance::Beside } else { Stance::Alone };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -211,13 +211,4 @@ fn announce(config: &Config, stance: Stance, listen: &[Address], admin: Option<&
     }
     text += "Ctrl-C ends it.";
     crate::cli::say(&text);
-}
-
-/// 100,000 clients need descriptors: take as many as the operator allows.
-fn raise_descriptor_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::warn!(%error, "the limit on open files could not be raised");
-    }
 }

@@ -199,7 +199,9 @@ impl Worker {
         self.tell_broken(end);
         match end {
             End::Session(key) => {
-                self.sessions.remove(key);
+                if let Some(line) = self.sessions.remove(key) {
+                    self.closing.add(line.socket);
+                }
                 self.router.handle(self.now, Input::SessionLost(key));
             }
             End::Link(key) => self.lose_link(key, LossReason::Failed),

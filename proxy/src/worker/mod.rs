@@ -8,6 +8,7 @@
 //!
 //! Nothing on this path is shared with another thread: no lock, no atomic, no wake-up.
 
+mod closing;
 mod drain;
 mod ends;
 mod fences;
@@ -47,6 +48,7 @@ pub(crate) use mailbox::{Letter, Mailbox};
 pub(crate) use numbers::names;
 pub(crate) use spool::try_folder;
 
+use closing::Closing;
 use drain::Drain;
 use ends::Line;
 use guests::Guests;
@@ -115,6 +117,8 @@ pub(crate) struct Worker {
     turned_away: Vec<(LinkKey, usize)>,
     /// Clients that are not sessions yet.
     guests: Guests,
+    /// Connections whose sessions are gone.
+    closing: Closing,
     spools: SecondaryMap<SpoolKey, SpoolFile>,
     folder: Folder,
     /// Who is to be read.
@@ -173,6 +177,7 @@ impl Worker {
             links: SecondaryMap::new(),
             turned_away: Vec::new(),
             guests: Guests::new(orders.handshakes),
+            closing: Closing::default(),
             spools: SecondaryMap::new(),
             folder: Folder::new(orders.spool),
             reading: Reading::default(),
@@ -234,6 +239,7 @@ impl Worker {
                 self.move_relays();
                 self.obey();
             }
+            self.closing.close_some();
             // Events that did not fit come first, so that nobody counts as late who is ready.
             if seen < EVENTS && self.keep_time() {
                 self.obey();
@@ -247,7 +253,7 @@ impl Worker {
     /// How long to wait for events.
     fn patience(&self) -> Option<Duration> {
         let relays_go_on = !self.relays.is_empty() && !self.pace.is_resting();
-        if relays_go_on || !(self.reading.is_empty() && self.unwritten.is_empty()) {
+        if relays_go_on || !(self.reading.is_empty() && self.unwritten.is_empty() && self.closing.is_empty()) {
             return Some(Duration::ZERO);
         }
         let due = self.router.poll_timeout().map(|due| due.since(self.clock()));

@@ -86,6 +86,7 @@ impl Worker {
     pub(super) fn close_session(&mut self, key: SessionKey) {
         if let Some(mut session) = self.sessions.remove(key) {
             session.socket.say_end(&mut self.scratch);
+            self.closing.add(session.socket);
         }
     }
 

@@ -27,7 +27,7 @@ impl Worker {
     /// Accepts who waits at a listener.
     pub(super) fn accept(&mut self, index: usize) {
         for _ in 0..ACCEPT_BURST {
-            if self.sessions.len() + self.links.len() + self.guests.len() + self.spools.len() >= self.descriptors {
+            if self.open_descriptors() >= self.descriptors {
                 return self.rest(&io::Error::other("as many connections as there are descriptors for"));
             }
             match self.listeners[index].accept() {
@@ -43,6 +43,10 @@ impl Worker {
             }
         }
         self.rested = Some(Instant::now());
+    }
+
+    fn open_descriptors(&self) -> usize {
+        self.sessions.len() + self.closing.len() + self.links.len() + self.guests.len() + self.spools.len()
     }
 
     /// Lets newcomers wait for a while. It may go on for long, so the operator is told once a minute.

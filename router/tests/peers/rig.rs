@@ -11,7 +11,8 @@ use pdw_router::{
     End, FenceCall, Input, LinkKey, Open, Order, Output, Peers, Profile, Router, SessionKey, Setup, Time,
 };
 
-const PROOF: &[u8] = b"+OK\r\n+OK\r\n*0\r\n+PONG\r\n$20\r\nid=1 addr=10.0.0.1:1\r\n";
+/// What an instance says to a link's first words.
+pub(crate) const PROOF: &[u8] = b"+OK\r\n+OK\r\n*0\r\n+PONG\r\n$20\r\nid=1 addr=10.0.0.1:1\r\n";
 /// How far the spine's clock is ahead of the leaf's.
 const AHEAD: Duration = Duration::from_secs(1_000);
 

@@ -139,8 +139,6 @@ fn all_but_the_last_byte(sizes: fn(&str) -> usize) -> io::Result<()> {
                 let mut wave: Vec<_> = (0..WAVE).filter_map(|_| Sender::connect(address, all).ok()).collect();
                 waiting += send_all(&mut wave, &request[..all], all);
                 senders.append(&mut wave);
-                // A proxy that reads from all at once has nothing else to do in that turn.
-                thread::sleep(Duration::from_millis(10));
             }
             let closed = senders.iter().filter(|sender| sender.closed).count();
             Ok((senders.len() - waiting - closed, waiting, closed))

@@ -134,7 +134,8 @@ fn value(key: &str) -> Vec<u8> {
 impl Queue {
     fn form() -> io::Result<Queue> {
         let (instances, addresses) = tcp_instances(1)?;
-        let config = "[limits]\nbulk_lanes = 1\n[times]\nstall_max = \"1min\"\n";
+        // In a tree little of what waits goes ahead to where the lanes are.
+        let config = "[limits]\nbulk_lanes = 1\nstream_window = \"4KiB\"\n[times]\nstall_max = \"1min\"\n";
         let proxy = Launch::new("redis", &addresses).config(config).with_admin().start()?;
         let (first, second) = (begin(&proxy, "first")?, begin(&proxy, "second")?);
         Ok(Queue { proxy, first, second, _instances: instances })
