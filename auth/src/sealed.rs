@@ -21,7 +21,7 @@ pub trait Sealed: fmt::Debug + Send {
     fn open(&mut self, wire: &mut [u8], plain: &mut Vec<u8>) -> Result<Opened, SealError>;
 
     /// Appends what tells the far end that nothing follows, if the protocol has such a thing. Once, and before the
-    /// driver closes its sending half.
+    /// driver closes its sending half. Of what arrives afterwards [`open`](Self::open) may make nothing.
     ///
     /// # Errors
     /// As [`seal`](Self::seal).

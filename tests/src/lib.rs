@@ -35,6 +35,16 @@ pub mod trouble;
 pub mod tunnel;
 pub mod versions;
 
+/// Whether tests take the sizes and times of production: with `PDW_FULL`.
+pub fn is_full() -> bool {
+    std::env::var_os("PDW_FULL").is_some()
+}
+
+/// The first for a run with `PDW_FULL`, else the second.
+pub fn full_or<T>(full: T, short: T) -> T {
+    if is_full() { full } else { short }
+}
+
 /// Whether the running test is not made because the proxies are trees (`PDW_LEVELS`); says so, and why.
 pub fn skipped_in_a_tree(why: &str) -> bool {
     let in_a_tree = proxy::chosen_levels() > 1;

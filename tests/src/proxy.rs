@@ -11,7 +11,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::address::Address;
-use crate::connection::Connection;
+use crate::connection::{Connection, until};
 use crate::guard::Guard;
 use crate::hop::{End, Hop, Seal};
 use crate::scrape::Scrape;
@@ -21,6 +21,9 @@ use crate::switched_off;
 const STALE: Duration = Duration::from_millis(130);
 
 const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// What an operator is to be told is told within this time, on a busy machine.
+const LOG_LIMIT: Duration = Duration::from_secs(20);
 
 /// pdwfs's sets of stripes as a rule, as its profile knows them: with it a stripe and its set are one transaction under
 /// either profile.
@@ -372,6 +375,17 @@ impl Proxy {
     /// What it has written so far.
     pub fn log(&self) -> String {
         self.guard.output()
+    }
+
+    /// Waits until it has written this.
+    ///
+    /// # Errors
+    /// When it does not for some time: what it has written instead.
+    pub fn wait_log(&self, text: &str) -> io::Result<()> {
+        until(text, LOG_LIMIT, || {
+            let log = self.log();
+            if log.contains(text) { Ok(()) } else { Err(io::Error::other(log)) }
+        })
     }
 
     /// Where it listens.

@@ -266,6 +266,8 @@ struct Tls {
     core: Core,
     /// What came together with the end of the handshake.
     early: Vec<u8>,
+    /// It has said that nothing follows.
+    closed: bool,
     peer: Option<Box<str>>,
     names: Option<Arc<Vec<String>>>,
 }
@@ -278,7 +280,8 @@ impl Tls {
             NamedBy::CommonName => peer.iter().map(|name| name.to_string()).collect(),
             NamedBy::AlternativeNames => alternative_names(certificate),
         });
-        Self { names: names.filter(|names: &Vec<String>| !names.is_empty()).map(Arc::new), core, early, peer }
+        let names = names.filter(|names: &Vec<String>| !names.is_empty()).map(Arc::new);
+        Self { core, early, closed: false, peer, names }
     }
 }
 
@@ -291,6 +294,10 @@ impl Sealed for Tls {
 
     fn open(&mut self, wire: &mut [u8], plain: &mut Vec<u8>) -> Result<Opened, SealError> {
         plain.extend(std::mem::take(&mut self.early));
+        if self.closed {
+            // Of what it cannot open rustls would tell the far end, which it must not after its last word.
+            return Ok(Opened { consumed: wire.len(), end: false });
+        }
         let consumed = whole_records(wire);
         let end = look(&mut self.core, &wire[..consumed], plain)?;
         Ok(Opened { consumed, end })
@@ -301,6 +308,7 @@ impl Sealed for Tls {
     }
 
     fn close(&mut self, wire: &mut Vec<u8>) -> Result<(), SealError> {
+        self.closed = true;
         self.core.send_close_notify();
         say(&mut self.core, wire);
         Ok(())

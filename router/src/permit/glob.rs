@@ -3,7 +3,9 @@
 //! Source: `stringmatchlen` of Redis 7.0, oddities included: no pattern but the empty one matches the empty text,
 //! an unclosed `[` ends with the pattern, a backwards range is turned round, bytes of a range are signed.
 //!
-//! A pattern is compiled into how a text has to begin, compared as one word, and what has to follow.
+//! A pattern is compiled into how a text has to begin, compared as one or two words, and what has to follow.
+
+use memchr::memmem::Finder;
 
 use super::tokens::{Set, Token, tokens};
 use crate::resp::first_word;
@@ -11,15 +13,42 @@ use crate::resp::first_word;
 /// How many bytes are compared at once.
 const WORD: usize = size_of::<u64>();
 
-/// How a text has to begin, and how long it has to be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Start {
-    /// Its first bytes, as far as `mask` has ones,
-    word: u64,
+/// In a text of at most so many bytes something is looked for word by word: to set up a search costs more.
+const SHORT: usize = 64;
+
+/// Some bytes of a pattern, to be compared at once.
+#[derive(Clone, Copy, Debug, Default)]
+struct Word {
+    bytes: u64,
+    /// Ones where it matters what a text has.
     mask: u64,
-    /// and those behind them.
-    next: u64,
-    next_mask: u64,
+}
+
+impl Word {
+    /// Of the first elements; where they are no bytes, anything will do.
+    fn of(tokens: &[Token]) -> Self {
+        let mut word = Self::default();
+        for (at, byte) in tokens.iter().take(WORD).enumerate().filter_map(|(at, token)| Some((at, token.byte()?))) {
+            word.bytes |= u64::from(byte) << (8 * at);
+            word.mask |= 0xff << (8 * at);
+        }
+        word
+    }
+
+    #[inline]
+    fn fits(&self, word: u64) -> bool {
+        (word ^ self.bytes) & self.mask == 0
+    }
+}
+
+/// How a text has to begin, and how long it has to be.
+#[derive(Clone, Copy, Debug, Default)]
+struct Start {
+    /// Its first bytes,
+    first: Word,
+    /// and those up to `length`, if these are more. Both words overlap, so that no text is too short for the second.
+    second: Word,
+    second_at: usize,
     /// How many bytes these are.
     length: usize,
     /// It has at least so many bytes,
@@ -32,38 +61,27 @@ impl Start {
     /// Any number of bytes more.
     const OPEN: usize = usize::MAX / 2;
 
-    /// What the first of some elements say of a text's first bytes.
+    /// What the first of some elements say of a text's first bytes. A set has to be in the first word.
     fn of(tokens: &[Token]) -> Self {
-        let mut start = Self::default();
-        for (at, token) in tokens.iter().take(2 * WORD).enumerate() {
-            let (word, mask) = match at {
-                0..WORD => (&mut start.word, &mut start.mask),
-                _ => (&mut start.next, &mut start.next_mask),
-            };
-            match token {
-                Token::Byte(byte) => {
-                    *word |= u64::from(*byte) << (8 * (at % WORD));
-                    *mask |= 0xff << (8 * (at % WORD));
-                }
-                Token::One => {}
-                Token::Set(_) if at < WORD => {}
-                Token::Set(_) | Token::Star => break,
-            }
-            start.length = at + 1;
-        }
-        start
+        let in_word = |(at, token): &(usize, &Token)| match token {
+            Token::Byte(_) | Token::One => true,
+            Token::Set(_) => *at < WORD,
+            Token::Star => false,
+        };
+        let length = tokens.iter().enumerate().take(2 * WORD).take_while(in_word).count();
+        let second_at = length.saturating_sub(WORD);
+        let second = if second_at > 0 { Word::of(&tokens[second_at..length]) } else { Word::default() };
+        Self { first: Word::of(&tokens[..length]), second, second_at, length, ..Self::default() }
     }
 
     #[inline]
-    fn fits(&self, length: usize, word: u64, next: impl FnOnce() -> u64) -> bool {
-        (word ^ self.word) & self.mask == 0
-            && length.wrapping_sub(self.least) <= self.more
-            && (self.next_mask == 0 || (next() ^ self.next) & self.next_mask == 0)
+    fn has_length(&self, length: usize) -> bool {
+        length.wrapping_sub(self.least) <= self.more
     }
 }
 
 /// What has to follow a text's first bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 enum Rest {
     /// Anything, if only the length is right.
     Anything,
@@ -72,7 +90,7 @@ enum Rest {
     /// Something that ends so.
     Ends(Box<[u8]>),
     /// Something that has this in it.
-    Has(Box<[u8]>),
+    Has(Box<Inside>),
     /// What these elements fit.
     Tokens(Box<[Token]>),
 }
@@ -98,31 +116,72 @@ impl Rest {
             (true, ..) => Self::Anything,
             (_, false, _) => Self::Begins(bytes.into()),
             (_, _, false) => Self::Ends(bytes.into()),
-            (_, _, true) => Self::Has(bytes.into()),
+            (_, _, true) => Self::Has(Box::new(Inside::of(&tokens[stars..], &bytes))),
         }
     }
 
-    #[inline(never)]
     fn fits(&self, text: &[u8]) -> bool {
         match self {
             Self::Anything => true,
             Self::Begins(wanted) => text.starts_with(wanted),
             Self::Ends(wanted) => text.ends_with(wanted),
-            Self::Has(wanted) => has(text, wanted),
+            Self::Has(inside) => inside.is_in(text),
             Self::Tokens(tokens) => fits(tokens, text, &mut false),
         }
     }
 }
 
+/// Something that is looked for anywhere in a text.
+#[derive(Clone, Debug)]
+struct Inside {
+    first: Word,
+    finder: Finder<'static>,
+}
+
+impl Inside {
+    /// Of these elements, which begin with these bytes.
+    fn of(tokens: &[Token], bytes: &[u8]) -> Self {
+        Self { first: Word::of(&tokens[..bytes.len()]), finder: Finder::new(bytes).into_owned() }
+    }
+
+    fn is_in(&self, text: &[u8]) -> bool {
+        let wanted = self.finder.needle();
+        if text.len() > SHORT {
+            return self.finder.find(text).is_some();
+        }
+        let Some(last) = text.len().checked_sub(wanted.len()) else { return false };
+        let whole = |at: usize| wanted.len() <= WORD || text[at..].starts_with(wanted);
+        // So many places have a whole word; the bytes behind them are those of one word, shifted.
+        let words = text.windows(WORD).take(last + 1);
+        let (places, tail) = (words.len(), text.last_chunk::<WORD>().map(|bytes| u64::from_le_bytes(*bytes)));
+        let mut words = words.map(first_word).enumerate();
+        if words.any(|(at, word)| self.first.fits(word) && whole(at)) {
+            return true;
+        }
+        let tail = tail.unwrap_or_else(|| first_word(text) << (8 * (WORD - text.len())));
+        (places..=last).any(|at| self.first.fits(tail >> (8 * (at + WORD - text.len()))) && whole(at))
+    }
+}
+
 /// A glob pattern.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Glob {
     start: Start,
+    /// It says nothing of what follows the start.
+    plain: bool,
     /// Which bytes may stand at some places of the start: how far the first word is shifted for it, and they.
     sets: Box<[(u32, Set)]>,
     rest: Rest,
     text: Box<[u8]>,
 }
+
+impl PartialEq for Glob {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Glob {}
 
 impl Glob {
     /// Reads a pattern; every text is one.
@@ -132,8 +191,9 @@ impl Glob {
         let (begin, behind) = tokens.split_at(start.length);
         let set =
             |(at, token): (u32, &Token)| if let Token::Set(set) = token { Some((8 * at, set.clone())) } else { None };
-        let sets = (0..).zip(begin).filter_map(set).collect();
-        Self { rest: Rest::of(behind, &mut start), start, sets, text: text.into() }
+        let sets: Box<[_]> = (0..).zip(begin).filter_map(set).collect();
+        let rest = Rest::of(behind, &mut start);
+        Self { start, plain: matches!(rest, Rest::Anything), sets, rest, text: text.into() }
     }
 
     /// The pattern as it was written.
@@ -143,20 +203,39 @@ impl Glob {
 
     /// Whether a text matches.
     pub fn matches(&self, text: &[u8]) -> bool {
-        let next = || text.get(WORD..).map_or(0, first_word);
-        self.may_match(text.len(), first_word(text), next) && self.rest_matches(|| text)
+        let (first, second) = (first_word(text), text.get(self.start.second_at..).map_or(0, first_word));
+        self.start.has_length(text.len())
+            && self.start.first.fits(first)
+            && self.start.second.fits(second)
+            && self.sets_fit(first)
+            && self.rest.fits(&text[self.start.length..])
     }
 
-    /// Whether a text of this length matches that begins with these two words, but for its rest.
+    /// The same by few instructions, for most patterns and texts; it is not seen of the others. `bytes` begin with the text
+    /// and go on behind it.
     #[inline]
-    pub(super) fn may_match(&self, length: usize, word: u64, next: impl FnOnce() -> u64) -> bool {
-        self.start.fits(length, word, next) && self.sets.iter().all(|(shift, set)| set.has((word >> shift) as u8))
+    pub(super) fn surely_matches(&self, bytes: &[u8], length: usize) -> bool {
+        let word = |bytes: &[u8]| bytes.first_chunk().map(|word| u64::from_le_bytes(*word));
+        let Some(first) = word(bytes) else { return false };
+        self.plain
+            && self.start.first.fits(first)
+            && self.start.has_length(length)
+            && (self.start.second.mask == 0
+                || bytes
+                    .get(self.start.second_at..)
+                    .and_then(word)
+                    .is_some_and(|second| self.start.second.fits(second)))
+            && self.sets_fit(first)
     }
 
-    /// Whether a text matches of which [`may_match`](Self::may_match) is true.
     #[inline]
-    pub(super) fn rest_matches<'t>(&self, text: impl FnOnce() -> &'t [u8]) -> bool {
-        matches!(self.rest, Rest::Anything) || self.rest.fits(&text()[self.start.length..])
+    fn sets_fit(&self, first: u64) -> bool {
+        self.sets.iter().all(|(shift, set)| set.has((first >> shift) as u8))
+    }
+
+    /// Whether it says nothing of what follows a text's first bytes.
+    pub(super) fn is_plain(&self) -> bool {
+        self.plain
     }
 
     /// How much work a text is that begins rightly, in no unit.
@@ -164,17 +243,11 @@ impl Glob {
         match self.rest {
             Rest::Anything => 0,
             Rest::Begins(_) | Rest::Ends(_) => 1,
-            Rest::Tokens(_) if self.start.mask != 0 => 2,
+            Rest::Tokens(_) if self.start.first.mask != 0 => 2,
             Rest::Has(_) => 3,
             Rest::Tokens(_) => 4,
         }
     }
-}
-
-/// Whether a text is somewhere in another.
-fn has(text: &[u8], inside: &[u8]) -> bool {
-    let Some(first) = inside.first() else { return true };
-    memchr::memchr_iter(*first, text).any(|at| text[at..].starts_with(inside))
 }
 
 /// `enough`: a longer match of an earlier `*` would find no more than has been tried already.
@@ -290,8 +363,13 @@ mod tests {
     }
 
     fn fits(pattern: &str, text: &str) -> bool {
-        let fits = Glob::new(pattern.as_bytes()).matches(text.as_bytes());
+        let glob = Glob::new(pattern.as_bytes());
+        let fits = glob.matches(text.as_bytes());
         assert_eq!(fits, matches(pattern.as_bytes(), text.as_bytes(), &mut false), "{pattern} {text}");
+        let followed = format!("{text}aaaaaaaab");
+        let surely = glob.surely_matches(followed.as_bytes(), text.len());
+        assert_eq!(surely, fits && glob.plain, "{pattern} {text}, and more behind it");
+        assert!(fits || !glob.surely_matches(text.as_bytes(), text.len()), "{pattern} {text}, and nothing behind it");
         fits
     }
 
@@ -327,6 +405,19 @@ mod tests {
                 (0..=start.len()).for_each(|at| _ = fits(&pattern, &start[at..]));
                 (0..=start.len()).for_each(|at| _ = fits(&pattern, &start[..at]));
             }
+        }
+    }
+
+    #[test]
+    fn what_is_looked_for_is_found_wherever_it_is() {
+        let text = "abcdefghijklmnopqrstuvwxyz".repeat(3);
+        for length in [1, 2, 5, 7, 8, 9, 12, 15, 16, 17, 25, 40, SHORT, SHORT + 1, 70] {
+            let text = &text[..length];
+            for (begin, end) in (0..length).flat_map(|begin| (begin + 1..=length).map(move |end| (begin, end))) {
+                assert!(fits(&format!("*{}*", &text[begin..end]), text));
+                assert!(!fits(&format!("*{}A*", &text[begin..end]), text));
+            }
+            assert!(!fits(&format!("*{text}a*"), text), "longer than the text");
         }
     }
 

@@ -28,7 +28,7 @@ enum Left {
 #[derive(Clone, Copy, Debug)]
 struct Quick {
     left: Left,
-    /// The first pattern that its keys may fit; most keys do.
+    /// The first pattern that its only key may fit, as most do, if it is quickly compared; else as many as there can be.
     first: u8,
     /// A bit for each pattern that its keys may fit.
     patterns: u16,
@@ -60,29 +60,35 @@ impl Shortcuts {
     }
 
     /// Whether it can be told by the short way that a request is allowed. If not it may be all the same.
-    #[inline]
+    ///
+    /// Never inlined, and what is seldom needed in another function: so it needs few registers and saves none.
+    #[inline(never)]
     pub(super) fn allow(&self, id: CommandId, request: &Request<'_>) -> bool {
         let Some(quick) = self.commands.get(id.index()) else { return false };
-        match quick.left {
-            Left::Key => self.allow_key(id, *quick, request),
-            Left::Nothing => true,
-            Left::Every(step) => self.allow_keys(usize::from(step), quick.patterns, request),
-            Left::All => false,
-        }
+        quick.left == Left::Nothing || self.allow_first(quick.first, request) || self.allow_otherwise(id, request)
     }
 
+    /// Whether the only key surely fits this pattern.
     #[inline]
-    fn allow_key(&self, id: CommandId, quick: Quick, request: &Request<'_>) -> bool {
+    fn allow_first(&self, pattern: u8, request: &Request<'_>) -> bool {
+        let Some(glob) = self.patterns.get(usize::from(pattern)) else { return false };
         let Some(key) = request.spans.get(1) else { return false };
-        let length = key.end.saturating_sub(key.start) as usize;
-        let begins = |glob: &Glob| glob.may_match(length, request.word(*key, 0), || request.word(*key, 8));
-        let fits = |glob: &Glob| begins(glob) && glob.rest_matches(|| request.arg(1));
-        self.patterns.get(usize::from(quick.first)).is_some_and(fits)
-            || self.allow_otherwise(id, quick.patterns, request)
+        let bytes = request.bytes.get(key.start as usize..);
+        bytes.is_some_and(|bytes| glob.surely_matches(bytes, key.end.wrapping_sub(key.start) as usize))
     }
 
     #[inline(never)]
-    fn allow_otherwise(&self, id: CommandId, patterns: u16, request: &Request<'_>) -> bool {
+    fn allow_otherwise(&self, id: CommandId, request: &Request<'_>) -> bool {
+        let Some(quick) = self.commands.get(id.index()) else { return false };
+        match quick.left {
+            Left::Key if request.spans.len() > 1 => self.allow_key(id, quick.patterns, request),
+            Left::Every(step) => self.allow_keys(usize::from(step), quick.patterns, request),
+            Left::Nothing => true,
+            Left::Key | Left::All => false,
+        }
+    }
+
+    fn allow_key(&self, id: CommandId, patterns: u16, request: &Request<'_>) -> bool {
         let key = request.arg(1);
         self.fits(patterns, key) || self.is_plain_set(id, request) && self.fits(self.plain_set, key)
     }
@@ -92,7 +98,6 @@ impl Shortcuts {
         self.set == Some(id) && request.spans.len() == 3 && request.missing == 0
     }
 
-    #[inline(never)]
     fn allow_keys(&self, step: usize, patterns: u16, request: &Request<'_>) -> bool {
         let whole = request.missing == 0 && request.spans.len() > 1;
         whole && request.args(1).step_by(step).all(|key| self.fits(patterns, key))
@@ -151,8 +156,10 @@ fn quick(selectors: &[Selector], patterns: &[Pattern<'_>], table: &Table, spec: 
     // One selector has to allow all keys of a request.
     let together = if let Left::Every(_) = left { &allowing[..1] } else { &allowing[..] };
     let needed = spec.keys.first().map_or(Access::all(), |keys| Access::needed(keys.flags));
-    let patterns = bits(patterns, together, needed);
-    Quick { left, first: patterns.trailing_zeros() as u8, patterns }
+    let bits = bits(patterns, together, needed);
+    let quickly = |at: &usize| left == Left::Key && patterns.get(*at).is_some_and(|pattern| pattern.glob.is_plain());
+    let first = Some(bits.trailing_zeros() as usize).filter(quickly).unwrap_or(PATTERNS) as u8;
+    Quick { left, first, patterns: bits }
 }
 
 /// What is left to be looked at of a command that is allowed. Flags that depend on the arguments are published as the most

@@ -39,13 +39,6 @@ impl<'a> Request<'a> {
         &self.bytes[span.start as usize..span.end as usize]
     }
 
-    /// Eight bytes from an argument's byte `from` on, the first one lowest: what lies behind a shorter argument is among
-    /// them, and zeros where the request ends before.
-    #[inline]
-    pub fn word(&self, argument: Span, from: usize) -> u64 {
-        self.bytes.get(argument.start as usize + from..).map_or(0, first_word)
-    }
-
     /// The arguments from `first` on, as far as they have arrived.
     pub fn args(&self, first: usize) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let bytes = self.bytes;

@@ -10,7 +10,7 @@ use pdw_proxy::Seal;
 use pdw_proxy::config::{NamedBy, SealConfig, TlsConfig};
 
 use super::script::Script;
-use super::seals::run;
+use super::seals::{Case, run};
 use crate::certificates::{Authority, Pair};
 
 /// Who connects, and who listens.
@@ -23,7 +23,8 @@ pub fn tls(input: &[u8]) {
     let mode = script.byte();
     let ends = ENDS.get_or_init(|| make().expect("certificates can be made, and are what the proxy wants"));
     let [opener, accepter] = &ends[usize::from(mode & 1)];
-    run([begin(opener), begin(accepter)], mode & 2 == 0, true, script);
+    let case = Case { undisturbed: mode & 2 == 0, fit: true, listens_on: false };
+    run([begin(opener), begin(accepter)], case, script);
 }
 
 fn begin(seal: &Seal) -> Box<dyn Handshake> {

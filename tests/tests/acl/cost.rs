@@ -1,13 +1,14 @@
 //! What holding a request against a permit costs: instructions of a whole proxy in user space, as callgrind counts them.
 //!
-//! | rules, pipeline 16 | release build | development build |
-//! |---|---|---|
-//! | usual, selectors | 2.5 % | 1.7 % |
-//! | longer | 3.7 % | 2.5 % |
-//! | globs | 3.1 % | 2.4 % |
-//! | inside | 7.8 % | 6.4 % |
+//! | rules | pipeline 16, release build |
+//! |---|---|
+//! | usual, selectors | 2.3 % |
+//! | longer | 2.7 % |
+//! | globs | 2.8 % |
+//! | inside | 8.3 % |
 //!
-//! At pipeline 1 a request costs three times as much, and the same check a third of that.
+//! At pipeline 1 a request costs three times as much, and the same check a third of that. A development build's request
+//! costs more, so that the check is less of it.
 //!
 //! One session, closed loop: what the proxy does for a request is then always the same. `PDW_PROXY_BIN` names another
 //! binary than the one beside the tests, a release build's for example.
@@ -118,8 +119,7 @@ fn overheads(counted: &mut Counted, pipeline: usize) -> Vec<(&'static str, f64)>
 /// The most that a user's requests may cost more. To look for something inside of a key takes a walk along it.
 fn bound(user: &str) -> f64 {
     match user {
-        "inside" => 0.10,
-        "longer" | "globs" => 0.04,
+        "inside" => 0.09,
         _ => 0.03,
     }
 }

@@ -84,7 +84,7 @@ fn dry_runs_of_every_command_have_the_same_verdict_and_text() {
 
 /// One seed, or many for the full measure.
 fn seeds(first: u64) -> std::ops::Range<u64> {
-    let many = std::env::var_os("PDW_FULL").is_some();
+    let many = pdw_tests::is_full();
     first..first + if many { 20 } else { 1 }
 }
 

@@ -33,14 +33,6 @@ fn start(text: &str) -> Proxy {
     ready(Launch::new("redis", &[]).config(text).with_admin())
 }
 
-fn wait_log(proxy: &mut Proxy, text: &str) {
-    until(text, LIMIT, || {
-        let log = proxy.guard().output();
-        if log.contains(text) { Ok(()) } else { Err(std::io::Error::other(log)) }
-    })
-    .unwrap();
-}
-
 fn serves(proxy: &Proxy) {
     until("an answer", LIMIT, || proxy.connect()?.demand(&["SET", "k", "v"])).unwrap();
     let large = "x".repeat(3 << 20);
@@ -87,7 +79,7 @@ fn a_wrong_password_is_told_with_the_remedy_and_a_corrected_file_is_read_again()
     let (instance, file) = (instance(), secret("wrong-horse\n"));
     let mut proxy = start(&config(&instance, &format!(", password_file = \"{}\"", file.path().display())));
     assert!(said(proxy.connect().unwrap().call(&["GET", "k"])).starts_with("ERR upstream is not available"));
-    wait_log(&mut proxy, "it refuses this proxy's user and password; correct `user`, `password_file`");
+    proxy.wait_log("it refuses this proxy's user and password; correct `user`, `password_file`").unwrap();
     std::fs::write(file.path(), "correct-horse\n").unwrap();
     kill_process(Pid::from_raw(proxy.guard().pid() as i32).unwrap(), Signal::HUP).unwrap();
     serves(&proxy);
@@ -98,11 +90,11 @@ fn a_wrong_password_is_told_with_the_remedy_and_a_corrected_file_is_read_again()
 #[test]
 fn no_password_where_one_is_wanted_and_one_where_none_is_are_told() {
     let instance = instance();
-    let mut proxy = start(&config(&instance, ""));
-    wait_log(&mut proxy, "it wants a password; give this upstream `password_file`");
+    let proxy = start(&config(&instance, ""));
+    proxy.wait_log("it wants a password; give this upstream `password_file`").unwrap();
     let (open, file) = (Instance::start().unwrap(), secret("x"));
-    let mut proxy = start(&config(&open, &format!(", password_file = \"{}\"", file.path().display())));
-    wait_log(&mut proxy, "it knows of no password; remove `password_file`");
+    let proxy = start(&config(&open, &format!(", password_file = \"{}\"", file.path().display())));
+    proxy.wait_log("it knows of no password; remove `password_file`").unwrap();
 }
 
 #[test]

@@ -9,8 +9,8 @@ use pdw_tests::durable::Durable;
 use pdw_tests::fault::Door;
 use pdw_tests::latency::Load;
 
-use crate::full_or;
 use crate::scene::{Scene, heard, launch};
+use pdw_tests::full_or;
 
 const INSTANCES: usize = 4;
 

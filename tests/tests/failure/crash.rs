@@ -13,9 +13,9 @@ use pdw_tests::scrape::Scrape;
 use pdw_tests::skipped_in_a_tree;
 use pdw_tests::versions::{Findings, Manner, Route, Setup};
 
-use crate::full_or;
 use crate::scene::{UNKNOWN, launch};
 use crate::spool::spooling;
+use pdw_tests::full_or;
 
 const INSTANCES: usize = 3;
 

@@ -11,8 +11,8 @@ use pdw_tests::connection::{encode, until};
 use pdw_tests::fault::{Cue, End, Way};
 use pdw_tests::versions::{Findings, Manner, Setup};
 
-use crate::full_or;
 use crate::scene::{LIMIT, Scene, heard};
+use pdw_tests::full_or;
 
 /// How long a writer rests, so that what overwrites its value can be seen.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -11,8 +11,8 @@ use pdw_tests::durable::{Durable, addresses};
 use pdw_tests::proxy::{Launch, Proxy};
 use pdw_tests::versions::{Findings, Manner, Route, Setup};
 
-use crate::full_or;
 use crate::scene::{Scene, launch};
+use pdw_tests::full_or;
 
 /// Who stands still.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,9 +12,9 @@ use pdw_tests::reply::Value;
 use pdw_tests::skipped_in_a_tree;
 use pdw_tests::versions::{Content, Findings, Manner, Setup};
 
-use crate::full_or;
 use crate::scene::{Scene, UNKNOWN, assert_error, heard, launch};
 use crate::spool::spooling;
+use pdw_tests::full_or;
 
 /// Above what is retained.
 const LARGE: usize = 3 << 20;

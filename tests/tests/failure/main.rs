@@ -19,11 +19,6 @@ mod silence;
 mod spool;
 mod transactions;
 
-/// The first for a run with `PDW_FULL`, else the second.
-fn full_or<T>(full: T, short: T) -> T {
-    if std::env::var_os("PDW_FULL").is_some() { full } else { short }
-}
-
 #[test]
 fn each_row_fails_with_its_mechanism_switched_off() -> std::io::Result<()> {
     if pdw_tests::skipped_in_a_tree(

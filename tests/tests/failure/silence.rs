@@ -13,8 +13,8 @@ use pdw_tests::hop::Seal;
 use socket2::SockRef;
 use tempfile::TempDir;
 
-use crate::full_or;
 use crate::scene::{Scene, assert_fine, at_once, heard, launch};
+use pdw_tests::full_or;
 
 const SECOND: Duration = Duration::from_secs(1);
 

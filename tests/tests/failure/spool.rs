@@ -15,8 +15,8 @@ use pdw_tests::versions::{Findings, Manner, Setup};
 use pdw_tests::{skipped, skipped_in_a_tree};
 use tempfile::TempDir;
 
-use crate::full_or;
 use crate::scene::{LIMIT, NOT_SENT, SPELL, Scene, UNKNOWN, assert_error, assert_waits, at_once, heard, launch};
+use pdw_tests::full_or;
 
 /// Why these tests are not made in a tree; see "What does not work yet" in README.
 pub(crate) const NO_TREE: &str =

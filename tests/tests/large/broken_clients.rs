@@ -9,8 +9,9 @@ use pdw_tests::address::Address;
 use pdw_tests::connection::{Connection, encode};
 use socket2::SockRef;
 
-use crate::stage::{STALL_MAX, Stage, full_or, on_each_stage};
+use crate::stage::{STALL_MAX, Stage, on_each_stage};
 use crate::stripe::{Content, Mover, stripe_key};
+use pdw_tests::full_or;
 
 const FILE: &str = "/broken/file";
 

@@ -13,8 +13,9 @@ use pdw_tests::latency::keys_at;
 use pdw_tests::reply::parse;
 
 use crate::broken_clients::said;
-use crate::stage::{full_or, on_each_stage_with};
+use crate::stage::on_each_stage_with;
 use crate::stripe::{Content, Mover};
+use pdw_tests::full_or;
 
 /// How often an instance closes.
 const ROUNDS: u32 = 4;

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use pdw_tests::address::Address;
 use pdw_tests::connection::{Connection, encode, until};
 
-use crate::stage::{full_or, on_each_stage};
+use crate::stage::on_each_stage;
 use crate::stripe::{Content, Mover, stripe_key, stripe_size};
+use pdw_tests::full_or;
 
 const FILE: &str = "/greedy/file";
 

@@ -26,12 +26,7 @@ const CONSTANT: u64 = 4 << 20;
 /// How long memory may take to be given back. Clients that have left in the middle of large values have their turn at a
 /// lane all the same, one after the other: in full that is gigabytes.
 fn restored_within() -> Duration {
-    Duration::from_secs(full_or(90, 20))
-}
-
-/// The size of a test: in full with `PDW_FULL`.
-pub(crate) fn full_or<T>(full: T, short: T) -> T {
-    if std::env::var_os("PDW_FULL").is_some() { full } else { short }
+    Duration::from_secs(pdw_tests::full_or(90, 20))
 }
 
 /// Instances, a proxy before them, and a witness.

@@ -29,7 +29,7 @@ static PATTERN: LazyLock<Vec<u8>> = LazyLock::new(|| {
 
 /// Bytes of a stripe: 50 MiB with `PDW_FULL`, else 8 MiB.
 pub(crate) fn stripe_size() -> usize {
-    if std::env::var_os("PDW_FULL").is_some() { 50 << 20 } else { 8 << 20 }
+    pdw_tests::full_or(50 << 20, 8 << 20)
 }
 
 /// A value of `size` bytes, never held as a whole.

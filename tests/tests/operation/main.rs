@@ -13,22 +13,11 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use pdw_tests::address::Address;
-use pdw_tests::connection::until;
 use pdw_tests::guard::Guard;
-use pdw_tests::proxy::Proxy;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long anything may take on a busy machine.
 const LIMIT: Duration = Duration::from_secs(20);
-
-/// Waits until the log has a text.
-fn wait_log(proxy: &mut Proxy, text: &str) {
-    until(text, LIMIT, || {
-        let log = proxy.guard().output();
-        if log.contains(text) { Ok(()) } else { Err(std::io::Error::other(log)) }
-    })
-    .unwrap();
-}
 
 fn signal(guard: &Guard, signal: Signal) {
     let pid = Pid::from_raw(guard.pid() as i32).unwrap();

@@ -9,7 +9,7 @@ use pdw_tests::proxy::{Launch, Proxy};
 use pdw_tests::reply::Value;
 use tempfile::TempDir;
 
-use crate::{LIMIT, wait_log};
+use crate::LIMIT;
 
 struct Hosts {
     folder: TempDir,
@@ -66,13 +66,13 @@ fn a_name_that_changes_is_followed_when_its_link_is_lost() {
     let (one, other) = (instance("127.0.0.2", &port), instance("127.0.0.3", &port));
     other.connect().unwrap().demand(&["SET", "who", "other"]).unwrap();
     let hosts = Hosts::new("127.0.0.2 moving.test\n");
-    let mut proxy = hosts.start(&port);
+    let proxy = hosts.start(&port);
     let mut session = proxy.connect().unwrap();
     assert_eq!(session.demand(&["GET", "who"]).unwrap(), Value::Bulk(None));
     hosts.write("127.0.0.3 moving.test\n");
     drop(one);
     assert_eq!(session.demand(&["GET", "who"]).unwrap(), Value::Bulk(Some(b"other".to_vec())));
-    wait_log(&mut proxy, "address has changed");
+    proxy.wait_log("address has changed").unwrap();
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn a_name_that_cannot_be_looked_up_keeps_its_last_address_and_is_told_of_once() 
     hosts.write("");
     drop(one);
     // It is dialled, and its name looked up, many times meanwhile.
-    wait_log(&mut proxy, "cannot be looked up");
+    proxy.wait_log("cannot be looked up").unwrap();
     std::thread::sleep(std::time::Duration::from_secs(3));
     let _again = instance("127.0.0.2", &port);
     until("the old address", LIMIT, || session.demand(&["SET", "k", "v"])).unwrap();

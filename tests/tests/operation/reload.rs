@@ -9,7 +9,7 @@ use pdw_tests::proxy::{Launch, Proxy};
 use pdw_tests::reply::Value;
 use rustix::process::Signal;
 
-use crate::{LIMIT, metric, signal, wait_log};
+use crate::{LIMIT, metric, signal};
 
 const TAKEN: &str = "configuration read again";
 const REFUSED: &str = "configuration not taken";
@@ -164,7 +164,7 @@ fn the_filter_of_log_lines_is_live_and_without_a_file_a_lost_terminal_ends_the_p
     assert!(!proxy.guard().output().contains("drained"));
     reload(&mut proxy, &format!("log = \"info\"\n{list}"), Signal::HUP, TAKEN);
     signal(proxy.guard(), Signal::TERM);
-    wait_log(&mut proxy, "drained");
+    proxy.wait_log("drained").unwrap();
     let mut proxy = Launch::new("redis", &[one.address().clone()]).start().unwrap();
     signal(proxy.guard(), Signal::HUP);
     assert!(proxy.guard().wait_end(LIMIT).unwrap().success());

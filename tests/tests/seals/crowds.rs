@@ -10,11 +10,6 @@ use crate::hostile::{HANDSHAKE, SLACK, closed};
 use crate::house::House;
 use crate::{LIMIT, noise};
 
-/// Many, and very many with PDW_FULL=1.
-fn crowd(short: usize, full: usize) -> usize {
-    if std::env::var_os("PDW_FULL").is_some() { full } else { short }
-}
-
 #[test]
 fn records_that_never_become_whole_count_under_memory_max_and_their_senders_give_way() {
     let mut house = House::new("limits.memory_max = \"64MiB\"");
@@ -24,7 +19,7 @@ fn records_that_never_become_whole_count_under_memory_max_and_their_senders_give
     // Each announces a record of 65,535 bytes, and sends all but a few of them.
     let record = [&[0xff, 0xff][..], &noise(2, 60_000)].concat();
     let mut held = Vec::new();
-    for _ in 0..crowd(1_000, 4_000) {
+    for _ in 0..pdw_tests::full_or(4_000, 1_000) {
         // Near the ceiling no new ones are taken in.
         let Ok(stream) = house.open("noise") else { continue };
         let _ = stream.socket().write_all(&record);
@@ -68,7 +63,7 @@ fn replies_that_nobody_takes_are_counted_where_they_are_sealed_too() {
 
 #[test]
 fn a_crowd_in_the_middle_of_its_handshakes_is_closed_in_five_seconds_and_lets_others_in_meanwhile() {
-    let many = crowd(1_500, 10_000);
+    let many = pdw_tests::full_or(10_000, 1_500);
     let mut house = House::new(&format!("limits.handshakes_max = {}", many / 10));
     house.open("noise").unwrap();
     let before = house.proxy.guard().resident_kib().unwrap();

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use crate::hostile::{HANDSHAKE, SLACK, closed};
 use crate::house::House;
-use crate::{LIMIT, noise, quoted, wait_log};
+use crate::{LIMIT, noise, quoted};
 
 /// HMAC-SHA256.
 fn mac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
@@ -154,7 +154,7 @@ fn an_upstream_that_closes_in_the_middle_of_a_handshake_is_told_as_one_that_clos
                 thread::sleep(Duration::from_millis(50));
             });
             let (mut proxy, _authority) = before(seal, &address, "");
-            wait_log(&mut proxy, "not sealed");
+            proxy.wait_log("not sealed").unwrap();
             let log = proxy.guard().output();
             // Of TLS a first byte is enough to tell that it is something else.
             let told = log.contains("closed during the handshake") || seal == "tls" && heard > 0;
@@ -172,8 +172,8 @@ fn an_upstream_that_says_nothing_is_late_and_a_link_that_is_not_needed_any_more_
                 drop(stream);
             })
         };
-        let (mut late, _authority) = before(seal, &silent(), "times.connect_timeout = \"300ms\"");
-        wait_log(&mut late, "took too long");
+        let (late, _authority) = before(seal, &silent(), "times.connect_timeout = \"300ms\"");
+        late.wait_log("took too long").unwrap();
         let (mut ends, _authority) = before(seal, &silent(), "");
         until("it listens", LIMIT, || ends.connect().map(drop)).unwrap();
         thread::sleep(Duration::from_millis(300));
@@ -190,8 +190,8 @@ fn an_instance_without_a_seal_is_told_from_one_with_it() {
     let _instance = Instance::start_with(&Server::redis(), &["--port", &address.port().to_string()]).unwrap();
     for seal in ["spiped", "noise"] {
         // What it makes of random bytes depends on them: it answers with an error, or waits for a line's end.
-        let (mut proxy, _authority) = before(seal, &address, "times.connect_timeout = \"500ms\"");
-        wait_log(&mut proxy, "not sealed");
+        let (proxy, _authority) = before(seal, &address, "times.connect_timeout = \"500ms\"");
+        proxy.wait_log("not sealed").unwrap();
     }
 }
 

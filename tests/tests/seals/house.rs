@@ -13,7 +13,7 @@ use pdw_tests::sealed::{self, SealedStream};
 use pdw_tests::tls_client::TlsClient;
 
 use crate::hostile::{HANDSHAKE, SLACK};
-use crate::{noise, quoted, wait_log};
+use crate::{noise, quoted};
 
 /// A proxy with a listener for every seal.
 pub(crate) struct House {
@@ -56,7 +56,7 @@ impl House {
 
     /// Waits until the log has a text.
     pub(crate) fn wait_log(&mut self, text: &str) {
-        wait_log(&mut self.proxy, text);
+        self.proxy.wait_log(text).unwrap();
     }
 
     /// The address of the listener with this seal.

@@ -24,7 +24,7 @@ use pdw_tests::sealed::{SealedStream, keys, noise_by};
 use rustix::process::Signal;
 
 use crate::house::House;
-use crate::{LIMIT, noise, quoted, wait_log};
+use crate::{LIMIT, noise, quoted};
 
 /// Has a key made as an operator does; what it prints.
 fn keygen(kind: &str, file: &Path) -> String {
@@ -67,7 +67,7 @@ fn nodes_with_identities_and_names_speak_to_whom_they_know_and_to_nobody_else() 
         format!("key = {}, identity = {}, far = \"{far}\", {names}", quoted(&shared), quoted(own))
     };
     let below = format!("\"{}\"", instance.address());
-    let mut lower = proxy(Some((&sealed, &entries(&spine, &leaf_is, "leaf"))), &below);
+    let lower = proxy(Some((&sealed, &entries(&spine, &leaf_is, "leaf"))), &below);
     let up = |entries: String| proxy(None, &format!("{{ address = \"{sealed}\", seal = \"noise\", {entries} }}"));
     is_served(&up(entries(&leaf, &spine_is, "leaf"))).unwrap();
     // The key alone is not enough, and one node's key is not another's name.
@@ -77,12 +77,12 @@ fn nodes_with_identities_and_names_speak_to_whom_they_know_and_to_nobody_else() 
         entries(&leaf, &spine_is, "other"),
         format!("key = {}", quoted(&shared)),
     ] {
-        let mut proxy = up(wrong.clone());
-        wait_log(&mut proxy, "not sealed");
+        let proxy = up(wrong.clone());
+        proxy.wait_log("not sealed").unwrap();
         let refused = proxy.connect().unwrap().call(&["SET", "k", "stolen"]);
         assert!(refused.is_ok_and(|value| value.error().is_some()), "{wrong}");
     }
-    wait_log(&mut lower, "not sealed");
+    lower.wait_log("not sealed").unwrap();
     is_served(&up(entries(&leaf, &spine_is, "leaf"))).unwrap();
 }
 
@@ -121,7 +121,7 @@ fn keys_are_replaced_on_a_link_that_lives_long_and_nothing_is_lost() {
         assert!(pongs == b"+PONG\r\n".repeat(batch), "batch {number}");
     }
     // And the other way for a gibibyte: with PDW_FULL=1.
-    if std::env::var_os("PDW_FULL").is_some() {
+    if pdw_tests::is_full() {
         let value = noise(3, 50 << 20);
         house.proxy.connect().unwrap().demand(&[&b"SET"[..], b"big", &value]).unwrap();
         for _ in 0..25 {

@@ -18,7 +18,6 @@ use std::time::Duration;
 
 use pdw_tests::address::Address;
 use pdw_tests::certificates::{Authority, Pair};
-use pdw_tests::connection::until;
 use pdw_tests::instance::{Instance, addresses};
 use pdw_tests::proxy::{Launch, Proxy};
 
@@ -48,7 +47,7 @@ impl Stage {
 
     /// Waits until the log has a text.
     fn wait_log(&mut self, text: &str) {
-        wait_log(&mut self.proxy, text);
+        self.proxy.wait_log(text).unwrap();
     }
 }
 
@@ -70,15 +69,6 @@ fn noise(seed: u64, size: usize) -> Vec<u8> {
 
 fn quoted(path: &Path) -> String {
     format!("\"{}\"", path.display())
-}
-
-/// Waits until a proxy's log has a text.
-fn wait_log(proxy: &mut Proxy, text: &str) {
-    until(text, LIMIT, || {
-        let log = proxy.guard().output();
-        if log.contains(text) { Ok(()) } else { Err(std::io::Error::other(log)) }
-    })
-    .unwrap();
 }
 
 #[test]

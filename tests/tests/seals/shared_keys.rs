@@ -15,7 +15,8 @@ use pdw_tests::spiped::{Spiped, Way};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::{LIMIT, noise, quoted, wait_log};
+use crate::{LIMIT, noise, quoted};
+use pdw_tests::{full_or, is_full};
 
 /// A folder with keys.
 struct Keys(TempDir);
@@ -73,11 +74,6 @@ fn open(address: &Address) -> Connection {
     session
 }
 
-/// Whether a test takes its full time.
-fn is_full() -> bool {
-    std::env::var_os("PDW_FULL").is_some()
-}
-
 /// How long one reply may take.
 const SILENCE: Duration = Duration::from_secs(60);
 
@@ -86,8 +82,8 @@ fn exchange(session: &mut Connection) {
     session.set_timeout(SILENCE).unwrap();
     let sizes = [0, 1, 1023, 1024, 1025, 16_383, 65_519, 131_072, 1 << 20, 10 << 20];
     sizes.into_iter().enumerate().for_each(|(number, size)| large(session, number, size));
-    let (values, rounds) = if is_full() { (18, 2200) } else { (1, 20) };
-    (0..values).for_each(|number| large(session, 10 + number % 2, if is_full() { 50 << 20 } else { 20 << 20 }));
+    let (values, rounds) = full_or((18, 2200), (1, 20));
+    (0..values).for_each(|number| large(session, 10 + number % 2, full_or(50, 20) << 20));
     (0..rounds).for_each(|round| small(session, round));
 }
 
@@ -125,33 +121,53 @@ fn small_and_large_values_pass_between_proxies_by_every_seal_with_a_shared_key()
     }
 }
 
-#[test]
-fn the_real_daemon_stands_before_the_proxy_and_behind_it_with_every_handshake() {
+/// What passes a daemon, a proxy and another daemon, with flags of theirs and a handshake of the proxy's. `whole`: also in
+/// the short form of the test.
+fn pass_between_daemons(flags: &[&str], handshake: &str, whole: bool) {
     if !is_installed() {
         return;
     }
     let keys = Keys::new();
     // `-d` wants a port of its target, or a path; an instance has the latter.
     let instance = Instance::start().unwrap();
-    for (flags, handshake) in
-        [(&[][..], "strong"), (&["-f"], "strong"), (&["-g"], "strict"), (&[], "weak"), (&["-f"], "weak")]
-    {
-        let entries = seal("spiped", &keys.file(0), &format!(", handshake = \"{handshake}\""));
-        let behind = daemon(Way::Decrypts, instance.address(), &keys.file(0), flags);
-        let (proxy, sealed) = proxy(&entries, &table(behind.address(), &entries), "redis");
-        let before = daemon(Way::Encrypts, &sealed, &keys.file(0), flags);
-        let (mut session, started) = (open(before.address()), Instant::now());
-        // In its short form the long part once: nothing in it depends on the handshake.
-        match is_full() || flags.is_empty() && handshake == "strong" {
-            true => exchange(&mut session),
-            false => (0..3).for_each(|number| large(&mut session, number, 1 << (10 * number))),
-        }
-        println!("daemons with {flags:?}, proxy {handshake}: {:?}", started.elapsed());
-        // The end of either side arrives at the other.
-        session.send(&encode(&["QUIT"])).unwrap();
-        assert_eq!(session.drain(Duration::from_secs(5)).unwrap(), (b"+OK\r\n".to_vec(), true));
-        drop(proxy);
+    let entries = seal("spiped", &keys.file(0), &format!(", handshake = \"{handshake}\""));
+    let behind = daemon(Way::Decrypts, instance.address(), &keys.file(0), flags);
+    let (_proxy, sealed) = proxy(&entries, &table(behind.address(), &entries), "redis");
+    let before = daemon(Way::Encrypts, &sealed, &keys.file(0), flags);
+    let (mut session, started) = (open(before.address()), Instant::now());
+    match is_full() || whole {
+        true => exchange(&mut session),
+        false => (0..3).for_each(|number| large(&mut session, number, 1 << (10 * number))),
     }
+    println!("daemons with {flags:?}, proxy {handshake}: {:?}", started.elapsed());
+    // The end of either side arrives at the other.
+    session.send(&encode(&["QUIT"])).unwrap();
+    assert_eq!(session.drain(Duration::from_secs(5)).unwrap(), (b"+OK\r\n".to_vec(), true));
+}
+
+#[test]
+fn the_real_daemon_stands_before_the_proxy_and_behind_it() {
+    pass_between_daemons(&[], "strong", true);
+}
+
+#[test]
+fn so_do_daemons_without_forward_secrecy() {
+    pass_between_daemons(&["-f"], "strong", false);
+}
+
+#[test]
+fn so_do_daemons_that_demand_forward_secrecy() {
+    pass_between_daemons(&["-g"], "strict", false);
+}
+
+#[test]
+fn so_do_daemons_where_the_proxy_has_no_forward_secrecy() {
+    pass_between_daemons(&[], "weak", false);
+}
+
+#[test]
+fn so_do_daemons_where_nobody_has_forward_secrecy() {
+    pass_between_daemons(&["-f"], "weak", false);
 }
 
 #[test]
@@ -162,11 +178,11 @@ fn a_weak_end_is_refused_where_the_other_is_strict() {
     let (keys, instance) = (Keys::new(), Instance::start().unwrap());
     let strict = seal("spiped", &keys.file(0), ", handshake = \"strict\"");
     let behind = daemon(Way::Decrypts, instance.address(), &keys.file(0), &["-f"]);
-    let (mut proxy, sealed) = proxy(&strict, &table(behind.address(), &strict), "redis");
-    wait_log(&mut proxy, "peer=upstream");
+    let (proxy, sealed) = proxy(&strict, &table(behind.address(), &strict), "redis");
+    proxy.wait_log("peer=upstream").unwrap();
     let before = daemon(Way::Encrypts, &sealed, &keys.file(0), &["-f"]);
     Connection::open(before.address()).unwrap().call(&["PING"]).unwrap_err();
-    wait_log(&mut proxy, "peer=client 127.0.0.1");
+    proxy.wait_log("peer=client 127.0.0.1").unwrap();
 }
 
 #[test]
@@ -214,7 +230,7 @@ enum Lost {
 /// Eight write numbers that grow, each to a key of its own, a value of 200 KB beside it, while something is killed again
 /// and again; the last number of each that was acknowledged.
 fn write_while(address: &Address, lost: Lost, mut kill: impl FnMut()) -> Vec<u64> {
-    let ends = Instant::now() + Duration::from_secs(if is_full() { 60 } else { 5 });
+    let ends = Instant::now() + Duration::from_secs(full_or(60, 5));
     let write = |writer: usize| {
         let address = address.clone();
         std::thread::spawn(move || -> io::Result<u64> {
@@ -258,14 +274,14 @@ fn another_key_is_refused_and_two_are_taken_while_one_replaces_the_other() {
     let (keys, instance) = (Keys::new(), Instance::start().unwrap());
     for name in ["noise", "spiped"] {
         let both = format!("seal = \"{name}\", key = [{}, {}]", quoted(&keys.file(0)), quoted(&keys.file(1)));
-        let (mut lower, sealed) = proxy(&both, &table(instance.address(), "seal = \"plain\""), "redis");
+        let (lower, sealed) = proxy(&both, &table(instance.address(), "seal = \"plain\""), "redis");
         for seed in [0, 1] {
             let (upper, _) = proxy("", &table(&sealed, &seal(name, &keys.file(seed), "")), "redis");
             assert_eq!(open(upper.address()).demand(&["GET", "ready"]).unwrap().text(), "1");
         }
         let (mut upper, _) = proxy("", &table(&sealed, &seal(name, &keys.file(2), "")), "redis");
-        wait_log(&mut lower, "the far end has another key");
-        wait_log(&mut upper, "not sealed");
+        lower.wait_log("the far end has another key").unwrap();
+        upper.wait_log("not sealed").unwrap();
         // The key is replaced in its file: a reload takes it, and who is there stays.
         std::fs::copy(keys.file(0), keys.file(2)).unwrap();
         kill_process(Pid::from_raw(upper.guard().pid() as i32).unwrap(), Signal::HUP).unwrap();
@@ -299,7 +315,7 @@ fn a_peer_that_stops_or_talks_nonsense_is_closed_and_told_once() {
         }
         let mut plain = talk(&encode(&["PING"]));
         let _ = plain.read_to_end(&mut Vec::new());
-        wait_log(&mut proxy, "speaks plain RESP");
+        proxy.wait_log("speaks plain RESP").unwrap();
         for stream in &mut silent {
             let _ = stream.read_to_end(&mut Vec::new());
         }

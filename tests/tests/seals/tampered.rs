@@ -15,7 +15,7 @@ use pdw_tests::sealed::SealedStream;
 
 use crate::hostile::{SLACK, closed};
 use crate::house::House;
-use crate::{LIMIT, noise, quoted, wait_log};
+use crate::{LIMIT, noise, quoted};
 
 const SEALS: [&str; 2] = ["spiped", "noise"];
 
@@ -141,7 +141,7 @@ fn replies_that_were_tampered_with_reach_nobody_and_the_link_is_opened_anew() {
             assert_eq!(told, whole, "{seal}, {name}");
         }
         until("served", LIMIT, || proxy.connect()?.demand(&["GET", "good"]).map(drop)).unwrap();
-        wait_log(&mut proxy, "was altered, repeated, left out");
+        proxy.wait_log("was altered, repeated, left out").unwrap();
         assert!(proxy.guard().output().contains("peer=upstream"), "{}", proxy.guard().output());
     }
 }

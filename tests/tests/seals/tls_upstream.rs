@@ -9,7 +9,7 @@ use pdw_tests::guard::Guard;
 use pdw_tests::proxy::{Launch, Proxy};
 use tempfile::TempDir;
 
-use crate::{LIMIT, noise, quoted, wait_log};
+use crate::{LIMIT, noise, quoted};
 
 /// A `redis-server` that listens by TLS alone.
 struct TlsInstance {
@@ -83,8 +83,8 @@ fn a_certificate_is_shown_to_an_instance_that_asks_for_one() {
     let with = proxy(&instance, &ca, &shown);
     let mut session = with.connect().unwrap();
     until("ready", LIMIT, || session.demand(&["SET", "k", "v"]).map(drop)).unwrap();
-    let mut without = proxy(&instance, &ca, "");
-    wait_log(&mut without, "the far end refuses");
+    let without = proxy(&instance, &ca, "");
+    without.wait_log("the far end refuses").unwrap();
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn an_instance_whose_certificate_is_not_what_it_should_be_gets_nothing_and_the_l
     for (pair, trusted, entries, words) in &cases {
         let instance = TlsInstance::start(pair, &ca, "no");
         let mut proxy = proxy(&instance, trusted, entries);
-        wait_log(&mut proxy, words);
+        proxy.wait_log(words).unwrap();
         let log = proxy.guard().output();
         assert_eq!(log.matches("not sealed").count(), 1, "once a minute: {log}");
         let mut session = proxy.connect().unwrap();
@@ -125,8 +125,8 @@ fn an_instance_without_tls_is_told_from_one_with_it() {
     let guard = Guard::start(&mut command, &folder.path().join("log")).unwrap();
     until("instance", LIMIT, || std::net::TcpStream::connect(address.to_string()).map(drop)).unwrap();
     let instance = TlsInstance { address, _guard: guard, _folder: folder };
-    let mut proxy = proxy(&instance, &ca, "");
+    let proxy = proxy(&instance, &ca, "");
     let mut session = proxy.connect().unwrap();
     assert!(session.call(&["GET", "k"]).unwrap().error().is_some(), "it was asked without a seal");
-    wait_log(&mut proxy, "not sealed");
+    proxy.wait_log("not sealed").unwrap();
 }

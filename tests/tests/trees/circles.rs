@@ -6,7 +6,7 @@ use pdw_tests::address::Address;
 use pdw_tests::instance::Instance;
 use pdw_tests::proxy::{Launch, Proxy};
 
-use super::{spine, wait_log, wait_served};
+use super::{spine, wait_served};
 
 /// `count` proxies, each before the next, the last before the first; `beside`: a peer that all have besides.
 fn circle(count: usize, beside: Option<&Proxy>) -> io::Result<Vec<Proxy>> {
@@ -38,8 +38,8 @@ fn a_proxy_that_is_its_own_peer_is_told() -> io::Result<()> {
     std::os::unix::fs::symlink(&address, &other)?;
     let launch = Launch::new("redis", &[]).levels(1).listen(&Address::Unix(address));
     let launch = launch.argument("--upstream").argument(&other.display().to_string());
-    let mut proxy = launch.argument("--group").argument("peers").argument("--log").argument("info").spawn()?;
-    wait_log(&mut proxy, "is this proxy itself")
+    let proxy = launch.argument("--group").argument("peers").argument("--log").argument("info").spawn()?;
+    proxy.wait_log("is this proxy itself")
 }
 
 #[test]

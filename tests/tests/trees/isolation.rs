@@ -14,7 +14,8 @@ use pdw_tests::instance::Instance;
 use pdw_tests::latency::keys_at;
 use pdw_tests::proxy::Proxy;
 
-use super::{LIMIT, full_or, leaf, spine, wait_served};
+use super::{LIMIT, leaf, spine, wait_served};
+use pdw_tests::full_or;
 
 /// Bytes of a stripe.
 const STRIPE: usize = 50 << 20;

@@ -22,11 +22,6 @@ use pdw_tests::proxy::{Launch, Proxy};
 /// How long anything may take on a busy machine.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// The first for a run with `PDW_FULL`, else the second.
-fn full_or<T>(full: T, short: T) -> T {
-    if std::env::var_os("PDW_FULL").is_some() { full } else { short }
-}
-
 /// What an operator is to be told is told within this time, on a busy machine.
 const TOLD: Duration = Duration::from_secs(10);
 
@@ -44,14 +39,6 @@ fn launch_spine(profile: &'static str, instances: &[Instance], name: &str) -> La
 fn leaf(profile: &'static str, peers: &[&Proxy], name: &str) -> io::Result<Proxy> {
     let addresses: Vec<Address> = peers.iter().map(|peer| peer.address().clone()).collect();
     Launch::new(profile, &[]).before_peers(&addresses).argument("--name").argument(name).with_admin().start()
-}
-
-/// Waits until a proxy's log has a text.
-fn wait_log(proxy: &mut Proxy, text: &str) -> io::Result<()> {
-    until(text, TOLD, || {
-        let log = proxy.guard().output();
-        if log.contains(text) { Ok(()) } else { Err(io::Error::other(log)) }
-    })
 }
 
 /// Waits until a proxy carries out requests.

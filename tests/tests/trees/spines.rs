@@ -16,7 +16,7 @@ use super::{LIMIT, leaf, spine, wait_served};
 
 /// For how long a spine is stopped: for half of the patience in full.
 fn stopped() -> Duration {
-    Duration::from_secs(super::full_or(30, 6))
+    Duration::from_secs(pdw_tests::full_or(30, 6))
 }
 
 /// A share that has moved over is served within this time.

@@ -11,15 +11,15 @@ use pdw_tests::instance::{Instance, addresses};
 use pdw_tests::latency::keys_at;
 use pdw_tests::proxy::Launch;
 
-use super::{LIMIT, TOLD, launch_spine, leaf, spine, wait_log, wait_served};
+use super::{LIMIT, TOLD, launch_spine, leaf, spine, wait_served};
 
 #[test]
 fn an_instance_is_no_peer() -> io::Result<()> {
     let instance = Instance::start()?;
     let launch = Launch::new("redis", &[]).before_peers(&[instance.address().clone()]);
-    let mut proxy = launch.argument("--log").argument("info").start()?;
-    wait_log(&mut proxy, "does not answer PDW.HELLO as a pdw-proxy does")?;
-    wait_log(&mut proxy, "use \"shards\" before instances")
+    let proxy = launch.argument("--log").argument("info").start()?;
+    proxy.wait_log("does not answer PDW.HELLO as a pdw-proxy does")?;
+    proxy.wait_log("use \"shards\" before instances")
 }
 
 #[test]
@@ -41,12 +41,12 @@ fn who_places_keys_otherwise_than_the_first_peer_gets_nothing() -> io::Result<()
     let first = spine("redis", &instances, "first")?;
     let place = Address::free_loopback()?;
     let peers = [first.address().clone(), place.clone()];
-    let mut leaf = Launch::new("redis", &[]).before_peers(&peers).start()?;
+    let leaf = Launch::new("redis", &[]).before_peers(&peers).start()?;
     wait_served(&leaf)?;
     let mut turned = addresses(&instances);
     turned.reverse();
     let _other = launch_spine("redis", &instances, "other").upstreams(&turned).listen(&place).start()?;
-    wait_log(&mut leaf, "it places keys otherwise than the other peers")?;
+    leaf.wait_log("it places keys otherwise than the other peers")?;
     let mut client = Connection::open_with(leaf.address(), LIMIT)?;
     for (shard, instance) in instances.iter().enumerate() {
         let key = &keys_at(shard, 2)[0];
@@ -59,7 +59,7 @@ fn who_places_keys_otherwise_than_the_first_peer_gets_nothing() -> io::Result<()
 #[test]
 fn a_peer_that_breaks_the_rules_loses_its_link_and_nobody_else_anything() -> io::Result<()> {
     let instances = Instance::start_many(2)?;
-    let mut spine = spine("redis", &instances, "spine")?;
+    let spine = spine("redis", &instances, "spine")?;
     let leaf = leaf("redis", &[&spine], "leaf")?;
     wait_served(&leaf)?;
     let frame = |stream: u32, flags: u8, payload: &[u8]| {
@@ -79,7 +79,7 @@ fn a_peer_that_breaks_the_rules_loses_its_link_and_nobody_else_anything() -> io:
         // The link is closed.
         io::copy(&mut stream, &mut io::sink())?;
     }
-    wait_log(&mut spine, "a link of proxy rogue is closed: ")?;
+    spine.wait_log("a link of proxy rogue is closed: ")?;
     let mut client = Connection::open_with(leaf.address(), LIMIT)?;
     client.demand(&["SET", "a", "1"]).map(drop)
 }
@@ -185,7 +185,7 @@ fn data(stream: u32, payload: &[u8]) -> Vec<u8> {
 #[test]
 fn a_peer_that_sends_more_than_it_has_credit_for_loses_its_link() -> io::Result<()> {
     let mut instances = Instance::start_many(1)?;
-    let mut spine = spine("redis", &instances, "spine")?;
+    let spine = spine("redis", &instances, "spine")?;
     wait_served(&spine)?;
     // Nobody takes what it sends.
     instances[0].guard().freeze()?;
@@ -196,7 +196,7 @@ fn a_peer_that_sends_more_than_it_has_credit_for_loses_its_link() -> io::Result<
     let sent = (0..1000).try_for_each(|_| stream.write_all(&piece));
     let ended = io::copy(&mut stream, &mut io::sink());
     assert!(sent.is_err() || ended.is_ok());
-    wait_log(&mut spine, "sends more than it was given credit for")?;
+    spine.wait_log("sends more than it was given credit for")?;
     instances[0].guard().thaw()?;
     wait_served(&spine)
 }
@@ -268,8 +268,8 @@ fn a_peer_of_a_later_version_is_told_from_one_that_is_away() -> io::Result<()> {
     ];
     for answer in later {
         let launch = Launch::new("redis", &[]).before_peers(&[answering(answer)?]);
-        let mut proxy = launch.spawn()?;
-        wait_log(&mut proxy, "it speaks another version of the protocol between proxies: run the same version")?;
+        let proxy = launch.spawn()?;
+        proxy.wait_log("it speaks another version of the protocol between proxies: run the same version")?;
     }
     Ok(())
 }
