@@ -45,9 +45,10 @@ impl Pool {
         let mut queue = shared.lock();
         queue.jobs.push_back(Box::new(job));
         if queue.idle > 0 {
-            return shared.bell.notify_one();
+            shared.bell.notify_one();
         }
-        if queue.threads < threads() {
+        // Who was woken and does not run yet counts as idle; one thread does not do for all that has come since.
+        if queue.jobs.len() > queue.idle && queue.threads < threads() {
             let theirs = Arc::clone(shared);
             match thread::Builder::new().name("seals".to_owned()).spawn(move || theirs.work()) {
                 Ok(_) => queue.threads += 1,

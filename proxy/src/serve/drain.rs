@@ -1,6 +1,6 @@
 //! The end of workers: their clients leave, or time is up.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pdw_metrics::Gauge;
 use tokio::task::JoinSet;
@@ -11,6 +11,10 @@ use crate::admin::{Source, Workers};
 
 /// A drain that takes longer than this says what it waits for.
 const UNREMARKABLE: Duration = Duration::from_secs(1);
+
+/// Signals that come so soon after the first are the same one: `timeout`, or a manager that ends both a process and its group,
+/// sends it twice.
+const SAME_SIGNAL: Duration = Duration::from_millis(300);
 
 /// Returns when workers that drain have ended, those of earlier configurations too, or they are to end at once:
 /// `limit` is over, or another signal comes.
@@ -27,9 +31,19 @@ pub(super) async fn drain(
     };
     tokio::select! {
         () = all_ended => tracing::info!("drained"),
-        () = signals.end() => tracing::warn!("a second signal: sessions that are left are closed"),
+        () = second_signal(signals) => tracing::warn!("a second signal: sessions that are left are closed"),
         () = tokio::time::sleep(limit) => tracing::warn!("times.drain is over: sessions that are left are closed"),
         () = tell_if_long(limit, numbers) => {}
+    }
+}
+
+async fn second_signal(signals: &mut Signals) {
+    let begun = Instant::now();
+    loop {
+        signals.end().await;
+        if begun.elapsed() >= SAME_SIGNAL {
+            return;
+        }
     }
 }
 

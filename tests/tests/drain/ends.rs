@@ -72,6 +72,21 @@ fn the_deadline_or_a_second_signal_ends_what_is_left() {
 }
 
 #[test]
+fn a_signal_that_is_sent_twice_does_not_cut_the_drain_short() {
+    let (_instances, mut proxy) = start("pdwfs", "");
+    let mut session = proxy.connect().unwrap();
+    session.demand(&["PING"]).unwrap();
+    for _ in 0..3 {
+        signal(proxy.guard(), Signal::TERM);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_secs(1));
+    session.demand(&["SET", "k", "v"]).unwrap();
+    drop(session);
+    assert!(proxy.guard().wait_end(LIMIT).unwrap().success());
+}
+
+#[test]
 fn a_proxy_without_sessions_ends_soon() {
     let (_instances, mut proxy) = start("pdwfs", "");
     let begun = Instant::now();
