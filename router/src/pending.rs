@@ -60,6 +60,15 @@ impl Pending {
             Answer::Ready(text) => text.capacity(),
         }
     }
+
+    /// Memory of what is noted of it: whose it is, and which part each of its keys is in.
+    pub(crate) fn record_bytes(&self) -> usize {
+        let order = match &self.answer {
+            Answer::Gathering(gather) | Answer::Weaving(gather) => size_of_val(&*gather.order),
+            Answer::Awaited | Answer::Ready(_) => 0,
+        };
+        size_of::<Self>() + order
+    }
 }
 
 #[derive(Debug)]
