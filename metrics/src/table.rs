@@ -417,7 +417,7 @@ metrics! {
         Turns: "pdw_turns_total", Counter, Number, [], Sum,
             "Passes of the workers' event loops.";
         ScrapesIncomplete: "pdw_scrape_incomplete_total", Counter, Number, [], Sum,
-            "Scrapes answered without the numbers of a worker that did not answer in time.";
+            "Scrapes answered with older numbers of a worker that did not answer in time, or without any of it.";
     }
 }
 

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::Config;
 
@@ -32,6 +33,19 @@ pub fn start(config: &Config) {
 pub(crate) fn filter(text: &str) {
     if let Some(set) = FILTER.get() {
         set(parse(text));
+    }
+}
+
+/// Whether a text is a filter: levels, and targets with theirs.
+///
+/// # Errors
+/// What is wrong with it. The parser would take any word for a target, and log nothing of others then: a level that
+/// is misspelt would silence the program.
+pub(crate) fn check(text: &str) -> Result<(), String> {
+    let is_level = |word: &str| word.trim().parse::<LevelFilter>().is_ok();
+    match text.split(',').find(|part| !part.contains(['=', '[']) && !is_level(part)) {
+        Some(word) => Err(format!("`{}` is no level", word.trim())),
+        None => EnvFilter::builder().parse(text).map(drop).map_err(|error| error.to_string()),
     }
 }
 

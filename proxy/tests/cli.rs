@@ -209,7 +209,15 @@ fn completions_manual_and_reference_are_generated() {
     }
     let page = printed(&["man", "serve"], b"");
     assert!(page.contains(".TH pdw-proxy-serve") && page.contains("\\-\\-upstream"), "{page}");
-    assert!(printed(&["man"], b"").contains("pdw\\-proxy \\- "));
+    assert!(page.contains(".SH \"EXAMPLES\"\n.nf\n  pdw\\-proxy serve\n"), "{page}");
+    assert!(printed(&["man", "up"], b"").contains(".SH \"KEYS ON THE SCREEN\"\n"));
+    let whole = printed(&["man"], b"");
+    assert!(whole.contains("pdw\\-proxy \\- "));
+    let version = format!("\"pdw-proxy {}\"", env!("CARGO_PKG_VERSION"));
+    for page in [page, whole] {
+        let title = page.lines().find(|line| line.starts_with(".TH")).unwrap();
+        assert!(title.contains(&version), "{title}");
+    }
     assert_eq!(printed(&["reference"], b""), include_str!("../../docs/configuration.md"));
     assert_eq!(printed(&["reference", "metrics"], b""), include_str!("../../docs/metrics.md"));
     assert_eq!(printed(&["reference", "failures"], b""), include_str!("../../docs/failures.md"));
@@ -226,4 +234,39 @@ fn a_reader_that_goes_away_is_no_error() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn an_identity_that_is_there_tells_its_public_key_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("node.identity").display().to_string();
+    let made = printed(&["keygen", "identity", &path], b"");
+    let told = complaint(&["keygen", "identity", &path]);
+    assert_eq!(told.lines().last(), made.lines().last(), "{told}");
+    assert!(told.contains("stays as it is") && complaint(&["keygen", "noise", &path]).contains("name another file"));
+}
+
+#[test]
+fn where_it_cannot_listen_the_remedy_is_of_that_cause() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = file("");
+    let cases = [
+        (taken.local_addr().unwrap().to_string(), "is another program there?"),
+        ("192.0.2.1:6380".to_owned(), "choose an address that this machine has"),
+        (folder.path().join("missing/p.sock").display().to_string(), "make its folder first"),
+        (file.path().display().to_string(), "remove the file"),
+    ];
+    for (address, remedy) in cases {
+        let told = complaint(&["serve", "--upstream", "127.0.0.1:1", "--listen", &address]);
+        assert!(told.contains(&format!("cannot listen on {address}")) && told.contains(remedy), "{told}");
+    }
+}
+
+#[test]
+fn up_takes_only_ports_that_it_can_show() {
+    for flag in ["--listen", "--admin"] {
+        assert!(complaint(&["up", flag, "127.0.0.1:0"]).contains("write a number"));
+        assert!(complaint(&["up", flag, "nowhere"]).contains("the port is missing"));
+    }
 }

@@ -58,8 +58,8 @@ pub(crate) struct Gather {
 #[derive(Clone, Copy, Debug, Default)]
 struct Reply {
     /// Where in the gather's bytes it is, or what of it is not handed on.
-    start: u32,
-    end: u32,
+    start: usize,
+    end: usize,
     /// It is too long to be held: its elements are taken from this link when they are due.
     flow: Option<LinkKey>,
 }
@@ -124,7 +124,7 @@ impl Gather {
         }
         let bytes = &self.bytes;
         for reply in self.replies.iter_mut().filter(|reply| reply.flow.is_none()) {
-            reply.start += resp::line(&bytes[reply.start as usize..]).len() as u32 + 3;
+            reply.start += resp::line(&bytes[reply.start..]).len() + 3;
         }
         Some(self.order.len())
     }
@@ -141,7 +141,7 @@ impl Gather {
         if let Some(link) = reply.flow {
             return Due::From(link);
         }
-        let rest = &self.bytes[reply.start as usize..reply.end as usize];
+        let rest = &self.bytes[reply.start..reply.end];
         let len = ReplyScan::default().scan(rest).ok().flatten();
         Due::Element(&rest[..len.unwrap_or(rest.len())])
     }
@@ -149,7 +149,7 @@ impl Gather {
     /// The next element is handed on; it had so many bytes of those that are held.
     pub(crate) fn advance(&mut self, held: usize) {
         let reply = &mut self.replies[usize::from(self.order[self.woven])];
-        reply.start = (reply.start + held as u32).min(reply.end);
+        reply.start = (reply.start + held).min(reply.end);
         self.woven += 1;
     }
 
@@ -171,16 +171,16 @@ impl Gather {
 
     /// Takes the reply of one part; whether it was the last that was missing.
     pub(crate) fn accept(&mut self, part: u16, reply: &[u8]) -> bool {
-        let start = self.bytes.len() as u32;
+        let start = self.bytes.len();
         self.bytes.extend_from_slice(reply);
-        self.replies[usize::from(part)] = Reply { start, end: self.bytes.len() as u32, flow: None };
+        self.replies[usize::from(part)] = Reply { start, end: self.bytes.len(), flow: None };
         self.missing -= 1;
         self.missing == 0
     }
 
     fn reply(&self, part: usize) -> &[u8] {
         let Reply { start, end, .. } = self.replies[part];
-        &self.bytes[start as usize..end as usize]
+        &self.bytes[start..end]
     }
 
     fn all(&self) -> impl Iterator<Item = &[u8]> {

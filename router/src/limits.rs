@@ -92,44 +92,152 @@ impl Default for Limits {
     }
 }
 
+/// A limit, by the name of its option.
+#[derive(Clone, Copy, Debug)]
+pub struct Named<T> {
+    /// As in a configuration file.
+    pub option: &'static str,
+    /// Where it is.
+    pub of: fn(&Limits) -> T,
+}
+
+/// One limit has to be at most as much as another, or less.
+#[derive(Clone, Copy, Debug)]
+pub struct Relation<T> {
+    /// The smaller one.
+    pub low: Named<T>,
+    /// Whether they may be equal.
+    pub equal: bool,
+    /// The larger one.
+    pub high: Named<T>,
+    /// Why, as the end of a sentence.
+    pub why: &'static str,
+}
+
+impl<T: PartialOrd> Relation<T> {
+    /// Whether these limits are so.
+    pub fn holds(&self, limits: &Limits) -> bool {
+        let (low, high) = ((self.low.of)(limits), (self.high.of)(limits));
+        low < high || self.equal && low == high
+    }
+
+    /// "is" of the one to the other.
+    pub fn word(&self) -> &'static str {
+        if self.equal { "at most" } else { "less than" }
+    }
+
+    fn broken(&self, limits: &Limits) -> Option<String> {
+        let Self { low, high, why, .. } = self;
+        (!self.holds(limits)).then(|| format!("{} must be {} {}: {why}", low.option, self.word(), high.option))
+    }
+}
+
+/// A limit and its option.
+macro_rules! named {
+    ($group:literal, $field:ident) => {
+        Named { option: concat!($group, ".", stringify!($field)), of: |limits| limits.$field }
+    };
+}
+
+/// How sizes relate.
+pub const SIZES: [Relation<usize>; 4] = [
+    Relation {
+        low: named!("limits", key_max),
+        equal: true,
+        high: named!("limits", request_buffer_max),
+        why: "a request that is split must hold at least one key",
+    },
+    Relation {
+        low: named!("limits", request_buffer_max),
+        equal: true,
+        high: named!("limits", request_max),
+        why: "a request that is split is a request",
+    },
+    Relation {
+        low: named!("limits", retain_max),
+        equal: true,
+        high: named!("limits", retain_total),
+        why: "what may be kept of one request must fit in what is kept of all",
+    },
+    Relation {
+        low: named!("limits", stream_window),
+        equal: true,
+        high: named!("limits", peer_window),
+        why: "a stream's bytes are on a link",
+    },
+];
+
+/// How times relate.
+pub const DURATIONS: [Relation<Duration>; 4] = [
+    Relation {
+        low: named!("times", reconnect_min),
+        equal: true,
+        high: named!("times", reconnect_max),
+        why: "the pause grows from the one to the other",
+    },
+    Relation {
+        low: named!("times", probe_after),
+        equal: true,
+        high: named!("times", link_dead),
+        why: "another connection is tried before a link is given up",
+    },
+    // Both are counted from when a link was last heard.
+    Relation {
+        low: named!("times", ping_interval),
+        equal: false,
+        high: named!("times", link_dead),
+        why: "a link must be asked before it is given up",
+    },
+    Relation {
+        low: named!("times", connect_timeout),
+        equal: true,
+        high: named!("times", patience),
+        why: "a request must outlast one attempt to connect",
+    },
+];
+
 impl Limits {
-    /// The relations between limits that do not hold, each as a sentence that names the remedy.
-    pub fn contradictions(&self) -> Vec<&'static str> {
-        let rules = [
-            (self.key_max <= self.request_buffer_max, "limits.key_max must be at most limits.request_buffer_max"),
-            (
-                self.request_buffer_max <= self.request_max,
-                "limits.request_buffer_max must be at most limits.request_max",
-            ),
+    /// What of these limits the core cannot work with: relations that do not hold and bounds that are passed, each as a
+    /// sentence that names the remedy.
+    pub fn contradictions(&self) -> Vec<String> {
+        let sizes = SIZES.iter().filter_map(|relation| relation.broken(self));
+        let durations = DURATIONS.iter().filter_map(|relation| relation.broken(self));
+        sizes.chain(durations).chain(self.out_of_bounds().map(str::to_owned)).collect()
+    }
+
+    /// The bounds that are passed, whatever the other limits are.
+    pub fn out_of_bounds(&self) -> impl Iterator<Item = &'static str> {
+        let bounds = [
             (self.bulk_lanes >= 1, "limits.bulk_lanes must be at least 1"),
             // Positions in a request are kept as 32-bit numbers.
             (self.request_max <= 1 << 31, "limits.request_max must be at most 2GiB"),
             (self.session_pending_max >= 1, "limits.session_pending_max must be at least 1"),
-            (self.reconnect_min <= self.reconnect_max, "reconnect_min must be at most reconnect_max"),
-            (self.retain_max <= self.retain_total, "limits.retain_max must be at most limits.retain_total"),
-            (
-                1 <= self.stream_window && self.stream_window <= self.peer_window,
-                "limits.stream_window must be at most limits.peer_window",
-            ),
-            (self.probe_after <= self.link_dead, "probe_after must be at most link_dead"),
-            (self.ping_interval < self.link_dead, "ping_interval must be below link_dead"),
+            (self.stream_window >= 1, "limits.stream_window must be at least 1"),
         ];
-        rules.iter().filter(|(holds, _)| !holds).map(|(_, sentence)| *sentence).collect()
+        bounds.into_iter().filter(|(holds, _)| !holds).map(|(_, sentence)| sentence)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Limits;
+    use super::*;
 
     #[test]
     fn the_defaults_do_not_contradict_each_other() {
-        assert_eq!(Limits::default().contradictions(), Vec::<&str>::new());
+        assert_eq!(Limits::default().contradictions(), Vec::<String>::new());
     }
 
     #[test]
     fn a_contradiction_is_named() {
-        let limits = Limits { key_max: 2 << 20, ..Limits::default() };
-        assert_eq!(limits.contradictions(), ["limits.key_max must be at most limits.request_buffer_max"]);
+        let limits = Limits { key_max: 2 << 20, bulk_lanes: 0, ..Limits::default() };
+        let relation = "limits.key_max must be at most limits.request_buffer_max: a request that is split must hold at least one key";
+        assert_eq!(limits.contradictions(), [relation, "limits.bulk_lanes must be at least 1"]);
+    }
+
+    #[test]
+    fn a_link_is_asked_before_it_is_given_up() {
+        let asked_after = |ping_interval| Limits { ping_interval, ..Limits::default() }.contradictions().len();
+        let dead = Limits::default().link_dead;
+        assert_eq!((asked_after(dead), asked_after(dead - Duration::from_millis(1))), (1, 0));
     }
 }

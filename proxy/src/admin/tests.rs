@@ -292,6 +292,24 @@ async fn stuck_and_dead_workers_are_left_out_and_counted() {
 }
 
 #[tokio::test]
+async fn the_counters_of_a_worker_that_is_late_stay_as_they_were_but_it_counts_as_nobody() {
+    let held = std::sync::Mutex::new(Vec::new());
+    let (first, asked) = (AtomicUsize::new(0), Arc::default());
+    let late = Box::new(move |answer: Answer| match first.fetch_add(1, Ordering::Relaxed) {
+        0 => answer.send(numbers()).unwrap(),
+        _ => held.lock().unwrap().push(answer),
+    });
+    let workers = Workers::new(vec![late, prompt(&asked)]).with_patience(Duration::from_millis(200));
+    for answered in [2, 1, 1] {
+        let metrics = workers.snapshot().await.metrics;
+        assert_eq!((metrics.counter(Counter::Turns), metrics.gauge(Gauge::Workers)), (14, answered));
+        sleep(Duration::from_millis(150)).await;
+    }
+    workers.replace(vec![prompt(&asked)]);
+    assert_eq!(workers.snapshot().await.metrics.counter(Counter::Turns), 7, "others are nobody's successors");
+}
+
+#[tokio::test]
 async fn a_flood_of_scrapes_asks_the_workers_rarely() {
     let asked = Arc::default();
     let workers = Workers::new(vec![prompt(&asked)]);

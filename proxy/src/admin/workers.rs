@@ -1,6 +1,6 @@
 //! Asks the workers for their numbers and sums them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use pdw_metrics::{Counter, Family, Gauge, Names, WorkerSet};
@@ -33,6 +33,24 @@ pub(crate) struct Workers {
 struct State {
     incomplete: u64,
     latest: Option<(Instant, Snapshot)>,
+    /// Who was asked last, and what each of them said last.
+    asked: Option<Weak<[Ask]>>,
+    said: Vec<Option<WorkerSet>>,
+}
+
+impl State {
+    /// The numbers of all workers: of who has not answered those of before, since a counter that falls would look as
+    /// if it had begun anew.
+    fn complete(&mut self, asks: &Arc<[Ask]>, answers: Vec<Option<WorkerSet>>) -> WorkerSet {
+        let asked = Arc::downgrade(asks);
+        if !self.asked.as_ref().is_some_and(|before| before.ptr_eq(&asked)) {
+            (self.asked, self.said) = (Some(asked), vec![None; asks.len()]);
+        }
+        for (said, answer) in self.said.iter_mut().zip(answers) {
+            *said = answer.or(said.take());
+        }
+        sum(self.said.iter().flatten())
+    }
 }
 
 impl Workers {
@@ -55,22 +73,25 @@ impl Workers {
         Workers { patience, ..self }
     }
 
-    /// The numbers of those workers that answer in time, and how many they are.
-    async fn gather(&self, asks: &[Ask]) -> (WorkerSet, usize) {
+    /// The numbers of each worker, if it answers in time.
+    async fn gather(&self, asks: &[Ask]) -> Vec<Option<WorkerSet>> {
         let deadline = Instant::now() + self.patience;
         // All are asked before the first is waited for.
         let answers: Vec<_> = asks.iter().map(put_question).collect();
-        let (mut sum, mut answered) = (None::<WorkerSet>, 0);
+        let mut sets = Vec::with_capacity(answers.len());
         for answer in answers {
-            let Ok(Ok(set)) = timeout_at(deadline, answer).await else { continue };
-            answered += 1;
-            match &mut sum {
-                Some(sum) => sum.merge(&set),
-                None => sum = Some(set),
-            }
+            sets.push(timeout_at(deadline, answer).await.ok().and_then(Result::ok));
         }
-        (sum.unwrap_or_else(|| WorkerSet::new(Arc::new(Names::default()))), answered)
+        sets
     }
+}
+
+fn sum<'a>(mut sets: impl Iterator<Item = &'a WorkerSet>) -> WorkerSet {
+    let first = sets.next().cloned().unwrap_or_else(|| WorkerSet::new(Arc::new(Names::default())));
+    sets.fold(first, |mut sum, set| {
+        sum.merge(set);
+        sum
+    })
 }
 
 impl Source for Workers {
@@ -83,11 +104,15 @@ impl Source for Workers {
             return snapshot.clone();
         }
         let asks = self.asks();
-        let (mut metrics, answered) = self.gather(&asks).await;
+        let answers = self.gather(&asks).await;
+        let answered = answers.iter().flatten().count();
+        // Ready is who says so now.
+        let upstreams = readiness(&sum(answers.iter().flatten()));
+        let mut metrics = state.complete(&asks, answers);
         state.incomplete += u64::from(answered < asks.len());
         metrics.set(Gauge::Workers, answered as u64);
         metrics.set_counter(Counter::ScrapesIncomplete, state.incomplete);
-        let snapshot = Snapshot { upstreams: readiness(&metrics), metrics };
+        let snapshot = Snapshot { upstreams, metrics };
         state.latest = Some((Instant::now(), snapshot.clone()));
         snapshot
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::options;
+use crate::config::{Address, AddressError, options};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -99,7 +99,12 @@ pub struct ServeArgs {
     #[doc = "Number of embedded instances."]
     pub instances: Option<i64>,
 
-    #[arg(long, value_name = "NAME", help_heading = "Process", help = about("name", "What other proxies call this one"))]
+    #[arg(
+        long,
+        value_name = "NAME",
+        help_heading = "Process",
+        help = "What other proxies call this one [default: the machine's name and the first listener]"
+    )]
     #[doc = "What other proxies call this one."]
     pub name: Option<String>,
 
@@ -150,11 +155,11 @@ pub struct UpArgs {
     pub leaves: u8,
 
     /// Where clients of the first proxy connect
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:6380")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:6380", value_parser = known_address)]
     pub listen: String,
 
     /// Where the first proxy serves its metrics, which the screen shows
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9121")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9121", value_parser = known_address)]
     pub admin: String,
 
     #[arg(long, value_name = "NAME", value_parser = choices("profile"), help = about("profile", "A set of defaults"))]
@@ -293,6 +298,16 @@ pub enum Page {
 fn about(option: &str, what: &str) -> String {
     let default = options::find(option).map(|spec| spec.kind.default_text()).unwrap_or_default();
     format!("{what} [default: {default}]")
+}
+
+/// An address that is known before anybody listens there, since the screen shows it.
+fn known_address(text: &str) -> Result<String, String> {
+    match text.parse().map_err(|error: AddressError| error.to_string())? {
+        Address::Tcp { port: 0, .. } => {
+            Err("the screen could not tell which port was taken: write a number".to_owned())
+        }
+        _ => Ok(text.to_owned()),
+    }
 }
 
 /// The words of an option that is a choice.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use pdw_auth::Identity;
+use pdw_auth::{Identity, PublicKey};
 use zeroize::Zeroizing;
 
 use super::{KeyKind, KeygenArgs, print};
@@ -16,6 +16,9 @@ pub enum KeygenError {
     /// A key that is overwritten is lost to all who use it.
     #[error("{0} is there already and stays as it is; name another file, and move this one away once no link uses it")]
     Exists(PathBuf),
+    /// So is an identity, which others know by its public key: who asks for a file again may want only that.
+    #[error("{0} is there already and stays as it is; what other nodes give as `far` is its public key:\n{1}")]
+    Known(PathBuf, PublicKey),
     /// The file cannot be made or written.
     #[error("{0} cannot be written ({1}): name a file in a folder that is there and that this user can write to")]
     File(PathBuf, io::Error),
@@ -35,7 +38,10 @@ pub fn keygen(args: &KeygenArgs) -> Result<(), KeygenError> {
         KeyKind::Spiped | KeyKind::Noise => Zeroizing::new(random.to_vec()),
         KeyKind::Identity => Zeroizing::new(Identity::file_of(&random).as_bytes().to_vec()),
     };
-    create(&args.file, &content)?;
+    create(&args.file, &content).map_err(|error| match error {
+        KeygenError::Exists(path) if args.kind == KeyKind::Identity => known(path),
+        error => error,
+    })?;
     print::say(&advice(args, &content));
     Ok(())
 }
@@ -51,6 +57,15 @@ fn create(path: &Path, content: &[u8]) -> Result<(), KeygenError> {
         let _ = fs::remove_file(path);
         KeygenError::File(path.to_owned(), error)
     })
+}
+
+/// The error of an identity that is there already.
+fn known(path: PathBuf) -> KeygenError {
+    let content = fs::read(&path).map(Zeroizing::new).unwrap_or_default();
+    match Identity::from_file(&content, 0o600) {
+        Ok(identity) => KeygenError::Known(path, identity.public()),
+        Err(_) => KeygenError::Exists(path),
+    }
 }
 
 /// To the disk, since the other end may have a copy before this machine is next in trouble.

@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod keygen;
+mod man;
 mod print;
 mod route;
 
@@ -16,6 +17,7 @@ pub use args::{
 };
 pub use check::{CheckError, check};
 pub use keygen::{KeygenError, keygen};
+pub use man::man;
 pub(crate) use print::say;
 pub use route::{RouteError, route};
 
@@ -30,20 +32,6 @@ pub fn completions(args: &CompletionsArgs) -> std::io::Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "pdw-proxy", &mut script);
     print::all(&script)
-}
-
-/// Prints a page of the manual: of the program, or of one of its commands.
-///
-/// # Errors
-/// When standard output cannot be written.
-pub fn man(args: &ManArgs) -> std::io::Result<()> {
-    let mut command = Cli::command().disable_help_subcommand(true);
-    command.build();
-    let chosen = args.command.as_ref().and_then(|name| command.find_subcommand(name)).unwrap_or(&command);
-    let title = args.command.as_ref().map_or_else(|| "pdw-proxy".to_owned(), |name| format!("pdw-proxy-{name}"));
-    let mut page = Vec::new();
-    clap_mangen::Man::new(chosen.clone()).title(title).render(&mut page)?;
-    print::all(&page)
 }
 
 /// Prints a page of the reference.

@@ -3,6 +3,9 @@
 use super::options::{OPTIONS, OptionSpec, Reload};
 use super::{Config, ListenConfig, UpstreamConfig};
 
+/// What belongs to the process, so that not even new workers can take another value.
+pub(crate) const FIXED: [&str; 3] = ["admin", "instances", "state_dir"];
+
 /// What has become of the upstreams.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Upstreams {
@@ -58,9 +61,9 @@ impl Config {
     /// Keeps what not even new workers can take of another configuration.
     pub(crate) fn keep_fixed(&mut self, old: &Config) {
         self.admin.clone_from(&old.admin);
+        self.instances = old.instances;
         self.state_dir.clone_from(&old.state_dir);
-        self.spool.clone_from(&old.spool);
-        for name in ["admin", "state_dir", "spool"] {
+        for name in FIXED {
             if let Some(value) = old.values.get(name) {
                 self.values.insert(name, value.clone());
             }
@@ -110,6 +113,16 @@ mod tests {
         assert_eq!((old.workers, old.times.drain), (1, Duration::from_secs(1)));
         let changes = Changes::between(&old, &new);
         assert_eq!((changes.live.len(), changes.restart), (0, vec!["workers"]));
+    }
+
+    #[test]
+    fn new_workers_take_all_but_what_belongs_to_the_process() {
+        let old = config("instances = 2\n").unwrap();
+        let text = "instances = 3\nadmin = \"127.0.0.1:1\"\nstate_dir = \"/x\"\nspool = \"/y\"\nworkers = 2\n";
+        let mut new = config(text).unwrap();
+        new.keep_fixed(&old);
+        assert_eq!((new.instances, &new.admin, &new.state_dir), (2, &None, &None));
+        assert_eq!(Changes::between(&old, &new).restart, ["workers", "spool"]);
     }
 
     #[test]

@@ -127,7 +127,7 @@ fn network(value: &Value) -> Result<Network, Problem> {
 
 /// Permissions in octal digits.
 fn mode(value: &Value) -> Result<u32, Problem> {
-    let text = value.as_text("permissions")?;
+    let text = value.as_text("a text of octal digits")?;
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
     mode.ok_or_else(|| Problem::Mode(text.to_owned()))
 }

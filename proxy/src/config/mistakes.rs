@@ -174,10 +174,12 @@ pub enum Problem {
         reason: String,
     },
     /// Two options that do not fit.
-    #[error("{value} is more than {other} ({limit}), but {why}; lower the one or raise the other")]
+    #[error("{value} is {than} {other} ({limit}), but {why}; lower the one or raise the other")]
     MoreThan {
         /// This option's value.
         value: String,
+        /// "more than", or "no less than" if they are equal and must not be.
+        than: &'static str,
         /// The other option.
         other: &'static str,
         /// Its value.
@@ -186,10 +188,12 @@ pub enum Problem {
         why: &'static str,
     },
     /// Two options that do not fit, seen from the other side.
-    #[error("{value} is less than {other} ({limit}), but {why}; raise the one or lower the other")]
+    #[error("{value} is {than} {other} ({limit}), but {why}; raise the one or lower the other")]
     LessThan {
         /// This option's value.
         value: String,
+        /// "less than", or "no more than" if they are equal and must not be.
+        than: &'static str,
         /// The other option.
         other: &'static str,
         /// Its value.
@@ -280,6 +284,9 @@ pub enum Problem {
     /// A name of no characters.
     #[error("empty; write a name")]
     EmptyName,
+    /// A list of upstreams without any, which somebody who wants instances of the proxy's own leaves out.
+    #[error("empty; write at least one, or remove the option to serve from instances of the proxy's own")]
+    NoUpstream,
     /// Nothing where something is needed.
     #[error("empty; write at least one")]
     Empty,
@@ -314,10 +321,6 @@ pub(crate) struct Findings(Vec<Mistake>);
 impl Findings {
     pub(crate) fn add(&mut self, place: Place, option: impl Into<String>, problem: Problem) {
         self.0.push(Mistake { place, option: option.into(), problem });
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
     }
 
     /// Whether an option, or an entry of it, has a mistake.
@@ -383,10 +386,10 @@ impl Mistakes {
     }
 }
 
-/// The flag that sets an option: one of a list is given per flag, so the flag's name is singular.
+/// The flag that sets an option or an entry of it: one of a list is given per flag, so the flag's name is singular.
 fn flag_name(option: &str) -> &str {
     match option {
-        "upstreams" => "upstream",
+        option if option.split('.').next() == Some("upstreams") => "upstream",
         "group.kind" => "group",
         option => option,
     }

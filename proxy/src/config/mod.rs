@@ -36,7 +36,7 @@ use pdw_router::limits::Limits;
 use pdw_router::place::{PlacementOptions, Rule, Target};
 
 pub use address::{Address, AddressError};
-pub(crate) use changes::{Changes, Upstreams};
+pub(crate) use changes::{Changes, FIXED, Upstreams};
 pub use draft::Profile;
 pub use limits::Times;
 pub use listeners::ListenConfig;

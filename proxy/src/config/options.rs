@@ -420,8 +420,7 @@ fn check_name(text: &str) -> Result<(), Problem> {
 
 /// Whether the log lines' filter can be parsed.
 fn check_log_filter(text: &str) -> Result<(), Problem> {
-    let parsed = tracing_subscriber::EnvFilter::builder().parse(text);
-    parsed.map(drop).map_err(|error| Problem::LogFilter { text: text.to_owned(), reason: error.to_string() })
+    crate::log::check(text).map_err(|reason| Problem::LogFilter { text: text.to_owned(), reason })
 }
 
 /// The option of that name.

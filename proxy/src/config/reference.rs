@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::limits::relations;
+use pdw_router::limits::{DURATIONS, Relation, SIZES};
+
 use super::options::{OPTIONS, OptionSpec, Reload};
 
 const HEAD: &str = include_str!("reference/head.md");
@@ -17,9 +18,8 @@ pub fn reference_page() -> String {
     section(&mut page, "Limits", |name| name.starts_with("limits."));
     section(&mut page, "Times", |name| name.starts_with("times."));
     page.push_str("\n## Relations\n\n");
-    for (low, high, why) in relations() {
-        line(&mut page, format_args!("- `{low}` is at most `{high}`: {why}."));
-    }
+    SIZES.iter().for_each(|sizes| relation(&mut page, sizes));
+    DURATIONS.iter().for_each(|durations| relation(&mut page, durations));
     page.push_str(SIGNALS);
     page
 }
@@ -39,6 +39,11 @@ fn row(page: &mut String, OptionSpec { name, kind, reload, sentence }: &OptionSp
     };
     let (class, default, range) = (kind.type_name(), code(&kind.default_text()), kind.range_text());
     line(page, format_args!("| `{name}` | {class} | {default} | {range} | {running} | {sentence} |"));
+}
+
+fn relation<T: PartialOrd>(page: &mut String, relation: &Relation<T>) {
+    let (low, high) = (relation.low.option, relation.high.option);
+    line(page, format_args!("- `{low}` is {} `{high}`: {}.", relation.word(), relation.why));
 }
 
 /// A value in code quotes; a sentence about it without.

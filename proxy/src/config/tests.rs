@@ -109,6 +109,12 @@ fn mistakes_of_flags_are_told_with_the_files() {
 }
 
 #[test]
+fn a_mistake_in_a_flag_with_a_name_is_told_by_the_flags_own_name() {
+    let told = told("", &["--upstream", "x=b", "--upstream", "=c:1"]);
+    assert_eq!(told.lines().filter(|line| line.starts_with("--upstream: ")).count(), 2, "{told}");
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_one_mistake() {
     let mistakes = Config::from_file(Path::new("/nonexistent/pdw.toml")).unwrap_err();
     assert!(mistakes.to_string().starts_with("/nonexistent/pdw.toml: cannot be read (No such file"), "{mistakes}");

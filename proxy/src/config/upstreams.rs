@@ -47,8 +47,12 @@ impl UpstreamConfig {
 
 /// Reads the list; an entry with a mistake is left out of it.
 pub(crate) fn read(option: &str, value: &Sited<Value>, findings: &mut Findings) -> Vec<Sited<UpstreamConfig>> {
+    let items = Value::items(value);
+    if items.is_empty() {
+        findings.add(value.place, option, Problem::NoUpstream);
+    }
     let mut upstreams = Vec::new();
-    for item in Value::items(value) {
+    for item in items {
         let upstream = match &item.value {
             Value::Table(entries) => read_table(option, entries, item.place, findings),
             other => findings.take(item.place, option, dialled(other)).map(UpstreamConfig::new),

@@ -51,8 +51,8 @@ const START_MAX: Duration = Duration::from_secs(20);
 pub(crate) enum EmbeddedError {
     /// PATH holds neither server.
     #[error(
-        "no upstream is configured and neither redis-server nor valkey-server is on PATH: \
-         install one (Debian: apt-get install redis-server), or name an instance with --upstream ADDR"
+        "neither redis-server nor valkey-server is on PATH: install one (Debian: apt-get install redis-server), or \
+         name instances that run already: pdw-proxy serve --upstream ADDR"
     )]
     NoServer,
     /// The sockets' paths would not fit into a socket address.

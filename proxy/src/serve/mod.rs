@@ -42,7 +42,7 @@ pub enum ServeError {
         source: io::Error,
     },
     /// A listener cannot be opened.
-    #[error("cannot listen on {address} ({source}): is another program there, or is the address not this machine's?")]
+    #[error("cannot listen on {address} ({source}): {}", remedy(address, source))]
     Listen {
         /// As configured.
         address: Address,
@@ -87,6 +87,25 @@ pub enum ServeError {
     /// A worker ended.
     #[error("a worker ended ({0}): please report this with the log")]
     Worker(String),
+}
+
+/// What to do when an address cannot be listened on.
+fn remedy(address: &Address, source: &io::Error) -> &'static str {
+    match (source.kind(), address) {
+        (io::ErrorKind::AddrInUse, _) => {
+            "is another program there? End it, choose another address, or take a proxy's place with --replace"
+        }
+        (io::ErrorKind::AddrNotAvailable, _) => "choose an address that this machine has, or 0.0.0.0 for all it has",
+        (io::ErrorKind::AlreadyExists, _) => "remove the file, or choose another path",
+        (io::ErrorKind::NotFound, Address::Unix(_)) => "make its folder first, or choose another path",
+        (io::ErrorKind::PermissionDenied, Address::Unix(_)) => {
+            "let this user write to its folder, or choose another path"
+        }
+        (io::ErrorKind::PermissionDenied, Address::Tcp { .. }) => {
+            "choose a port from 1024 on, or give the process CAP_NET_BIND_SERVICE"
+        }
+        _ => "correct `listen`, or give an IP address",
+    }
 }
 
 /// What went wrong with the proxy's own instances.
@@ -193,10 +212,11 @@ fn announce(config: &Config, stance: Stance, listen: &[Address], admin: Option<&
     if stance == Stance::Beside {
         crate::cli::say("ready: new connections come here; end the proxy that is replaced with SIGTERM");
     }
-    if !config.embedded {
-        return;
-    }
     let Some(address) = listen.first() else { return };
+    if !config.embedded {
+        let all: Vec<_> = listen.iter().map(Address::to_string).collect();
+        return crate::cli::say(&format!("pdw-proxy serves on {}; Ctrl-C or SIGTERM drains it", all.join(", ")));
+    }
     let client = match address {
         Address::Tcp { host, port } => format!("redis-cli -h {host} -p {port}"),
         Address::Unix(path) => format!("redis-cli -s {}", path.display()),

@@ -5,7 +5,7 @@ use super::seals::Seals;
 use super::service::Service;
 use super::upstreams;
 use crate::cli::ServeArgs;
-use crate::config::{Changes, Config, Mistakes, Upstreams};
+use crate::config::{Changes, Config, FIXED, Mistakes, Upstreams};
 use crate::log;
 use crate::mutant::Mutant;
 
@@ -21,6 +21,9 @@ pub(super) enum ReloadError {
          the instances hold nothing that matters, send SIGUSR2 to take the new one with new workers"
     )]
     Upstreams,
+    /// Links to other peers are other workers'.
+    #[error("`upstreams` changed in order, number or names: send SIGUSR2 to take the new list with new workers")]
+    Peers,
     /// Instances of the proxy's own begin and end with it.
     #[error("between upstreams and instances of the proxy's own there is no way but a restart")]
     Embedded,
@@ -53,7 +56,10 @@ impl Service {
             return Err(ReloadError::Embedded);
         }
         match &changes.upstreams {
-            Upstreams::Replaced if !forced && !Mutant::AnyUpstreamsTaken.is_on() => Err(ReloadError::Upstreams),
+            Upstreams::Replaced if !forced && !Mutant::AnyUpstreamsTaken.is_on() => match new.peer_links {
+                Some(_) if self.config().peer_links.is_some() => Err(ReloadError::Peers),
+                _ => Err(ReloadError::Upstreams),
+            },
             Upstreams::Moved(moved) if !forced || changes.restart.is_empty() => {
                 let seals = self.take_live(&new, moved).await?;
                 Ok(in_words(&changes, moved.len(), seals))
@@ -92,8 +98,11 @@ fn in_words(changes: &Changes, moved: usize, seals: usize) -> String {
     if seals > 0 {
         told += &format!("; keys and certificates of {seals} seals are those of their files now");
     }
-    if !changes.restart.is_empty() {
-        told += &format!("; at the next start, or now with SIGUSR2: {}", changes.restart.join(", "));
+    let (fixed, renewed): (Vec<&str>, Vec<&str>) = changes.restart.iter().partition(|name| FIXED.contains(name));
+    for (when, names) in [("at the next start, or now with SIGUSR2", renewed), ("at the next start", fixed)] {
+        if !names.is_empty() {
+            told += &format!("; {when}: {}", names.join(", "));
+        }
     }
     told
 }

@@ -7,7 +7,6 @@ use std::time::SystemTime;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::ServeError;
 use super::crew::{Crew, Running};
 use super::drain;
 use super::names::Names;
@@ -16,6 +15,7 @@ use super::signals::{Signals, Wish};
 use super::state;
 use super::trim;
 use super::upstreams;
+use super::{ServeError, try_spool};
 use crate::admin::{Standing, Workers};
 use crate::bind::Stance;
 use crate::cli::ServeArgs;
@@ -30,6 +30,8 @@ pub(super) struct Service {
     seals: Seals,
     /// Where clients connect, with the ports that were found for port 0.
     listen: Vec<Address>,
+    /// Sockets of the proxy's own instances, if it has any.
+    own: Option<Vec<PathBuf>>,
     names: Names,
     numbers: Arc<Workers>,
     standing: watch::Sender<Standing>,
@@ -47,7 +49,8 @@ impl Service {
         let workers = crew.start();
         let names = follow(&config, &dials, &workers);
         let standing = watch::Sender::new(Standing { config_read: Some(SystemTime::now()), ..Standing::of(&config) });
-        Ok(Self { config, workers, seals, listen, names, numbers, standing, elders: JoinSet::new() })
+        let own = own.map(<[PathBuf]>::to_vec);
+        Ok(Self { config, workers, seals, listen, own, names, numbers, standing, elders: JoinSet::new() })
     }
 
     /// Where clients connect.
@@ -122,8 +125,10 @@ impl Service {
                 listener.address.clone_from(found);
             }
         }
+        new.keep_fixed(&self.config);
+        try_spool(&new)?;
         let seals = Seals::load(&new)?;
-        let dials = upstreams::dials(&new, &seals, None).await?;
+        let dials = upstreams::dials(&new, &seals, self.own.as_deref()).await?;
         let crew = Crew::muster(&new, dials.clone(), &seals, Stance::Beside)?;
         self.seals = seals;
         self.numbers.replace(crew.questions());
@@ -133,7 +138,6 @@ impl Service {
         let retired = drain::retire(elder, self.config.times.drain, close_silent(&self.config));
         self.elders.spawn(retired);
         crate::log::filter(&new.log);
-        new.keep_fixed(&self.config);
         self.config = new;
         let shown = Standing::of(&self.config);
         if let Err(error) = state::settle(&self.config, true) {

@@ -61,12 +61,14 @@ pub(super) enum StateError {
 }
 
 /// Compares the configuration with what is remembered, and remembers it if nothing was. `accept`: also if something
-/// else was. A proxy with instances of its own remembers nothing, as these do not.
+/// else was. A proxy with instances of its own remembers nothing, as these do not; nor does one before peers, by which
+/// no keys are placed.
 ///
 /// # Errors
 /// It differs, or the file cannot be read, understood or written.
 pub(super) fn settle(config: &Config, accept: bool) -> Result<(), StateError> {
-    let Some(folder) = config.state_dir.as_ref().filter(|_| !config.embedded) else { return Ok(()) };
+    let places = !config.embedded && config.peer_links.is_none();
+    let Some(folder) = config.state_dir.as_ref().filter(|_| places) else { return Ok(()) };
     let (file, now) = (folder.join(FILE), record(config));
     let before = match std::fs::read_to_string(&file) {
         Ok(text) => text,
@@ -213,9 +215,10 @@ mod tests {
     }
 
     #[test]
-    fn own_instances_are_not_remembered_and_a_folder_that_is_a_file_is_told() {
+    fn own_instances_and_peers_are_not_remembered_and_a_folder_that_is_a_file_is_told() {
         let folder = tempfile::tempdir().unwrap();
         settled(folder.path(), "instances = 2\n", false).unwrap();
+        settled(folder.path(), "upstreams = [\"a:1\", \"b:1\"]\ngroup.kind = \"peers\"\n", false).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         let file = folder.path().join("file");
         std::fs::write(&file, "").unwrap();

@@ -125,6 +125,8 @@ pub(crate) struct Worker {
     reading: Reading,
     /// Ends that were written in this turn already and have more to write.
     unwritten: Vec<End>,
+    /// Events since time was kept last.
+    heard: usize,
     /// When listeners that ran out of descriptors are tried again.
     rested: Option<Instant>,
     /// It is to end when its clients have left.
@@ -182,6 +184,7 @@ impl Worker {
             folder: Folder::new(orders.spool),
             reading: Reading::default(),
             unwritten: Vec::new(),
+            heard: 0,
             rested: None,
             drain: None,
             buffer: vec![0; READ_LINK].into_boxed_slice(),
@@ -224,6 +227,7 @@ impl Worker {
                 polled => polled?,
             }
             self.begin_turn();
+            self.accept_on();
             let (mut mail, mut seen) = (false, 0);
             for event in &events {
                 seen += 1;
@@ -240,8 +244,7 @@ impl Worker {
                 self.obey();
             }
             self.closing.close_some();
-            // Events that did not fit come first, so that nobody counts as late who is ready.
-            if seen < EVENTS && self.keep_time() {
+            if self.has_heard_all(seen) && self.keep_time() {
                 self.obey();
             }
             if self.is_drained() {
@@ -300,23 +303,39 @@ impl Worker {
         }
     }
 
+    /// Whether everybody was heard who was ready when time was kept last; `events`: so many came in this turn.
+    ///
+    /// Events that did not fit come first, so that nobody counts as late who is ready. But there may be no end of
+    /// them: the kernel tells of sockets in turn, so as many as there are sockets are enough.
+    fn has_heard_all(&mut self, events: usize) -> bool {
+        self.heard += events;
+        let sockets = self.open_descriptors() + self.listeners.len();
+        let all = events < EVENTS || self.heard > sockets;
+        if all {
+            self.heard = 0;
+        }
+        all
+    }
+
+    /// Accepts on where connections may be left, whether by a turn's share or for want of descriptors.
+    fn accept_on(&mut self) {
+        if self.rested.take_if(|until| *until <= Instant::now()).is_some() {
+            (0..self.listeners.len()).for_each(|index| self.accept(index));
+        }
+    }
+
     /// Does what is due; whether there was anything.
     fn keep_time(&mut self) -> bool {
         let due = self.router.poll_timeout().is_some_and(|due| due <= self.now);
         if due {
             self.router.handle(self.now, Input::Timeout);
         }
-        let rested = self.rested.is_some_and(|until| until <= Instant::now());
-        if rested {
-            self.rested = None;
-            (0..self.listeners.len()).for_each(|index| self.accept(index));
-        }
         self.keep_draining();
         let late = self.guests.due().is_some_and(|due| due <= Instant::now());
         if late {
             self.turn_out_late_guests();
         }
-        self.open_turned_away() || self.stir_relays() || due || rested || late
+        self.open_turned_away() || self.stir_relays() || due || late
     }
 
     /// Does what the router says.

@@ -45,7 +45,8 @@ impl Worker {
         self.rested = Some(Instant::now());
     }
 
-    fn open_descriptors(&self) -> usize {
+    /// Sockets and files that are open for clients and upstreams.
+    pub(super) fn open_descriptors(&self) -> usize {
         self.sessions.len() + self.closing.len() + self.links.len() + self.guests.len() + self.spools.len()
     }
 

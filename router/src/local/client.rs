@@ -5,6 +5,9 @@ use crate::refusal::Refusal;
 use crate::resp::{Request, write};
 use crate::session::Session;
 
+/// Longest name, of a client or its library: they are kept as long as the session, and there may be 100,000.
+const NAME_MAX: usize = 1024;
+
 /// What a client said of itself.
 #[derive(Debug, Default)]
 pub(crate) struct Identity {
@@ -23,8 +26,11 @@ pub(super) fn name(session: &Session) -> Vec<u8> {
 
 /// `CLIENT SETNAME`. A client with the name of this proxy's own links is this proxy.
 pub(super) fn set_name(session: &mut Session, own_name: &str, name: &[u8]) -> Answer {
-    if name == own_name.as_bytes() {
+    if !name.is_empty() && name == own_name.as_bytes() {
         return Err(Refusal::Loop);
+    }
+    if name.len() > NAME_MAX {
+        return Err(too_long());
     }
     if !is_printable(name) {
         return Err(as_redis("ERR Client names cannot contain spaces, newlines or special characters."));
@@ -45,12 +51,19 @@ pub(super) fn set_info(session: &mut Session, request: &Request<'_>) -> Answer {
         let option = String::from_utf8_lossy(option);
         return Err(Refusal::AsRedis(format!("ERR Unrecognized option '{option}'").into()));
     };
+    if value.len() > NAME_MAX {
+        return Err(too_long());
+    }
     if !is_printable(value) {
         let text = format!("ERR {shown} cannot contain spaces, newlines or special characters.");
         return Err(Refusal::AsRedis(text.into()));
     }
     *field = value.to_vec();
     ok()
+}
+
+fn too_long() -> Refusal {
+    Refusal::Unsupported(format!("ERR a name of more than {NAME_MAX} bytes is not kept; choose a shorter one"))
 }
 
 fn is_printable(text: &[u8]) -> bool {
@@ -85,4 +98,21 @@ pub(super) fn on_or_off(value: &[u8]) -> Answer {
         return ok();
     }
     Err(as_redis("ERR syntax error"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_too_long_to_be_kept_is_refused_and_the_old_one_stays() {
+        let mut session = Session::default();
+        set_name(&mut session, "", b"short").unwrap();
+        assert!(set_name(&mut session, "", &[b'x'; NAME_MAX + 1]).is_err());
+        assert_eq!(name(&session), bulk(b"short"));
+        set_name(&mut session, "", &[b'x'; NAME_MAX]).unwrap();
+        // As `HELLO 2 SETNAME ""` has it: no name again.
+        set_name(&mut session, "", b"").unwrap();
+        assert_eq!(name(&session), b"$-1\r\n");
+    }
 }

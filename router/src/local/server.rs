@@ -70,15 +70,25 @@ pub(super) fn config_get(limits: &Limits, request: &Request<'_>) -> Vec<u8> {
     out
 }
 
-/// Glob patterns as far as parameter names need them: `*` and `?`.
+/// Glob patterns as far as parameter names need them: `*` and `?`. Only the last `*` that was met is ever tried again,
+/// since an earlier one could not match more: any client may ask, with any pattern.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    match (pattern, name) {
-        ([], []) => true,
-        ([b'*', rest @ ..], _) => (0..=name.len()).any(|skip| matches(rest, &name[skip..])),
-        ([b'?', pattern @ ..], [_, name @ ..]) => matches(pattern, name),
-        ([wanted, pattern @ ..], [byte, name @ ..]) => wanted == byte && matches(pattern, name),
-        _ => false,
+    let (mut at, mut byte, mut last) = (0, 0, None);
+    while byte < name.len() {
+        match (pattern.get(at), last) {
+            (Some(b'*'), _) => {
+                at += 1;
+                last = Some((at, byte));
+            }
+            (Some(wanted), _) if *wanted == b'?' || *wanted == name[byte] => (at, byte) = (at + 1, byte + 1),
+            (_, Some((behind, from))) => {
+                (at, byte) = (behind, from + 1);
+                last = Some((behind, from + 1));
+            }
+            _ => return false,
+        }
     }
+    pattern[at..].iter().all(|rest| *rest == b'*')
 }
 
 #[cfg(test)]
@@ -91,5 +101,15 @@ mod tests {
         assert!(matches(b"max*y", b"maxmemory"));
         assert!(matches(b"s?ve", b"save"));
         assert!(!matches(b"max", b"maxmemory"));
+        assert!(matches(b"*mem*-*y", b"maxmemory-policy") && matches(b"**", b"") && !matches(b"?", b""));
+        assert!(matches(b"*a*e", b"save") && !matches(b"*e?", b"save") && !matches(b"sav", b"save"));
+    }
+
+    #[test]
+    fn no_pattern_takes_long_or_much_stack() {
+        let stars = vec![b'*'; 1 << 20];
+        assert!(matches(&stars, b"maxmemory-policy"));
+        assert!(!matches(&[&stars[..], b"!"].concat(), b"notify-keyspace-events"));
+        assert!(!matches(&b"*a".repeat(1 << 16), &[b'a'; 64]));
     }
 }

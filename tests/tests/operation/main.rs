@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails in a test's own tools fails the test")]
 
+mod crowds;
 mod descriptors;
 mod names;
 mod reload;

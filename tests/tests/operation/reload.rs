@@ -132,6 +132,31 @@ fn another_list_of_upstreams_is_refused_unless_forced_and_then_sessions_keep_wha
 }
 
 #[test]
+fn new_workers_go_on_before_the_proxys_own_instances() {
+    let (mut proxy, _) = start("instances = 2\n");
+    proxy.connect().unwrap().demand(&["SET", "who", "one"]).unwrap();
+    let other = "instances = 3\n[limits]\nhandshakes_max = 10\n";
+    reload(&mut proxy, other, Signal::USR2, TAKEN);
+    until("the same instances", LIMIT, || proxy.connect()?.demand(&["GET", "who"])).unwrap();
+    assert_eq!(get(&mut proxy.connect().unwrap()), named("one"));
+    reload(&mut proxy, other, Signal::HUP, "; at the next start: instances");
+}
+
+#[test]
+fn another_list_of_peers_is_not_said_to_lose_keys() {
+    let (one, two) = (instance("one"), instance("two"));
+    let spines = [&one, &two].map(|one| Launch::new("redis", std::slice::from_ref(one.address())).start().unwrap());
+    let list = |order: [usize; 2]| {
+        let [first, second] = order.map(|index| spines[index].address().to_string());
+        format!("upstreams = [\"{first}\", \"{second}\"]\ngroup.kind = \"peers\"\n")
+    };
+    let (mut proxy, _) = start(&list([0, 1]));
+    reload(&mut proxy, &list([1, 0]), Signal::HUP, REFUSED);
+    let log = proxy.guard().output();
+    assert!(log.contains("SIGUSR2") && !log.contains("hold nothing that matters"), "{log}");
+}
+
+#[test]
 fn the_filter_of_log_lines_is_live_and_without_a_file_a_lost_terminal_ends_the_proxy() {
     let one = instance("one");
     let list = upstreams(&[("a", &one)]);
