@@ -61,13 +61,13 @@ impl Pending {
         }
     }
 
-    /// Memory of what is noted of it: whose it is, and which part each of its keys is in.
+    /// Memory of what is noted of it: whose it is, and the parts of it.
     pub(crate) fn record_bytes(&self) -> usize {
-        let order = match &self.answer {
-            Answer::Gathering(gather) | Answer::Weaving(gather) => size_of_val(&*gather.order),
+        let gather = match &self.answer {
+            Answer::Gathering(gather) | Answer::Weaving(gather) => gather.record_bytes(),
             Answer::Awaited | Answer::Ready(_) => 0,
         };
-        size_of::<Self>() + order
+        size_of::<Self>() + gather
     }
 }
 
