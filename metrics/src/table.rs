@@ -148,7 +148,7 @@ values! {
 values! {
     /// What buffered bytes wait for.
     Buffer {
-        /// For the rest of a request.
+        /// For the rest of a request; what is noted of requests counts here.
         Request = "request",
         /// For the EXEC of their transaction.
         Transaction = "transaction",

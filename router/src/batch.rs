@@ -182,6 +182,11 @@ impl Batch {
         self.bytes.capacity()
     }
 
+    /// Memory of what is noted of these requests.
+    pub(crate) fn record_bytes(&self) -> usize {
+        self.parts.len() * size_of::<Part>()
+    }
+
     /// Bytes of requests that wait to be written or answered.
     pub(crate) fn kept(&self) -> usize {
         self.bytes.len()

@@ -55,7 +55,7 @@ impl Traffic {
     ) -> Cut {
         let arriving = scan.arriving();
         let large = arriving.is_some_and(|size| size >= setup.limits.large_min);
-        let begins = arriving.is_some_and(|size| size >= self.cut_min(setup, key));
+        let begins = scan.begins(self.cut_min(setup, key));
         if self.is_discarding(key) {
             return self.discard_more(setup, key, scan, bytes, need);
         }

@@ -45,8 +45,10 @@ pub(crate) struct Denials(VecDeque<Denial>);
 impl Denials {
     /// Adds one, to a similar one if there is one.
     pub(crate) fn add(&mut self, mut denial: Denial) {
-        denial.object.truncate(TEXT_MAX);
-        denial.user.truncate(TEXT_MAX);
+        for text in [&mut denial.object, &mut denial.user] {
+            text.truncate(TEXT_MAX);
+            text.shrink_to_fit();
+        }
         let similar = self.0.iter().take(LOOK_BACK).position(|old| old.is_like(&denial));
         if let Some(old) = similar.and_then(|at| self.0.remove(at)) {
             denial.count += old.count;
@@ -118,6 +120,6 @@ mod tests {
         let mut denials = Denials::default();
         (0..1000).for_each(|n| denials.add(denial(&n.to_string().repeat(1000), 0)));
         assert_eq!(denials.0.len(), ENTRIES_MAX);
-        assert!(denials.0.iter().all(|one| one.object.len() <= TEXT_MAX));
+        assert!(denials.0.iter().all(|one| one.object.capacity() <= 2 * TEXT_MAX));
     }
 }

@@ -169,6 +169,11 @@ impl Gather {
         self.bytes.capacity()
     }
 
+    /// Memory of what is noted of its parts, and of which part each key is in.
+    pub(crate) fn record_bytes(&self) -> usize {
+        size_of_val(&*self.replies) + size_of_val(&*self.order)
+    }
+
     /// Takes the reply of one part; whether it was the last that was missing.
     pub(crate) fn accept(&mut self, part: u16, reply: &[u8]) -> bool {
         let start = self.bytes.len();

@@ -74,6 +74,7 @@ impl Traffic {
             holding.batch_bytes += link.batch.memory() + link.framed.as_ref().map_or(0, |framed| framed.bytes());
             holding.kept_bytes += link.batch.kept();
             holding.retained_bytes += link.batch.kept() - link.batch.unsent();
+            holding.record_bytes += link.batch.record_bytes();
             holding.reply_bytes += link.reply_bytes();
             holding.buffered_bytes += link.buffered.bytes();
             if let Some(row) = holding.links.get_mut(link.lane as usize) {
@@ -90,11 +91,13 @@ impl Traffic {
         let postponed = self.upstreams.iter().flat_map(|upstream| &upstream.postponed);
         holding.batch_bytes += postponed.map(Postponed::bytes).sum::<usize>();
         holding.reply_bytes += self.pendings.values().map(Pending::bytes).sum::<usize>();
+        holding.record_bytes += self.pendings.values().map(Pending::record_bytes).sum::<usize>();
         holding.buffered_bytes += self.guest_bytes;
         for session in self.sessions.values() {
             holding.buffered_bytes += session.buffered.bytes();
             holding.request_bytes += session.request_bytes() + session.inbox_bytes();
             holding.reply_bytes += session.reply_bytes();
+            holding.record_bytes += session.record_bytes();
             holding.transaction_bytes += session.held.as_ref().map_or(0, |held| held.bytes());
         }
         holding

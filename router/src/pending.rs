@@ -60,6 +60,15 @@ impl Pending {
             Answer::Ready(text) => text.capacity(),
         }
     }
+
+    /// Memory of what is noted of it: whose it is, and the parts of it.
+    pub(crate) fn record_bytes(&self) -> usize {
+        let gather = match &self.answer {
+            Answer::Gathering(gather) | Answer::Weaving(gather) => gather.record_bytes(),
+            Answer::Awaited | Answer::Ready(_) => 0,
+        };
+        size_of::<Self>() + gather
+    }
 }
 
 #[derive(Debug)]

@@ -10,6 +10,7 @@
 //! or because its next request waits for a command to be looked up.
 
 mod ending;
+mod partial;
 
 use crate::accept::Accepted;
 use crate::admission::{Who, stranger_limits};
@@ -28,6 +29,7 @@ use crate::spool::Spooling;
 use crate::stats::CloseReason;
 use crate::time::Time;
 use crate::transaction::Held;
+pub(crate) use partial::Partial;
 
 /// Scanners that are kept for the next requests that are not whole, or have to wait.
 const PARTIALS_KEPT: usize = 1024;
@@ -94,13 +96,6 @@ pub(crate) struct Session {
     pub(crate) carried: Option<Box<StreamEnd<SessionKey>>>,
 }
 
-/// Bytes of requests that are not whole, or may not be looked at yet.
-#[derive(Debug, Default)]
-pub(crate) struct Partial {
-    bytes: Vec<u8>,
-    scan: RequestScan,
-}
-
 /// Why a session is not read for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pause {
@@ -129,11 +124,6 @@ impl Session {
     /// A session that has just begun.
     pub(crate) fn of(who: Who) -> Self {
         Self { who, ..Self::default() }
-    }
-
-    /// Bytes of requests that are not whole, or wait to be looked at.
-    pub(crate) fn request_bytes(&self) -> usize {
-        self.partial.as_ref().map_or(0, |partial| partial.bytes.capacity())
     }
 
     /// Whether nothing of it is outstanding, as far as it knows itself.
@@ -325,7 +315,7 @@ impl Traffic {
         self.buffers.give_back(std::mem::take(&mut partial.bytes));
         if self.partials.len() < PARTIALS_KEPT {
             partial.scan.bound(setup.scan_limits());
-            partial.scan.restart();
+            partial.scan.trim();
             self.partials.push(partial);
         }
     }

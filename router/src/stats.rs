@@ -197,6 +197,8 @@ pub struct Holding {
     pub retained_bytes: usize,
     /// Bytes of replies that wait to be written to a session, or for other replies.
     pub reply_bytes: usize,
+    /// Memory of what is noted of requests: where arguments lie, who waits for which reply.
+    pub record_bytes: usize,
     /// Bytes that the driver holds of connections, as [`Input::Buffered`](crate::Input::Buffered) and
     /// [`Input::GuestBytes`](crate::Input::GuestBytes) told.
     pub buffered_bytes: usize,
@@ -228,7 +230,8 @@ pub struct Peaks {
 impl Holding {
     /// All bytes that are held.
     pub fn bytes(&self) -> usize {
-        self.request_bytes + self.transaction_bytes + self.batch_bytes + self.reply_bytes + self.buffered_bytes
+        let requests = self.request_bytes + self.transaction_bytes + self.record_bytes;
+        requests + self.batch_bytes + self.reply_bytes + self.buffered_bytes
     }
 }
 

@@ -64,6 +64,11 @@ impl Held {
         self.bytes.len()
     }
 
+    /// Memory of what is noted of these commands, and room for more.
+    pub(crate) fn record_bytes(&self) -> usize {
+        self.items.capacity() * size_of::<Item>() + self.bytes.capacity() - self.bytes.len()
+    }
+
     /// Keys live elsewhere than was thought.
     pub(crate) fn find_home_again(&mut self, setup: &Setup) {
         self.home = self.home.take().and_then(|(_, key)| match setup.homes.locate(&key) {

@@ -155,7 +155,7 @@ fn held(set: &mut WorkerSet, holding: &Holding) {
         }
     }
     for (buffer, bytes) in [
-        (Buffer::Request, holding.request_bytes),
+        (Buffer::Request, holding.request_bytes + holding.record_bytes),
         (Buffer::Transaction, holding.transaction_bytes),
         (Buffer::Batch, holding.batch_bytes - holding.retained_bytes),
         (Buffer::Retained, holding.retained_bytes),

@@ -1,6 +1,6 @@
 //! `ACL`: what may be asked about users. The users themselves answer behind the [`Gate`](crate::Gate).
 
-use super::{Answer, as_redis, bulk, ok};
+use super::{Answer, as_redis, bulk, ok, quoted};
 use crate::command::{Categories, CommandSpec, Flags, Local, Table, Unknown};
 use crate::gate::Question;
 use crate::order::SessionKey;
@@ -11,8 +11,6 @@ use crate::router::{Setup, Traffic};
 
 /// Entries of `ACL LOG` unless a number is given.
 const LOG_DEFAULT: usize = 10;
-/// Bytes of an argument that Redis repeats in its error.
-const QUOTED_MAX: usize = 128;
 
 /// A subcommand of `ACL`.
 #[derive(Clone, Copy, Debug)]
@@ -89,10 +87,8 @@ fn categories(table: &Table, request: &Request<'_>) -> Answer {
         _ => return Err(misused(request)),
     };
     let known = std::str::from_utf8(category).ok().and_then(|name| Categories::from_name(&name.to_ascii_uppercase()));
-    let wanted = known.ok_or_else(|| {
-        let shown = String::from_utf8_lossy(&category[..category.len().min(QUOTED_MAX)]);
-        Refusal::AsRedis(format!("ERR Unknown category '{shown}'").into())
-    })?;
+    let wanted =
+        known.ok_or_else(|| Refusal::AsRedis(format!("ERR Unknown category '{}'", quoted(category)).into()))?;
     let inside = |spec: &&CommandSpec| spec.categories.intersects(wanted) && !spec.flags.contains(Flags::MODULE);
     Ok(list(table.iter().filter(inside).map(|spec| spec.name.to_string())))
 }
@@ -110,13 +106,13 @@ fn dry_run(setup: &Setup, request: &Request<'_>, found: &mut Found) -> Answer {
     let as_redis = |text: String| Refusal::AsRedis(text.into());
     let user = request.arg(2);
     let permit = setup.gate.permit(user);
-    let permit = permit.ok_or_else(|| as_redis(format!("ERR User '{}' not found", String::from_utf8_lossy(user))))?;
+    let permit = permit.ok_or_else(|| as_redis(format!("ERR User '{}' not found", quoted(user))))?;
     let tried = Request { spans: request.spans.get(3..).unwrap_or_default(), ..*request };
     let id = setup.table.resolve(&tried).map_err(|why| match why {
         Unknown::Arity(id) => {
             as_redis(format!("ERR wrong number of arguments for '{}' command", setup.table.spec(id).name))
         }
-        _ => as_redis(format!("ERR Command '{}' not found", String::from_utf8_lossy(tried.arg(0)))),
+        _ => as_redis(format!("ERR Command '{}' not found", quoted(tried.arg(0)))),
     })?;
     let spec = setup.table.spec(id);
     let (what, name): (_, &[u8]) = match permit.check(id, spec, &tried, found) {

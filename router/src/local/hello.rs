@@ -1,6 +1,6 @@
 //! `HELLO` and `AUTH`; RESP3 is refused so that clients fall back.
 
-use super::{Answer, as_redis, client, ok};
+use super::{Answer, as_redis, client, ok, quoted};
 use crate::order::SessionKey;
 use crate::refusal::Refusal;
 use crate::resp::{Request, parse_integer, write};
@@ -46,7 +46,7 @@ impl Traffic {
                     .transpose()?;
                 at += 2;
             } else {
-                let option = String::from_utf8_lossy(option);
+                let option = quoted(option);
                 return Err(Refusal::AsRedis(format!("ERR Syntax error in HELLO option '{option}'").into()));
             }
         }

@@ -7,12 +7,17 @@ mod server;
 
 pub(crate) use client::{Identity, describe};
 
+use std::borrow::Cow;
+
 use crate::command::Local;
 use crate::order::SessionKey;
 use crate::refusal::Refusal;
 use crate::resp::{Request, parse_integer, write};
 use crate::router::{Setup, Traffic};
 use crate::stats::CloseReason;
+
+/// Bytes of an argument that Redis repeats in its error.
+const QUOTED_MAX: usize = 128;
 
 /// What a local command answers.
 pub(super) type Answer = Result<Vec<u8>, Refusal>;
@@ -69,6 +74,11 @@ fn ok() -> Answer {
 
 fn as_redis(text: &'static str) -> Refusal {
     Refusal::AsRedis(text.into())
+}
+
+/// What an error repeats of a client's words: an error is no way to have much written for little.
+fn quoted(text: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(&text[..text.len().min(QUOTED_MAX)])
 }
 
 fn bulk(text: &[u8]) -> Vec<u8> {

@@ -58,7 +58,8 @@ impl ReplyScan {
         while self.outstanding > 0 {
             let Some((next, children)) = value(bytes, self.at)? else { return Ok(None) };
             self.at = next;
-            self.outstanding = self.outstanding - 1 + children;
+            // Arrays in arrays may announce more than there are numbers for.
+            self.outstanding = (self.outstanding - 1).checked_add(children).ok_or(ReplyError::Size)?;
         }
         let len = self.at;
         *self = Self::default();
@@ -232,6 +233,14 @@ mod tests {
         assert_eq!(ReplyScan::default().scan(b"$x\r\n"), Err(ReplyError::Size));
         assert_eq!(ReplyScan::default().scan(b"*-2\r\n"), Err(ReplyError::Size));
         assert_eq!(ReplyScan::default().scan(&[b'+'; LINE_MAX + 3]), Err(ReplyError::LongLine));
+    }
+
+    #[test]
+    fn arrays_that_announce_more_than_can_be_counted_are_refused() {
+        let mut scan = ReplyScan::default();
+        scan.expect_more(u64::MAX - 1);
+        assert_eq!(scan.scan(b"*1\r\n*1\r\n"), Ok(None));
+        assert_eq!(scan.scan(b"*1\r\n*1\r\n*2\r\n"), Err(ReplyError::Size));
     }
 
     #[test]

@@ -12,6 +12,10 @@ use super::{Request, Span, inline, parse_integer, write};
 /// A line that says a count or a size, or an inline command, is at most this long (`PROTO_INLINE_MAX_SIZE` of Redis).
 pub(super) const LINE_MAX: usize = 64 * 1024;
 
+/// Arguments whose places, and bytes of canonical form, an idle scanner keeps memory for.
+const SPANS_KEPT: usize = 256;
+const REWRITTEN_KEPT: usize = 4 << 10;
+
 /// What a client may not send; the texts are Redis's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolError {
@@ -103,6 +107,8 @@ pub struct RequestScan {
     /// line end that is not CR LF. What goes upstream must mean the same to every server.
     rewritten: Vec<u8>,
     odd: bool,
+    /// The arriving argument has been looked at: nothing about it changes before it is there.
+    looked_at: bool,
 }
 
 impl RequestScan {
@@ -144,6 +150,12 @@ impl RequestScan {
         }
     }
 
+    /// Whether an argument of at least so many bytes is arriving, and this is asked for the first time. To look at
+    /// a head takes as long as it has arguments, and the argument may come byte by byte.
+    pub fn begins(&mut self, least: usize) -> bool {
+        self.arriving().is_some_and(|size| size >= least) && !std::mem::replace(&mut self.looked_at, true)
+    }
+
     /// Whether what is missing of the unfinished request is the rest of its last argument.
     pub fn is_last_argument(&self) -> bool {
         self.arriving().is_some() && self.missing == 1
@@ -167,6 +179,7 @@ impl RequestScan {
     pub fn pass_argument(&mut self) -> bool {
         self.spans.clear();
         self.at = 0;
+        self.looked_at = false;
         self.missing -= 1;
         self.expect = if self.missing == 0 { Expect::Start } else { Expect::Size };
         self.missing == 0
@@ -194,8 +207,21 @@ impl RequestScan {
         self.at = 0;
         self.missing = 0;
         self.odd = false;
+        self.looked_at = false;
         self.spans.clear();
         self.rewritten.clear();
+    }
+
+    /// Forgets the request, and gives back what memory is more than most requests need.
+    pub fn trim(&mut self) {
+        self.restart();
+        self.spans.shrink_to(SPANS_KEPT);
+        self.rewritten.shrink_to(REWRITTEN_KEPT);
+    }
+
+    /// Memory of what is known of a request, its own bytes left out.
+    pub fn memory(&self) -> usize {
+        self.spans.capacity() * size_of::<Span>() + self.rewritten.capacity()
     }
 
     fn count(&mut self, bytes: &[u8]) -> Result<Option<Scanned>, ProtocolError> {
@@ -251,6 +277,7 @@ impl RequestScan {
         self.odd |= terminator != b"\r\n";
         self.spans.push(Span { start: self.at as u32, end: end as u32 });
         self.at = end + 2;
+        self.looked_at = false;
         self.missing -= 1;
         self.expect = Expect::Size;
         (self.missing == 0).then(|| self.whole(bytes))

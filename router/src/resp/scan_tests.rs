@@ -103,3 +103,19 @@ fn agrees_with_the_redis_protocol_crate() {
         assert_eq!(len, bytes.len());
     }
 }
+
+#[test]
+fn an_argument_that_arrives_slowly_is_looked_at_once() {
+    let mut scan = RequestScan::default();
+    let mut bytes = b"*4\r\n$4\r\nMSET\r\n$1\r\na\r\n$5\r\nx".to_vec();
+    let mut begins = |scan: &mut RequestScan, more: &[u8]| {
+        bytes.extend_from_slice(more);
+        assert!(matches!(scan.scan(&bytes), Ok(Scanned::Incomplete(_))));
+        (scan.begins(6), scan.begins(5))
+    };
+    assert_eq!(begins(&mut scan, b""), (false, true));
+    assert_eq!(begins(&mut scan, b"x"), (false, false));
+    // The next one is another.
+    assert_eq!(begins(&mut scan, b"xxx\r\n$7\r\n"), (true, false));
+    assert_eq!(begins(&mut scan, b"y"), (false, false));
+}

@@ -1,0 +1,70 @@
+//! What is kept of a request that is not whole, or has to wait.
+
+use super::Session;
+use crate::resp::RequestScan;
+
+/// A request that is not whole, or waits to be looked at, and what follows it.
+#[derive(Debug, Default)]
+pub(crate) struct Partial {
+    pub(super) bytes: Vec<u8>,
+    pub(super) scan: RequestScan,
+}
+
+impl Session {
+    /// Bytes of requests that are not whole, or wait to be looked at.
+    pub(crate) fn request_bytes(&self) -> usize {
+        self.partial.as_ref().map_or(0, |partial| partial.bytes.capacity())
+    }
+
+    /// Memory of what is noted of its requests: where arguments lie, what the commands of a transaction are.
+    pub(crate) fn record_bytes(&self) -> usize {
+        let scan = self.partial.as_ref().map_or(0, |partial| partial.scan.memory());
+        scan + self.held.as_ref().map_or(0, |held| held.record_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::order::{Input, SessionKey};
+    use crate::rig;
+    use crate::router::Router;
+    use crate::time::Time;
+
+    fn send(router: &mut Router, session: SessionKey, bytes: &[u8]) -> usize {
+        router.handle(Time::default(), Input::SessionBytes(session, bytes));
+        router.holding().record_bytes
+    }
+
+    #[test]
+    fn where_arguments_lie_counts_while_it_is_needed_and_is_not_kept_after_it() {
+        let (mut router, _) = rig::router();
+        let session = router.open_session(Time::default());
+        let head = ["*100001\r\n$4\r\nECHO\r\n".to_owned(), "$0\r\n\r\n".repeat(99_999)].concat();
+        assert!(send(&mut router, session, head.as_bytes()) >= 800_000);
+        send(&mut router, session, b"$0\r\n\r\n");
+        assert!(router.session_output(session).starts_with(b"-ERR wrong number"));
+        let next = send(&mut router, session, b"*1\r\n$4\r\nPI");
+        assert!(next < 10_000, "{next} bytes are kept for one argument");
+    }
+
+    #[test]
+    fn what_is_noted_of_commands_counts() {
+        let (mut router, _) = rig::router();
+        let [one, other] = [(); 2].map(|()| router.open_session(Time::default()));
+        let before = router.holding().record_bytes;
+        let queued = send(&mut router, one, &["MULTI\n", &"PING\n".repeat(1000)].concat().into_bytes()) - before;
+        assert!(queued >= 16 * 1000, "{queued} bytes are noted of a transaction");
+        let asked = send(&mut router, other, "GET a\n".repeat(100).as_bytes()) - before - queued;
+        assert!(asked >= 64 * 100, "{asked} bytes are noted of requests");
+    }
+
+    #[test]
+    fn an_error_repeats_little_of_what_the_client_said() {
+        let (mut router, _) = rig::router();
+        let session = router.open_session(Time::default());
+        let head = b"*3\r\n$5\r\nHELLO\r\n$1\r\n2\r\n$60000\r\n";
+        send(&mut router, session, &[&head[..], &[0xff; 60_000], b"\r\n"].concat());
+        let reply = router.session_output(session);
+        assert!(reply.starts_with(b"-ERR Syntax error") && reply.len() < 1000, "{} bytes", reply.len());
+    }
+}
