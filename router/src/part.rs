@@ -23,6 +23,13 @@ pub(crate) enum Target {
     FencePart(u64),
 }
 
+impl Target {
+    /// Whether its reply is read only when it is whole, however long that is.
+    pub(crate) fn wants_whole(self) -> bool {
+        matches!(self, Self::Table(_) | Self::FenceList(..))
+    }
+}
+
 /// One request on a link, unsent or sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Part {

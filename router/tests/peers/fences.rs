@@ -56,6 +56,27 @@ fn what_a_proxy_below_has_asked_for_is_not_sent_once_it_is_fenced_off() {
 }
 
 #[test]
+fn an_instance_with_very_many_connections_lists_them_all() {
+    let mut tree = Tree::new();
+    let mut fence = Vec::new();
+    frame::write_data(&mut fence, StreamId(1), None, b"*2\r\n$9\r\nPDW.FENCE\r\n$9\r\npdw/other\r\n");
+    tree.say_up(&fence);
+    let control = tree.spine.connect_instance();
+    tree.spine.text(End::Link(control));
+    let strangers: String = (0..20_000).map(|id| format!("id={id} addr=10.0.0.1:{id} name=x\n")).collect();
+    let list = format!("{strangers}id=20000 addr=10.0.0.2:6 name={OTHER}\n");
+    let reply = format!("${}\r\n{list}\r\n", list.len());
+    for piece in reply.as_bytes().chunks(64 << 10) {
+        tree.spine.tell(Input::LinkBytes(control, piece));
+    }
+    let killed = tree.spine.text(End::Link(control));
+    assert!(killed.contains("KILL") && killed.contains("20000"), "{killed:?}");
+    assert!(!said(&mut tree).contains("OK"));
+    tree.spine.tell(Input::LinkBytes(control, b":1\r\n"));
+    assert!(said(&mut tree).contains("+OK"));
+}
+
+#[test]
 fn a_fence_stands_when_every_worker_has_put_it_up() {
     for confirmed in [true, false] {
         let mut tree = Tree::new();
