@@ -246,6 +246,8 @@ values! {
         StreamWindow = "stream_window",
         /// The same of all sessions of one framed link.
         PeerWindow = "peer_window",
+        /// Bytes that are kept of what was sent on a framed link, or held for one without a connection.
+        Resume = "resume_max",
         /// Handshakes of clients that are under way at one worker.
         Handshakes = "handshakes_max",
         /// Bytes that one worker holds.
@@ -400,6 +402,8 @@ metrics! {
             "Upstream replies that nobody waited for any more: their session was closed, or their deadline had passed.";
         LinksLost: "pdw_links_lost_total", Counter, Number, [], Sum,
             "Links that broke or were given up.";
+        LinksResumed: "pdw_links_resumed_total", Counter, Number, [], Sum,
+            "Links between proxies that broke and went on on a fresh connection, with all that was on them.";
         LinksRetired: "pdw_links_retired_total", Counter, Number, [], Sum,
             "Shared links closed to new requests because a large reply turned up on them or their upstream moved.";
         Sheds: "pdw_sheds_total", Counter, Number, [], Sum,

@@ -10,10 +10,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::carrier::{Carrier, FILL, Grant, Lead};
-use crate::frame::{self, FrameError, Piece, StreamId};
-use crate::hello::{Peer, own_grant};
+use crate::carrier::{Carrier, FILL, Grant, Lead, UNTAKEN_MAX};
+use crate::frame::{self, FrameError, FrameReader, Piece, StreamId};
+use crate::greeting::{LinkName, Peer};
+use crate::hello::own_grant;
 use crate::lease::lease;
+use crate::ledger::Ledger;
 use crate::mutant::Mutant;
 use crate::order::{End, Notice, Order, Output, SessionKey};
 use crate::router::{Setup, Traffic};
@@ -28,9 +30,40 @@ pub(crate) struct Accepted {
     pub(crate) peer: Peer,
     /// Until then what it has asked for may be sent.
     pub(crate) lease: Time,
+    /// By what the other end claims it when its connection is lost.
+    pub(crate) name: LinkName,
+    /// What has gone over it.
+    pub(crate) ledger: Ledger,
+    /// Bytes to be written first that are no frames.
+    pub(crate) prelude: usize,
+    /// It has no connection; it waits for another one until this time.
+    pub(crate) severed: Option<Time>,
+    /// Where the frames began that came last; see [`Mutant::PositionIgnored`].
+    mark: u64,
 }
 
 impl Accepted {
+    /// Frames that came last count as not come.
+    pub(crate) fn forget_last(&mut self) {
+        self.ledger.forget_since(self.mark);
+        self.carrier.reader = FrameReader::default();
+    }
+
+    /// Bytes have come, and are yet to be read.
+    fn note_received(&mut self, bytes: usize) {
+        if self.carrier.reader.is_between_frames() {
+            self.mark = self.ledger.received();
+        }
+        self.ledger.note_received(bytes).into_iter().for_each(|come| self.carrier.tell_come(come));
+    }
+
+    /// These bytes were written.
+    pub(crate) fn note_written(&mut self, bytes: &[u8]) {
+        let first = self.prelude.min(bytes.len());
+        self.prelude -= first;
+        self.ledger.sent(&bytes[first..]);
+    }
+
     /// How many streams are open.
     pub(crate) fn open_streams(&self) -> usize {
         self.carrier.open().count()
@@ -39,18 +72,31 @@ impl Accepted {
 
 impl Traffic {
     /// Makes a framed link of a session, whose hello is answered.
-    pub(crate) fn become_framed(&mut self, setup: &Setup, key: SessionKey, peer: Peer, grant: Grant) {
+    pub(crate) fn become_framed(
+        &mut self,
+        setup: &Setup,
+        key: SessionKey,
+        (peer, name): (Peer, LinkName),
+        grant: Grant,
+    ) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let carrier = Carrier::new(own_grant(&setup.limits), grant);
         self.outputs.push_back(Output::Notice(Notice::PeerCame(peer.node.clone())));
         let lease = self.now.after(lease(&setup.limits));
-        session.framed = Some(Box::new(Accepted { carrier, peer, lease }));
+        let (ledger, prelude) = (Ledger::new(setup.limits.resume_max), session.reply_bytes());
+        let accepted = Accepted { carrier, peer, lease, name, ledger, prelude, severed: None, mark: 0 };
+        session.framed = Some(Box::new(accepted));
         self.accepted.push(key);
     }
 
     /// Whether a session carries others.
     pub(crate) fn is_framed(&self, key: SessionKey) -> bool {
         self.sessions.get(key).is_some_and(|session| session.framed.is_some())
+    }
+
+    /// Whether a framed session has no connection.
+    pub(crate) fn is_severed(&self, key: SessionKey) -> bool {
+        self.sessions.get(key).and_then(|session| session.framed.as_ref()).is_some_and(|it| it.severed.is_some())
     }
 
     fn accepted(&mut self, key: SessionKey) -> Option<&mut Accepted> {
@@ -60,6 +106,7 @@ impl Traffic {
     /// Reads what the proxy below sent.
     pub(crate) fn frames_from_below(&mut self, setup: &Setup, key: SessionKey, mut bytes: &[u8]) {
         let Some(accepted) = self.accepted(key) else { return };
+        accepted.note_received(bytes.len());
         let mut reader = std::mem::take(&mut accepted.carrier.reader);
         let outcome = loop {
             match reader.next(&mut bytes) {
@@ -75,7 +122,7 @@ impl Traffic {
         if let Some(accepted) = self.accepted(key) {
             accepted.carrier.reader = reader;
         }
-        match outcome {
+        match outcome.and_then(|()| self.demand_taken(setup, key)) {
             Ok(()) => self.order_frames(key),
             Err(_) if setup.mutation.is(Mutant::BrokenFramesPass) => {}
             Err(error) => {
@@ -85,6 +132,17 @@ impl Traffic {
                 self.close_session_now(setup, key, CloseReason::Protocol);
             }
         }
+    }
+
+    /// # Errors
+    /// The other end sends, and has not taken what it was sent for too long.
+    fn demand_taken(&self, setup: &Setup, key: SessionKey) -> Result<(), FrameError> {
+        let waits = |session: &Session| {
+            let control = session.framed.as_ref().map_or(0, |accepted| accepted.carrier.bytes());
+            session.reply_bytes() + control
+        };
+        let untaken = self.sessions.get(key).map_or(0, waits);
+        if untaken <= UNTAKEN_MAX + setup.limits.resume_max { Ok(()) } else { Err(FrameError::Deaf) }
     }
 
     fn take_from_below(&mut self, setup: &Setup, key: SessionKey, piece: Piece<'_>) -> Result<(), FrameError> {
@@ -117,6 +175,10 @@ impl Traffic {
                     }
                     self.session_lost(setup, carried);
                 }
+                Ok(())
+            }
+            Piece::Come(bytes) => {
+                accepted.ledger.acknowledged(bytes);
                 Ok(())
             }
             Piece::Note(note) => {
@@ -241,6 +303,7 @@ impl Traffic {
         };
         let Some([session, other]) = self.sessions.get_disjoint_mut([key, carried]) else { return };
         let (Some(accepted), Some(end)) = (&mut session.framed, &mut other.carried) else { return };
+        self.grown |= accepted.severed.is_some();
         if !accepted.carrier.may_send(end, much) || std::mem::replace(&mut end.queued, true) {
             return;
         }
@@ -256,9 +319,10 @@ impl Traffic {
         self.order_frames(carrier);
     }
 
-    /// Has a framed session written, if there is something to write.
-    fn order_frames(&mut self, key: SessionKey) {
-        if self.sessions.get(key).and_then(|session| session.framed.as_ref()).is_some_and(|it| it.carrier.has_more())
+    /// Has a framed session written, if there is something to write and a connection.
+    pub(crate) fn order_frames(&mut self, key: SessionKey) {
+        let writes = |accepted: &Accepted| accepted.carrier.has_more() && accepted.severed.is_none();
+        if self.sessions.get(key).and_then(|session| session.framed.as_deref()).is_some_and(writes)
             && let Some(session) = self.sessions.get_mut(key)
             && !std::mem::replace(&mut session.dirty, true)
         {
@@ -318,7 +382,9 @@ impl Traffic {
     /// A framed session is gone, and all that it carried.
     pub(crate) fn accepted_lost(&mut self, setup: &Setup, key: SessionKey, accepted: &Accepted) {
         self.accepted.retain(|other| *other != key);
-        self.outputs.push_back(Output::Notice(Notice::PeerLeft(accepted.peer.node.clone())));
+        if accepted.severed.is_none() {
+            self.outputs.push_back(Output::Notice(Notice::PeerLeft(accepted.peer.node.clone())));
+        }
         let carried: Vec<SessionKey> = accepted.carrier.open().collect();
         for key in carried {
             self.session_lost(setup, key);
@@ -344,6 +410,7 @@ impl Traffic {
     /// The proxies below, each with how many links it has.
     pub(crate) fn below(&self) -> Vec<(String, usize)> {
         let accepted = self.accepted.iter().filter_map(|key| self.sessions.get(*key)?.framed.as_ref());
+        let accepted = accepted.filter(|accepted| accepted.severed.is_none());
         tally(accepted.map(|accepted| accepted.peer.node.as_str()))
     }
 }

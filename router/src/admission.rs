@@ -69,6 +69,11 @@ impl Who {
         self.standing == Standing::Outside
     }
 
+    /// Whether it is the same user as another one.
+    pub(crate) fn is_same_user(&self, other: &Self) -> bool {
+        self.login.is_some() == other.login.is_some() && self.user() == other.user()
+    }
+
     /// The user's name.
     pub(crate) fn user(&self) -> &str {
         self.login.as_ref().map_or("default", |login| &login.user)

@@ -27,8 +27,12 @@ const LITTLE_PART: u64 = 16;
 /// end. So who takes nothing, however many they are, leaves credit to all others.
 const CROWDED_PART: u64 = 2;
 
+/// No more than this, and what is kept of a link that was resumed, waits for an end that goes on sending: what it is sent
+/// without having credit for it are words about streams and answers to questions, and it takes those, unless it means harm.
+pub(crate) const UNTAKEN_MAX: usize = 1 << 20;
+
 /// What one end grants the other at the start, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Grant {
     /// On every stream.
     pub(crate) stream: u64,
@@ -339,6 +343,11 @@ impl<K: Copy + PartialEq> Carrier<K> {
 
     fn write_credit(&mut self, id: StreamId, bytes: u64) {
         frame::write(&mut self.control, id, FrameFlags::CREDIT, &bytes.to_be_bytes());
+    }
+
+    /// Says how many bytes have come on the link.
+    pub(crate) fn tell_come(&mut self, bytes: u64) {
+        frame::write(&mut self.control, StreamId::default(), FrameFlags::COME, &bytes.to_be_bytes());
     }
 
     /// Says something about the proxy itself.

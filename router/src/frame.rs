@@ -18,6 +18,7 @@
 //!   LANE       1..     none: from the accepting end; the value that has begun on the stream has its way there, and all
 //!                      of it may come
 //!   NOTE       0       an array of bulk strings about the proxy itself
+//!   COME       0       8 bytes: so many bytes of frames have come on the link, so the other end need not keep them
 //! ```
 
 /// Names one order of requests and replies inside a framed link. Stream 0 is the link's own.
@@ -45,6 +46,8 @@ bitflags::bitflags! {
         const NOTE = 16;
         /// The value that has begun on the stream has a lane.
         const LANE = 32;
+        /// The payload says how many bytes have come on the link.
+        const COME = 64;
     }
 }
 
@@ -77,6 +80,9 @@ pub enum FrameError {
     /// More bytes than there was credit for.
     #[error("a peer sends more than it was given credit for: is it a pdw-proxy of this version?")]
     Overrun,
+    /// It goes on asking, and takes no answers.
+    #[error("a peer asks and asks, and takes no answer: is it a pdw-proxy?")]
+    Deaf,
 }
 
 impl FrameHead {
@@ -112,6 +118,7 @@ impl FrameHead {
         let fits = match self.flags {
             flags if flags == FrameFlags::NOTE => own,
             flags if flags == FrameFlags::CREDIT => length == NUMBER_LEN,
+            flags if flags == FrameFlags::COME => own && length == NUMBER_LEN,
             flags if flags == FrameFlags::CLOSE || flags == FrameFlags::LANE => !own && length == 0,
             flags if flags == FrameFlags::DEADLINE => !own && length >= NUMBER_LEN,
             flags if flags.is_empty() => !own,
@@ -149,6 +156,8 @@ pub enum Piece<'a> {
     Close(StreamId),
     /// The value that has begun on the stream has a lane.
     Lane(StreamId),
+    /// So many bytes of frames have come at the other end.
+    Come(u64),
     /// A note, whole.
     Note(&'a [u8]),
 }
@@ -188,12 +197,18 @@ impl FrameReader {
             return match head.flags {
                 FrameFlags::NOTE => Ok(self.note(bytes)),
                 FrameFlags::CREDIT => Ok(self.number(bytes).map(|credit| Piece::Credit(head.stream, credit))),
+                FrameFlags::COME => Ok(self.number(bytes).map(Piece::Come)),
                 FrameFlags::DEADLINE if !self.numbered => {
                     Ok(self.number(bytes).map(|deadline| Piece::Deadline(head.stream, deadline)))
                 }
                 _ => Ok(self.data(head.stream, bytes)),
             };
         }
+    }
+
+    /// Whether the next byte begins a frame.
+    pub fn is_between_frames(&self) -> bool {
+        self.head.is_none() && (self.held.is_empty() || self.spent)
     }
 
     /// Reads a head.
@@ -294,6 +309,7 @@ mod tests {
         assert_eq!(refused(&head(1, 7, FrameFlags::DEADLINE)), FrameError::Length(7));
         assert_eq!(refused(&head(1, 9, FrameFlags::CREDIT)), FrameError::Length(9));
         assert_eq!(refused(&head(0, 5, FrameFlags::empty())), FrameError::Length(5));
+        assert_eq!(refused(&head(1, 8, FrameFlags::COME)), FrameError::Length(8));
         assert_eq!(refused(&head(2, 5, FrameFlags::NOTE)), FrameError::Length(5));
         assert_eq!(refused(&head(2, 5, FrameFlags::CLOSE)), FrameError::Length(5));
         assert_eq!(refused(&head(0, 0, FrameFlags::LANE)), FrameError::Length(0));
@@ -325,6 +341,7 @@ mod tests {
         write(&mut wire, StreamId(0), FrameFlags::NOTE, b"ping");
         write(&mut wire, StreamId(0), FrameFlags::NOTE, b"");
         write(&mut wire, StreamId(2), FrameFlags::CREDIT, &9u64.to_be_bytes());
+        write(&mut wire, StreamId(0), FrameFlags::COME, &77u64.to_be_bytes());
         write_data(&mut wire, StreamId(3), Some(8), b"");
         write_data(&mut wire, StreamId(3), None, b"");
         write(&mut wire, StreamId(3), FrameFlags::LANE, b"");
@@ -336,6 +353,7 @@ mod tests {
             "note ping",
             "note ",
             "Credit(StreamId(2), 9)",
+            "Come(77)",
             "Deadline(StreamId(3), 8)",
             "Lane(StreamId(3))",
             "Close(StreamId(1))",

@@ -14,11 +14,13 @@ use crate::carrier::{Carrier, FILL, Grant, Lead};
 use crate::frame::{self, FrameError, Piece, StreamId};
 use crate::hello::{self, Clocks};
 use crate::lease::{lease, told_deadline};
+use crate::ledger::Ledger;
 use crate::link::{Lane, Link, Stage, Standing};
 use crate::loss::Loss;
 use crate::mutant::Mutant;
 use crate::order::{LinkKey, Output};
 use crate::proof::let_in;
+use crate::resume::{Met, Severed};
 use crate::router::{Setup, Traffic};
 use crate::time::Time;
 
@@ -52,10 +54,16 @@ pub(crate) struct Framed {
     renewed: Time,
     /// When idle streams are looked for.
     sweep: Time,
+    /// What has gone over it.
+    pub(crate) ledger: Ledger,
+    /// The other end, once that is met: its incarnation, what it calls the link if that can be resumed, and since when.
+    pub(crate) met: Option<Met>,
+    /// Its connection is lost; it is to be resumed.
+    pub(crate) severed: Option<Severed>,
 }
 
 impl Framed {
-    fn new(own: Grant) -> Self {
+    fn new(own: Grant, kept: usize) -> Self {
         Self {
             carrier: Carrier::new(own, Grant { stream: 0, link: 0 }),
             streams: Vec::new(),
@@ -69,21 +77,23 @@ impl Framed {
             lease: Time::default(),
             renewed: Time::default(),
             sweep: Time::default(),
+            ledger: Ledger::new(kept),
+            met: None,
+            severed: None,
         }
     }
 
     /// The other end has answered the hello.
-    pub(crate) fn meet(&mut self, grant: Grant, clock: u64, now: Time, lease: Duration) {
+    pub(crate) fn meet(&mut self, grant: Grant, now: Time, lease: Duration) {
         self.carrier.agree(grant);
-        self.clocks.compare(clock, now);
         // The other end counts from its answer, which is older.
         (self.lease, self.renewed) = (now.after(lease), now);
     }
 
     /// Asks whether the other end is there, and lets it send what it is asked for a while longer.
     fn ping(&mut self, now: Time, lease: Duration) {
-        (self.lease, self.renewed) = (now.after(lease), now);
-        self.carrier.note(&hello::ping(self.clocks.translate(self.lease).unwrap_or_default()));
+        let until = self.renew_lease(now, lease);
+        self.carrier.note(&hello::ping(until));
     }
 
     /// When the lease is to be renewed, for the sake of what the other end has.
@@ -101,13 +111,33 @@ impl Framed {
         &self.out[self.written..]
     }
 
-    /// Memory of frames that wait.
+    /// Memory of frames that wait, or are kept.
     pub(crate) fn bytes(&self) -> usize {
-        self.out.capacity() + self.carrier.bytes()
+        self.out.capacity() + self.carrier.bytes() + self.ledger.memory()
+    }
+
+    /// Lets the other end send what it has while a lease from `since` on lasts, if not longer; until when, on its clock.
+    pub(crate) fn renew_lease(&mut self, since: Time, lease: Duration) -> u64 {
+        (self.lease, self.renewed) = (self.lease.max(since.after(lease)), since);
+        self.clocks.translate(self.lease).unwrap_or_default()
+    }
+
+    /// It goes on on another connection; so many bytes of frames have come at the other end.
+    pub(crate) fn resume(&mut self, come: u64) {
+        self.out = self.ledger.resume(come, &self.out[self.written..]);
+        // The other end does not send on what comes too late.
+        (self.written, self.until, self.pinged, self.severed) = (0, Time::NEVER, None, None);
+    }
+
+    /// Whether everything from this byte on is there to be sent again.
+    pub(crate) fn reaches(&self, come: u64) -> bool {
+        self.ledger.reaches(come, self.to_write().len())
     }
 
     /// So many bytes of frames are written; how many requests were among the frames so far.
     fn wrote(&mut self, bytes: usize) -> u64 {
+        let bytes = bytes.min(self.to_write().len());
+        self.ledger.sent(&self.out[self.written..self.written + bytes]);
         self.written += bytes;
         if self.written == self.out.len() {
             self.written = 0;
@@ -127,7 +157,7 @@ impl Traffic {
     /// Adds a link to another proxy, to be opened at `when`.
     pub(crate) fn add_framed(&mut self, setup: &Setup, index: usize, when: Time) -> LinkKey {
         let mut link = Link::new(index, Lane::Framed, when);
-        link.framed = Some(Box::new(Framed::new(hello::own_grant(&setup.limits))));
+        link.framed = Some(Box::new(Framed::new(hello::own_grant(&setup.limits), setup.limits.resume_max)));
         self.links.insert(link)
     }
 
@@ -243,6 +273,7 @@ impl Traffic {
         let Some(link) = self.links.get_mut(key) else { return Ok(()) };
         let Some(framed) = &mut link.framed else { return Ok(()) };
         framed.pinged = None;
+        framed.ledger.note_received(bytes.len()).into_iter().for_each(|come| framed.carrier.tell_come(come));
         let mut reader = std::mem::take(&mut framed.carrier.reader);
         if std::mem::replace(&mut link.stage, Stage::Ready) == Stage::Silent {
             self.resume_waiting();
@@ -272,6 +303,7 @@ impl Traffic {
                 let stream = framed.carrier.closed(id).map_err(Loss::Frame)?;
                 stream.into_iter().for_each(|stream| self.stream_closed_above(setup, stream));
             }
+            Piece::Come(bytes) => framed.ledger.acknowledged(bytes),
             Piece::Lane(id) => {
                 let stream = framed.carrier.here(id).map_err(Loss::Frame)?;
                 stream.into_iter().for_each(|stream| self.lane_above(setup, stream));
@@ -303,48 +335,9 @@ impl Traffic {
         }
     }
 
-    /// A link to another proxy is gone. Its streams go with it, and what was on them goes another way.
-    pub(crate) fn framed_lost(&mut self, setup: &Setup, key: LinkKey, loss: Loss) {
-        let Some(link) = self.links.get(key) else { return };
-        let (index, standing) = (link.upstream, link.standing);
-        self.stats.links_lost += 1;
-        if standing == Standing::Serving {
-            let pause = self.pause_before_retry(setup, index);
-            let pause = if matches!(loss, Loss::TooLate) { setup.limits.reconnect_min } else { pause };
-            let next = self.add_framed(setup, index, self.now.after(pause));
-            self.replace_framed(index, key, next);
-            self.tell_trouble(index, loss.text());
-        }
-        // It is down while its streams look for another way.
-        let Some(link) = self.links.get_mut(key) else { return };
-        let met = link.is_met();
-        link.stage = Stage::Down(Time::NEVER);
-        let framed = link.framed.take();
-        if let (Some(framed), true, true) = (&framed, met, setup.holds()) {
-            let incarnation = self.upstreams[index].above.first().map(|peer| peer.incarnation.clone());
-            let carries =
-                |key: &LinkKey| self.links.get(*key).is_some_and(|link| link.batch.sent_carried().next().is_some());
-            let fate = (framed.lease, framed.streams.iter().any(carries));
-            incarnation.into_iter().for_each(|name| self.note_lost_peer(setup, index, name, fate));
-        }
-        for stream in framed.map(|framed| framed.streams).unwrap_or_default() {
-            self.stream_lost(setup, stream);
-        }
-        self.links.remove(key);
-        self.resume_waiting();
-    }
-
     /// Sessions that wait for a peer look again.
     pub(crate) fn resume_waiting(&mut self) {
         self.resumable.extend(self.upstreams.iter_mut().flat_map(|upstream| upstream.waiting.drain(..)));
-    }
-
-    pub(crate) fn replace_framed(&mut self, index: usize, old: LinkKey, next: LinkKey) {
-        let upstream = &mut self.upstreams[index];
-        upstream.framed.iter_mut().filter(|key| **key == old).for_each(|key| *key = next);
-        if upstream.shared == old {
-            upstream.shared = next;
-        }
     }
 
     /// A link to another proxy takes nothing new; it is closed when its streams are done with.
@@ -373,7 +366,10 @@ impl Traffic {
     pub(crate) fn tick_framed(&mut self, setup: &Setup, key: LinkKey) {
         let now = self.now;
         self.expire_streams(setup, key);
-        let Some(link) = self.links.get_mut(key) else { return };
+        if self.is_given_up(key) {
+            return self.give_up(setup, key, Loss::NotResumed);
+        }
+        let Some(link) = self.links.get(key) else { return };
         match link.stage {
             Stage::Connecting(until) | Stage::Proving(until) if until <= now => {
                 return self.give_up(setup, key, Loss::TooLate);
@@ -440,7 +436,8 @@ impl Traffic {
             Stage::Ready | Stage::Silent => link.heard.after(setup.limits.link_dead).min(self.ping_due(setup, key)),
         };
         let Some(framed) = &link.framed else { return stage };
-        let sweep = if framed.streams.is_empty() { Time::NEVER } else { framed.sweep };
+        let sweep = if framed.streams.is_empty() || framed.severed.is_some() { Time::NEVER } else { framed.sweep };
+        let stage = stage.min(framed.give_up_due(self.now));
         stage.min(framed.earliest.max(self.listens)).min(sweep)
     }
 }

@@ -1,32 +1,33 @@
 //! How two proxies meet: the hello that opens a framed link, and notes about themselves later.
 //!
 //! ```text
-//!   opener    PDW.HELLO 2 node=leaf-3 incarnation=pdw/... stream=262144 link=33554432          (RESP, a request)
-//!   accepter  PDW.HELLO 2 node=spine-0 ... clock=1234 above=pdw/... spine-9 placement=...      (RESP, an array)
+//!   opener    PDW.HELLO 3 node=leaf-3 incarnation=pdw/... stream=262144 link=33554432          (RESP, a request)
+//!   accepter  PDW.HELLO 3 node=spine-0 ... clock=1234 above=pdw/... spine-9 placement=...      (RESP, an array)
 //!   both      frames
 //! ```
 //!
 //! Whoever is no pdw-proxy answers an error that says so. The answer says who stands above, so that an opener that
 //! finds itself there knows of a circle, through however many proxies; whenever that changes, a note says so. It says
-//! where keys live, too, so that nobody below has to be told.
+//! where keys live, too, so that nobody below has to be told, and what the accepter calls the link, which can be resumed
+//! by that name if its connection is lost (`resume.rs`, `severed.rs`).
 
 use crate::carrier::Grant;
-use crate::lease::lease;
+use crate::greeting::{Greeting, Peer, above_words, read_words, write_words};
 use crate::limits::Limits;
-use crate::link::{Lane, Link, Stage};
+use crate::link::{Lane, Link};
 use crate::loss::Loss;
 use crate::mutant::Mutant;
 use crate::order::{LinkKey, Notice, Output, SessionKey};
 use crate::place::Homes;
 use crate::refusal::Refusal;
-use crate::resp::{self, Request, write};
+use crate::resp::{self, Request};
 use crate::router::{Setup, Traffic};
 use crate::time::Time;
 
 /// The command.
 const NAME: &str = "PDW.HELLO";
 /// The version of everything that two proxies say to each other.
-const VERSION: &str = "2";
+const VERSION: &str = "3";
 /// A note that wants an answer, and the answer.
 const PING: &str = "PING";
 const PONG: &str = "PONG";
@@ -34,28 +35,6 @@ const PONG: &str = "PONG";
 const LEAVING: &str = "LEAVING";
 /// A note about who stands above.
 const ABOVE: &str = "ABOVE";
-
-/// Another proxy.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Peer {
-    /// Different in every run of every proxy.
-    pub(crate) incarnation: String,
-    /// What its operator calls it.
-    pub(crate) node: String,
-}
-
-/// What a proxy says of itself when it is met.
-#[derive(Debug, Default)]
-struct Greeting {
-    peer: Peer,
-    grant: Option<Grant>,
-    /// Its clock, in microseconds.
-    clock: u64,
-    /// Until then, on the reader's clock, what was asked for may be sent.
-    lease: u64,
-    above: Vec<Peer>,
-    homes: Vec<String>,
-}
 
 /// Why a proxy will not do as a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -82,6 +61,9 @@ pub(crate) enum Unfit {
     /// It is about to end.
     #[error("it is about to end")]
     Leaving,
+    /// It does not know the link that was to be resumed.
+    #[error("it has forgotten the link, or is another process than it was")]
+    Forgotten,
     /// It places keys otherwise than the peers that are in use.
     #[error(
         "it places keys otherwise than the other peers: give all of them the same upstreams, in the same order, with the same placement and rules"
@@ -92,10 +74,11 @@ pub(crate) enum Unfit {
     UnknownPlacement,
 }
 
-/// The hello of an opener.
-pub(crate) fn hello(setup: &Setup) -> Vec<u8> {
+/// The hello of an opener, with what it says besides.
+pub(crate) fn hello(setup: &Setup, more: &[String]) -> Vec<u8> {
     let mut words = vec![NAME.to_owned(), VERSION.to_owned()];
     words.extend(introduction(setup));
+    words.extend_from_slice(more);
     let mut out = Vec::new();
     write_words(&mut out, &words);
     out
@@ -114,57 +97,6 @@ fn introduction(setup: &Setup) -> [String; 4] {
 /// What this end grants.
 pub(crate) fn own_grant(limits: &Limits) -> Grant {
     Grant { stream: limits.stream_window as u64, link: limits.peer_window as u64 }
-}
-
-fn write_words(out: &mut Vec<u8>, words: &[String]) {
-    write::request(out, words.len(), words.iter().map(String::as_bytes));
-}
-
-/// The words of an array of bulk strings.
-fn read_words(array: &[u8]) -> Vec<String> {
-    let word = |element: &[u8]| {
-        let text = element.get(resp::line(element).len() + 3..element.len().saturating_sub(2)).unwrap_or_default();
-        String::from_utf8_lossy(text).into_owned()
-    };
-    resp::elements(array).map(word).collect()
-}
-
-impl Greeting {
-    /// Reads what is said; words that are not known are passed over.
-    fn read(words: impl Iterator<Item = String>) -> Self {
-        let mut greeting = Self::default();
-        let (mut stream, mut link) = (None, None);
-        for word in words {
-            let Some((name, value)) = word.split_once('=') else { continue };
-            match name {
-                _ if !greeting.homes.is_empty() || name == "placement" => greeting.homes.push(word.clone()),
-                "node" => greeting.peer.node = printable(value),
-                "incarnation" => greeting.peer.incarnation = printable(value),
-                "stream" => stream = value.parse().ok(),
-                "link" => link = value.parse().ok(),
-                "clock" => greeting.clock = value.parse().unwrap_or_default(),
-                "lease" => greeting.lease = value.parse().unwrap_or_default(),
-                "above" => greeting.above.extend(read_peer(value)),
-                _ => {}
-            }
-        }
-        greeting.grant = stream.zip(link).map(|(stream, link)| Grant { stream, link });
-        greeting
-    }
-}
-
-/// What may stand in a line of the log.
-fn printable(text: &str) -> String {
-    text.chars().filter(char::is_ascii_graphic).take(128).collect()
-}
-
-fn read_peer(text: &str) -> Option<Peer> {
-    let (incarnation, node) = text.split_once(' ')?;
-    Some(Peer { incarnation: printable(incarnation), node: printable(node) })
-}
-
-fn above_words(above: &[Peer]) -> impl Iterator<Item = String> + '_ {
-    above.iter().map(|peer| format!("above={} {}", peer.incarnation, peer.node))
 }
 
 impl Traffic {
@@ -186,19 +118,13 @@ impl Traffic {
             return Err(Loss::Unfit(Unfit::Version));
         }
         let greeting = Greeting::read(words.into_iter().skip(2));
-        let grant = greeting.grant.ok_or(Loss::Unfit(Unfit::Version))?;
-        let above: Vec<Peer> = [greeting.peer.clone()].into_iter().chain(greeting.above).collect();
+        greeting.grant.ok_or(Loss::Unfit(Unfit::Version))?;
+        let above: Vec<Peer> = [greeting.peer.clone()].into_iter().chain(greeting.above.iter().cloned()).collect();
         let Some(index) = self.links.get(key).map(|link| link.upstream) else { return Ok(()) };
         self.check_circle(setup, key, &above)?;
         self.stand_below(setup, index, above);
         self.settle_homes(setup, key, &greeting.homes)?;
-        let Some(link) = self.links.get_mut(key) else { return Ok(()) };
-        link.stage = Stage::Ready;
-        link.heard = self.now;
-        if let Some(framed) = &mut link.framed {
-            framed.meet(grant, greeting.clock, self.now, lease(&setup.limits));
-        }
-        self.grant_streams(key);
+        self.begin_framed(setup, key, &greeting)?;
         self.met(index, &greeting.peer);
         self.order_write(key);
         Ok(())
@@ -289,28 +215,43 @@ impl Traffic {
         if self.is_outside(key) {
             return self.refuse(setup, key, &Refusal::NotAuthenticated);
         }
+        let ill = |text: String| Some(Refusal::AsRedis(text.into()));
         let refused = match (speaks(setup, request.arg(1)), greeting.grant) {
             (true, Some(_)) if is_self(setup, &greeting.peer) => Some(Refusal::Loop),
-            (true, Some(_)) if self.leaving => Some(Refusal::AsRedis(format!("ERR {NAME}: {}", Unfit::Leaving).into())),
-            (true, Some(grant)) if fit => {
-                self.answer_hello(setup, key);
-                if self.homes_known {
-                    self.become_framed(setup, key, greeting.peer, grant);
+            (true, Some(_)) if self.leaving => ill(format!("ERR {NAME}: {}", Unfit::Leaving)),
+            (true, Some(_)) if !fit => ill(format!("ERR {NAME} has to be the first thing said")),
+            (true, Some(grant)) => match &greeting.claim {
+                Some(claim) if !self.accept_claim(setup, key, claim, (&greeting, request.bytes)) => {
+                    ill(format!("ERR {NAME}: {}", Unfit::Forgotten))
                 }
-                None
-            }
-            (true, Some(_)) => Some(Refusal::AsRedis(format!("ERR {NAME} has to be the first thing said").into())),
-            _ => Some(Refusal::AsRedis(foreign_version(request.arg(1)).into())),
+                Some(_) => None,
+                None => {
+                    self.accept_new(setup, key, greeting.peer, grant);
+                    None
+                }
+            },
+            _ => ill(foreign_version(request.arg(1))),
         };
         refused.into_iter().for_each(|why| self.refuse(setup, key, &why));
     }
 
     /// Without knowing where keys live there can be no link, but who stands above is said all the same: two proxies
     /// that wait for each other find out so.
-    fn answer_hello(&mut self, setup: &Setup, key: SessionKey) {
+    fn accept_new(&mut self, setup: &Setup, key: SessionKey, peer: Peer, grant: Grant) {
+        let name = self.name_link();
+        let word = (setup.limits.resume_max > 0).then(|| format!("name={name}"));
+        self.answer_hello(setup, key, word.as_slice());
+        if self.homes_known {
+            self.become_framed(setup, key, (peer, name), grant);
+        }
+    }
+
+    /// Answers a hello, with what there is to say besides.
+    pub(crate) fn answer_hello(&mut self, setup: &Setup, key: SessionKey, more: &[String]) {
         let mut words = vec![NAME.to_owned(), VERSION.to_owned()];
         words.extend(introduction(setup));
         words.push(format!("clock={}", self.now.micros()));
+        words.extend_from_slice(more);
         words.extend(above_words(&self.above()));
         if self.homes_known {
             words.extend(setup.homes.describe());
@@ -342,6 +283,7 @@ impl Traffic {
     /// Asks the proxies below to take other links; new ones are refused.
     pub(crate) fn leave(&mut self, setup: &Setup) {
         self.leaving = true;
+        self.leave_severed(setup);
         let mut note = Vec::new();
         write_words(&mut note, &[LEAVING.to_owned()]);
         self.accepted.clone().into_iter().for_each(|key| self.note_below(setup, key, &note));
@@ -397,6 +339,7 @@ fn reason(reply: &[u8]) -> Unfit {
         _ if is(&Refusal::Loop) => Unfit::Loop,
         _ if reply.starts_with(b"-ERR PDW.HELLO version") => Unfit::Version,
         _ if reply.starts_with(b"-ERR PDW.HELLO: it is about to end") => Unfit::Leaving,
+        _ if reply.starts_with(b"-ERR PDW.HELLO: it has forgotten") => Unfit::Forgotten,
         _ if reply.starts_with(b"-ERR unknown command") => Unfit::NoProxy("it does not know that command"),
         _ if reply.starts_with(b"-NOAUTH") => Unfit::Password,
         _ if reply.starts_with(b"-NOPERM") => Unfit::NoProxy("its user may not ask"),

@@ -40,6 +40,8 @@ pub struct Limits {
     pub stream_window: usize,
     /// The same of all streams of a framed link together.
     pub peer_window: usize,
+    /// Bytes that each end of a framed link keeps of what it has sent, and holds while the link has no connection.
+    pub resume_max: usize,
     /// Bytes of requests and replies that may be held at once; see `memory`.
     pub memory_max: usize,
     /// Sessions of a worker past which new ones are refused.
@@ -79,6 +81,7 @@ impl Default for Limits {
             link_output_max: 8 << 20,
             stream_window: 256 << 10,
             peer_window: 32 << 20,
+            resume_max: 4 << 20,
             memory_max: 1 << 30,
             sessions_max: 100_000,
             patience: Duration::from_secs(60),

@@ -43,6 +43,8 @@ pub(crate) enum Loss {
     Replaced,
     Unfit(Unfit),
     Frame(FrameError),
+    /// It was severed, and was not resumed in time.
+    NotResumed,
     /// Nothing was taken of what was to be sent, until it was too late to send it.
     Stuck,
 }
@@ -85,6 +87,7 @@ impl Loss {
             Self::Replaced => "it was silent while a fresh connection was answered".into(),
             Self::Unfit(why) => why.to_string(),
             Self::Frame(error) => error.to_string(),
+            Self::NotResumed => "its connection was lost, and no other one could be made in time".into(),
             Self::Stuck => "it took nothing for times.patience".into(),
             Self::TooLate => "it could not be connected and proven within times.connect_timeout".into(),
         }

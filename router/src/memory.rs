@@ -87,7 +87,8 @@ impl Traffic {
             holding.batch_bytes += spool.memory();
         }
         holding.streams = [self.links.streams(), self.carried_sessions()];
-        holding.accepted = self.accepted.len();
+        holding.accepted = self.accepted.iter().filter(|key| !self.is_severed(**key)).count();
+        holding.severed = self.accepted.len() - holding.accepted;
         let postponed = self.upstreams.iter().flat_map(|upstream| &upstream.postponed);
         holding.batch_bytes += postponed.map(Postponed::bytes).sum::<usize>();
         holding.reply_bytes += self.pendings.values().map(Pending::bytes).sum::<usize>();
@@ -96,7 +97,8 @@ impl Traffic {
         for session in self.sessions.values() {
             holding.buffered_bytes += session.buffered.bytes();
             holding.request_bytes += session.request_bytes() + session.inbox_bytes();
-            holding.reply_bytes += session.reply_bytes();
+            let kept = session.framed.as_ref().map_or(0, |accepted| accepted.ledger.memory());
+            holding.reply_bytes += session.reply_bytes() + kept;
             holding.record_bytes += session.record_bytes();
             holding.transaction_bytes += session.held.as_ref().map_or(0, |held| held.bytes());
         }
@@ -120,6 +122,7 @@ impl Traffic {
             peaks.session_output = peaks.session_output.max(session.reply_bytes());
         }
         peaks.link_output = self.links.everything().map(|(_, link)| link.unsent()).max().unwrap_or(0);
+        peaks.resume = self.most_kept();
         (peaks.stream_window, peaks.peer_window) = self.owed();
         peaks.peer_links = (0..self.upstreams.len()).map(|index| self.framed_links(index)).max().unwrap_or(0);
         peaks.bulk_lanes = self.upstreams.iter().map(|upstream| upstream.bulk.len()).max().unwrap_or(0);

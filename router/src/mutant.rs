@@ -54,6 +54,8 @@ pub enum Mutant {
     WovenOutOfTurn,
     /// Not all credit for what was taken is given back.
     CreditLeak,
+    /// A proxy whose link is resumed says that less has come on it than has.
+    PositionIgnored,
     /// Bytes of a stream go to another one.
     WrongStream,
     /// A stream is closed before all of it was sent.
@@ -132,7 +134,7 @@ pub enum Mutant {
     EachQueuedHome,
 }
 
-const NAMES: [(&str, Mutant); 61] = [
+const NAMES: [(&str, Mutant); 62] = [
     ("lost-reply", Mutant::LostReply),
     ("swapped-replies", Mutant::SwappedReplies),
     ("reorder-over-paths", Mutant::ReorderOverPaths),
@@ -149,6 +151,7 @@ const NAMES: [(&str, Mutant); 61] = [
     ("hold-overtakes", Mutant::HoldOvertakes),
     ("wrong-blame", Mutant::WrongBlame),
     ("credit-leak", Mutant::CreditLeak),
+    ("position-ignored", Mutant::PositionIgnored),
     ("wrong-stream", Mutant::WrongStream),
     ("stream-closed-early", Mutant::StreamClosedEarly),
     ("peer-overtakes", Mutant::PeerOvertakes),

@@ -159,6 +159,10 @@ pub enum Output {
     Read(End),
     /// Close the session's connection; its output has been written.
     CloseSession(SessionKey),
+    /// Give the session's connection to the router of this worker, with
+    /// [`take_over`](crate::Router::take_over) and what [`hand_over`](crate::Router::hand_over) gives. The core has
+    /// forgotten it.
+    HandOver(SessionKey, usize),
     /// Close the link's connection. The core has forgotten it.
     CloseLink(LinkKey),
     /// Give [`Input::FenceWanted`] to the router of every other worker, with this name; their answers are for this

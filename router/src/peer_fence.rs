@@ -131,7 +131,9 @@ impl Traffic {
         let Some((index, at, lost)) = found else { return };
         if !confirmed {
             (lost[at].asked, lost[at].due) = (None, again);
-            return;
+            // Who waits for it below would wait as long as it is refused, and ask no other.
+            self.fence_tasks.iter_mut().for_each(FenceTask::fail);
+            return self.serve_fence_tasks(setup);
         }
         lost.remove(at);
         if lost.is_empty() {

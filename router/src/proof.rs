@@ -109,6 +109,11 @@ pub(crate) struct Probe {
 impl Probe {
     /// What the links to an upstream are asked.
     pub(crate) fn of(setup: &Setup, index: usize) -> Arc<Self> {
+        Arc::new(Self::with(setup, index, &[]))
+    }
+
+    /// The same, of a peer with more words in the hello.
+    pub(crate) fn with(setup: &Setup, index: usize, more: &[String]) -> Self {
         let mut bytes = Vec::new();
         let credentials = setup.credentials.get(index).and_then(Option::as_ref);
         if let Some(Credentials { user, password }) = credentials {
@@ -117,11 +122,11 @@ impl Probe {
             write::request(&mut bytes, words.clone().count(), words);
         }
         if setup.has_peers() {
-            bytes.extend_from_slice(&hello::hello(setup));
+            bytes.extend_from_slice(&hello::hello(setup, more));
         } else {
             probe(&setup.name, &mut bytes);
         }
-        Arc::new(Self { bytes, greetings: usize::from(credentials.is_some()) })
+        Self { bytes, greetings: usize::from(credentials.is_some()) }
     }
 }
 

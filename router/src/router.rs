@@ -11,6 +11,7 @@ use crate::mutant::Mutation;
 use crate::order::{End, Input, LinkKey, Order, Output, SessionKey, SpoolKey};
 use crate::place::Homes;
 use crate::resp::ScanLimits;
+use crate::severed::HandOver;
 use crate::stats::{Holding, Peaks, Stats};
 use crate::time::Time;
 pub(crate) use crate::traffic::Traffic;
@@ -117,6 +118,20 @@ impl Router {
         self.traffic.open_session(&self.setup, entrance)
     }
 
+    /// What [`Output::HandOver`] is about.
+    pub fn hand_over(&mut self, key: SessionKey) -> Option<HandOver> {
+        let at = self.traffic.handed_over.iter().position(|(other, _)| *other == key)?;
+        Some(self.traffic.handed_over.swap_remove(at).1)
+    }
+
+    /// Another router of this process has handed over a connection.
+    pub fn take_over(&mut self, now: Time, handed: HandOver) -> SessionKey {
+        self.traffic.advance(&self.setup, now);
+        let key = self.traffic.take_over(&self.setup, handed);
+        self.settle();
+        key
+    }
+
     /// Something happened.
     pub fn handle(&mut self, now: Time, input: Input<'_>) {
         let (setup, traffic) = (&self.setup, &mut self.traffic);
@@ -125,9 +140,7 @@ impl Router {
             Input::SessionBytes(key, bytes) => traffic.connection_bytes(setup, key, bytes),
             Input::SessionWritten(key, bytes) => traffic.session_written(setup, key, bytes),
             Input::SessionEnded(key) => traffic.session_ended(setup, key),
-            Input::SessionLost(key) => {
-                traffic.session_lost(setup, key);
-            }
+            Input::SessionLost(key) => traffic.connection_lost(setup, key),
             Input::SessionRetired(key) => traffic.session_retired(setup, key),
             Input::Relayed(end, bytes) => traffic.relayed(setup, end, bytes),
             Input::RelayWaits(end, wait) => traffic.relay_waits(end, wait),
@@ -177,6 +190,9 @@ impl Router {
             }
             if std::mem::take(&mut self.traffic.spool_freed) {
                 self.traffic.grant_room(&self.setup);
+            }
+            if std::mem::take(&mut self.traffic.grown) {
+                self.traffic.bound_severed(&self.setup);
             }
             // One by one: what one of them learns, the next may not ask again.
             if let Some(key) = self.traffic.resumable.pop() {

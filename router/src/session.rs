@@ -195,11 +195,6 @@ impl Session {
         if owed { self.stuck_since() } else { Some(heard.max(self.taken)) }
     }
 
-    /// Bytes of replies that wait to be written.
-    pub(crate) fn reply_bytes(&self) -> usize {
-        self.out.len() - self.written
-    }
-
     /// Whether its unanswered requests or unread replies reach one `part`-th of their limits.
     fn is_above(&self, setup: &Setup, part: usize) -> bool {
         let above = self.pending as usize >= setup.limits.session_pending_max.div_ceil(part)

@@ -75,6 +75,10 @@ pub struct Stats {
     pub discarded_replies: u64,
     /// Links that were lost.
     pub links_lost: u64,
+    /// Framed links of which the connection was lost, and that went on on another one; and those that did not.
+    pub links_resumed: u64,
+    /// See [`links_resumed`](Self::links_resumed).
+    pub links_unresumed: u64,
     /// Shared links taken out of service because of a large reply.
     pub links_retired: u64,
     /// Wrong passwords.
@@ -185,6 +189,8 @@ pub struct Holding {
     pub streams: [usize; 2],
     /// Framed links accepted from proxies below.
     pub accepted: usize,
+    /// Framed links of proxies below that have no connection.
+    pub severed: usize,
     /// Bytes of requests that are not whole, or wait to be looked at.
     pub request_bytes: usize,
     /// Bytes of transactions that wait for their EXEC.
@@ -225,6 +231,8 @@ pub struct Peaks {
     pub stream_window: usize,
     /// The same of all streams of a framed link.
     pub peer_window: usize,
+    /// Bytes that are kept of what was sent on a framed link, or held for one without a connection.
+    pub resume: usize,
 }
 
 impl Holding {

@@ -57,6 +57,7 @@ impl Traffic {
             at += usize::from(self.links.at(at) == Some(key));
         }
         self.end_stalls(setup);
+        self.forget_severed(setup);
         self.serve_fence_tasks(setup);
         if setup.mutation.is(Mutant::IdleClosed) {
             self.close_idle(setup);
@@ -142,6 +143,7 @@ impl Traffic {
             .chain(self.next_measure())
             .chain(self.next_peer_fence())
             .chain(self.next_fence_look())
+            .chain((self.severed_until != Time::NEVER).then_some(self.severed_until))
             .min()
     }
 }

@@ -22,6 +22,7 @@ use crate::relays::Relays;
 use crate::room::Asker;
 use crate::router::Setup;
 use crate::session::{Partial, Session};
+use crate::severed::HandOver;
 use crate::spool::Spool;
 use crate::stats::Stats;
 use crate::time::Time;
@@ -78,7 +79,13 @@ pub(crate) struct Traffic {
     pub(crate) fence_tasks: Vec<FenceTask>,
     /// The proxy is to end.
     pub(crate) leaving: bool,
-    /// Sessions that are framed links of proxies below.
+    /// Connections that other workers are to have.
+    pub(crate) handed_over: Vec<(SessionKey, HandOver)>,
+    /// No framed link without a connection is to be forgotten before this time.
+    pub(crate) severed_until: Time,
+    /// More is held for such links.
+    pub(crate) grown: bool,
+    /// Sessions that are framed links of proxies below, be they without a connection for now.
     pub(crate) accepted: Vec<SessionKey>,
     /// Carried sessions that may be read again.
     pub(crate) revived: Vec<SessionKey>,
@@ -115,6 +122,7 @@ impl Traffic {
             || !self.weaving.is_empty()
             || !self.freed_lanes.is_empty()
             || self.spool_freed
+            || self.grown
             || !self.resumable.is_empty()
     }
 
@@ -150,6 +158,9 @@ impl Traffic {
             large: LargeFiles::default(),
             fence_tasks: Vec::new(),
             leaving: false,
+            handed_over: Vec::new(),
+            severed_until: Time::NEVER,
+            grown: false,
             accepted: Vec::new(),
             revived: Vec::new(),
             refreshed: Vec::new(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::fence::Badge;
-use crate::hello::Peer;
+use crate::greeting::Peer;
 use crate::link::{Lane, Link, Stage};
 use crate::mutant::Mutant;
 use crate::order::{End, LinkKey, Order, Output, SessionKey, SpoolKey};
@@ -234,6 +234,7 @@ impl Traffic {
             link.stage = Stage::Ready;
             link.dirty = true;
         }
+        self.claim_link(setup, key);
         self.outputs.push_back(Output::Order(End::Link(key), Order::Inject));
     }
 

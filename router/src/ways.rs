@@ -213,7 +213,9 @@ impl Traffic {
 
     /// Whether a link, or the one that carries it, is down and could not be replaced yet.
     pub(crate) fn is_failing(&self, link: &Link) -> bool {
-        let carrier = link.strand.as_ref().and_then(|strand| self.links.get(strand.end.carrier));
-        matches!(carrier.unwrap_or(link).stage, Stage::Down(_)) && self.upstreams[link.upstream].failures > 0
+        let carrier = link.strand.as_ref().and_then(|strand| self.links.get(strand.end.carrier)).unwrap_or(link);
+        // One that is severed has not been tried anew yet.
+        let first = u32::from(carrier.is_severed());
+        matches!(carrier.stage, Stage::Down(_)) && self.upstreams[link.upstream].failures > first
     }
 }

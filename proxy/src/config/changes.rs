@@ -1,6 +1,7 @@
 //! Two configurations compared: what a running proxy can take of the second.
 
-use super::options::{OPTIONS, OptionSpec, Reload};
+use super::kind::Reload;
+use super::options::{OPTIONS, OptionSpec};
 use super::{Config, ListenConfig, UpstreamConfig};
 
 /// What belongs to the process, so that not even new workers can take another value.

@@ -12,6 +12,15 @@ use super::{listeners, rules, upstreams, users};
 /// Names the field of the draft that an option fills.
 pub(crate) type Field<T> = fn(&mut Draft) -> &mut T;
 
+/// When a changed value takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reload {
+    /// When the configuration is read again.
+    Live,
+    /// When the proxy is started again.
+    Restart,
+}
+
 /// Type of an option, with its default, range and field.
 pub(crate) enum Kind {
     /// One of some words.

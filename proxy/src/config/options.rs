@@ -1,7 +1,7 @@
 //! The option table: each option is one row, from which defaults, checks, `--help` and the reference page come.
 
 use super::draft::Profile;
-use super::kind::Kind;
+use super::kind::{Kind, Reload};
 use super::mistakes::Problem;
 use super::placement::{HASHES, PLACEMENTS, check_hash_tag};
 use super::secrets::{PASSWORD_ENV, PASSWORD_FILE, USER};
@@ -17,15 +17,6 @@ pub(crate) struct OptionSpec {
     pub(crate) reload: Reload,
     /// What it does, in a sentence or two.
     pub(crate) sentence: &'static str,
-}
-
-/// When a changed value takes effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reload {
-    /// When the configuration is read again.
-    Live,
-    /// When the proxy is started again.
-    Restart,
 }
 
 const KIB: u64 = 1 << 10;
@@ -301,6 +292,12 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
         },
         reload: Reload::Live,
         sentence: "The same of all sessions of one framed link together. A sixteenth of limits.stream_window of each does not count. Once half of it is used up, no session with much to send may have more than that sixteenth waiting, and a quarter is left to those that have little to send, and to large values that have their lane.",
+    },
+    OptionSpec {
+        name: "limits.resume_max",
+        kind: Kind::Bytes { default: 4 * MIB, range: (0, GIB), field: |draft| &mut draft.limits.resume_max },
+        reload: Reload::Live,
+        sentence: "Bytes that a framed link may hold so that it can be resumed when its connection is lost: what was sent and is not known to have come, at each end, and what comes for it while it has none. Beyond that, or with 0, what is on it shares its fate. Links that are made from then on keep to another value.",
     },
     OptionSpec {
         name: "limits.memory_max",

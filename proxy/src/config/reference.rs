@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use pdw_router::limits::{DURATIONS, Relation, SIZES};
 
-use super::options::{OPTIONS, OptionSpec, Reload};
+use super::kind::Reload;
+use super::options::{OPTIONS, OptionSpec};
 
 const HEAD: &str = include_str!("reference/head.md");
 const LISTS: &str = include_str!("reference/lists.md");

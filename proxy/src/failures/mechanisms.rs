@@ -20,7 +20,7 @@ pub(super) const WITHOUT: [(&str, &str); 1] =
     [("The wall clock jumps", "a clock that jumps is asked for nothing but the time of day")];
 
 /// The mechanisms, in the order of the page.
-pub const MECHANISMS: [Mechanism; 50] = [
+pub const MECHANISMS: [Mechanism; 51] = [
     row(
         "It is down when the proxy starts",
         "unkept",
@@ -139,6 +139,11 @@ pub const MECHANISMS: [Mechanism; 50] = [
         "The upstreams that are configured have another order, other names or weights",
         "any-upstreams-taken",
         "operation::reload::another_list_of_upstreams_is_refused_unless_forced_and_then_sessions_keep_what_they_began_with",
+    ),
+    row(
+        "The connection between two proxies is lost, and both live",
+        "position-ignored",
+        "trees::resumed::what_is_on_a_link_that_is_cut_is_done_once_and_clients_that_handle_errors_see_none",
     ),
     row(
         "A peer is gone, another one is there",

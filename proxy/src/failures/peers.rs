@@ -6,6 +6,27 @@ const LOST: &[&str] = &["pdw_links_lost_total", "pdw_link_reconnects_total", "pd
 
 pub(super) const PEERS: &[Fault] = &[
     Fault {
+        name: "The connection between two proxies is lost, and both live",
+        note: "A framed link goes on on another connection: each end has kept what the other one has not got, and the sessions that \
+               it carries stay, so that what was sent on is answered meanwhile. It does not when nobody accepts the connection, or \
+               another process does; when more is kept than `limits.resume_max`; when another peer is there and the lease is over \
+               (three times `times.probe_after`), or the patience is; then the next row holds.",
+        cases: &[
+            both("all, sent or not", "its reply, as if nothing had happened", "carried out once"),
+            pdwfs("a large value on its way", "**closed**", "nothing, but for the last byte"),
+            redis("a large value on its way", "**unknown**; the rest is skipped", "nothing, but for the last byte"),
+        ],
+        metrics: &["pdw_links_lost_total", "pdw_links_resumed_total", "pdw_limit_used{limit=\"resume_max\"}"],
+        log: &["it closed the connection"],
+        tests: &[
+            "trees::resumed::what_is_on_a_link_that_is_cut_is_done_once_and_clients_that_handle_errors_see_none",
+            "trees::resumed::what_is_on_a_link_that_is_cut_is_done_once_and_nothing_is_repeated_under_pdwfs",
+            "trees::resumed::the_links_on_both_sides_of_a_proxy_in_the_middle_are_cut_and_all_is_done_once",
+            "peers::resume::a_link_that_would_hold_too_much_is_forgotten",
+            "peers::resume::a_link_that_nobody_claims_is_forgotten_when_the_time_of_its_requests_is_over",
+        ],
+    },
+    Fault {
         name: "A peer is gone, another one is there",
         note: "With `group.kind = \"peers\"`. The share of the peer that is gone goes to the others at once, and comes back with it. \
                What it was sent and has not answered it may still carry out, if it is alive: until its lease is over (three \

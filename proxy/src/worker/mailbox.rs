@@ -11,6 +11,7 @@ use pdw_router::limits::Limits;
 use pdw_router::{Credentials, FenceCall, Gate, LinkKey};
 
 use super::guests::GuestKey;
+use super::handover::Parcel;
 use super::links::{Dial, DialAddress};
 use super::listener::Liveness;
 use super::token::Source;
@@ -39,6 +40,8 @@ pub(crate) enum Letter {
     FenceWanted(FenceCall, String),
     /// Another worker's router has put up the fence of this number, or cannot.
     FenceAnswered(u64, bool),
+    /// The link that this connection is to resume is yours.
+    HandedOver(Box<Parcel>),
     /// Take no new sessions, and return when the last one is gone and its requests are done.
     Drain {
         /// Whether sessions are closed that have nothing outstanding and are silent.

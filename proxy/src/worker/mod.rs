@@ -14,6 +14,7 @@ mod ends;
 mod fences;
 mod greeting;
 mod guests;
+mod handover;
 mod links;
 mod listener;
 mod mailbox;
@@ -351,6 +352,7 @@ impl Worker {
                 Output::Order(from, Order::Relay { to, bytes }) => self.begin_relay(from, to, bytes),
                 Output::Read(end) => self.read_again(end),
                 Output::CloseSession(key) => self.close_session(key),
+                Output::HandOver(key, worker) => self.hand_over(key, worker),
                 Output::CloseLink(key) => self.close_link(key),
                 Output::GrowSpool(key, bytes) => self.grow_spool(key, bytes),
                 Output::CloseSpool(key) => drop(self.spools.remove(key)),
@@ -399,6 +401,7 @@ impl Worker {
                 Letter::FenceAnswered(number, confirmed) => {
                     self.router.handle(self.now, Input::FenceAnswered(number, confirmed));
                 }
+                Letter::HandedOver(parcel) => self.take_over(*parcel),
                 Letter::Drain { close_silent } => self.begin_drain(close_silent),
                 Letter::Stop => return Mail::Stop,
             }

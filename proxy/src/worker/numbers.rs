@@ -87,6 +87,7 @@ impl Worker {
             (Limit::PeerLinks, self.router.peer_links_max(), peaks.peer_links),
             (Limit::StreamWindow, limits.stream_window, peaks.stream_window),
             (Limit::PeerWindow, limits.peer_window, peaks.peer_window),
+            (Limit::Resume, limits.resume_max, peaks.resume),
             (Limit::Handshakes, handshakes_max, handshakes),
             (Limit::Memory, limits.memory_max, holding.bytes()),
             (Limit::Sessions, limits.sessions_max, holding.sessions),
@@ -114,6 +115,7 @@ fn counted(set: &mut WorkerSet, stats: &Stats) {
     set.set_counter(Counter::Replies, stats.replies);
     set.set_counter(Counter::RepliesDiscarded, stats.discarded_replies);
     set.set_counter(Counter::LinksLost, stats.links_lost);
+    set.set_counter(Counter::LinksResumed, stats.links_resumed);
     set.set_counter(Counter::LinksRetired, stats.links_retired);
     set.set_counter(Counter::Sheds, stats.sheds);
     set.set_counter(Counter::Silences, stats.silences);

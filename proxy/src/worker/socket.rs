@@ -79,6 +79,11 @@ impl Socket {
         }
     }
 
+    /// Has the worker told of nothing any more.
+    pub(crate) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        self.source().deregister(registry)
+    }
+
     fn source(&mut self) -> &mut dyn Source {
         match &mut self.stream {
             Stream::Tcp(stream) => stream,

@@ -1,8 +1,21 @@
 //! What is written to a session, and its end.
 
-use crate::order::{End, SessionKey};
+use super::Session;
+use crate::order::{End, Output, SessionKey};
 use crate::router::{Setup, Traffic};
 use crate::stats::CloseReason;
+
+impl Session {
+    /// Bytes of replies that wait to be written.
+    pub(crate) fn reply_bytes(&self) -> usize {
+        self.unwritten().len()
+    }
+
+    /// Replies that wait to be written.
+    pub(crate) fn unwritten(&self) -> &[u8] {
+        &self.out[self.written..]
+    }
+}
 
 impl Traffic {
     /// Reads nothing more of a session and closes it when everything is answered and written.
@@ -17,9 +30,13 @@ impl Traffic {
     /// The client sends nothing more. What it sent before is still carried out and answered.
     pub(crate) fn session_ended(&mut self, setup: &Setup, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        session.ended = true;
         let broken = session.framed.is_some();
+        // One that may be resumed is not over: what its driver writes until it hears of that is lost with the connection.
+        session.ended = !broken;
         // The rest of a value that is being passed on will not come.
+        if broken && self.sever_below(setup, key) {
+            return self.outputs.push_back(Output::CloseSession(key));
+        }
         if broken || self.relays.inner_of(End::Session(key)).is_some() {
             return self.close_session(setup, key);
         }
@@ -31,6 +48,10 @@ impl Traffic {
         let Some(session) = self.sessions.get_mut(key) else { return };
         if session.carried.is_none() {
             self.stats.bytes.to_clients += bytes as u64;
+        }
+        if let Some(accepted) = &mut session.framed {
+            let end = session.out.len().min(session.written + bytes);
+            accepted.note_written(&session.out[session.written..end]);
         }
         session.written += bytes;
         session.note_taken(bytes, self.now);
@@ -73,8 +94,9 @@ impl Traffic {
     pub(crate) fn session_lost(&mut self, setup: &Setup, key: SessionKey) -> bool {
         let Some(mut session) = self.sessions.remove(key) else { return false };
         let amid = session.is_amid();
-        let connected = session.carried.is_none();
-        if connected || session.reason != CloseReason::Client {
+        let severed = session.framed.as_ref().is_some_and(|accepted| accepted.severed.is_some());
+        let connected = session.carried.is_none() && !severed;
+        if connected || session.reason != CloseReason::Client && !severed {
             self.stats.sessions_closed[session.reason as usize] += 1;
         }
         session.carried.iter_mut().for_each(|end| self.carried_lost(end));

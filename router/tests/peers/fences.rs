@@ -110,7 +110,7 @@ fn a_fence_is_passed_on_to_the_next_level_and_stands_when_it_does_there() {
     let mut tree = Tree::new();
     let accepted = second_leaf(&mut tree);
     let below = tree.leaf.router.open_session(tree.leaf.now);
-    let hello = b"PDW.HELLO 2 node=below incarnation=pdw/below stream=1000 link=4000\r\n";
+    let hello = b"PDW.HELLO 3 node=below incarnation=pdw/below stream=1000 link=4000\r\n";
     tree.leaf.tell(Input::SessionBytes(below, hello));
     assert!(tree.leaf.text(End::Session(below)).contains("placement="));
     let mut fence = Vec::new();
@@ -156,9 +156,11 @@ fn what_was_on_a_link_to_an_instance_that_is_lost_is_waited_for_until_that_is_fe
     assert_eq!(tree.spine.answered, [(CALL, true)]);
 }
 
-/// A leaf that keeps what it sends, before a spine of the same kind.
+/// A leaf that keeps what it sends, before a spine of the same kind, whose links cannot be resumed.
 fn keeping() -> Tree {
-    let mut tree = Tree::before(Setup { profile: Profile::Pdwfs, ..setup("spine", 1, None) });
+    let mut spine = Setup { profile: Profile::Pdwfs, ..setup("spine", 1, None) };
+    spine.limits.resume_max = 0;
+    let mut tree = Tree::before(spine);
     let leaf = setup("leaf", 9, Some(Peers { count: 1, links: 1 }));
     tree.leaf = Node::new(Setup { profile: Profile::Pdwfs, ..leaf }, tree.leaf.now);
     meet_anew(&mut tree);

@@ -1,5 +1,6 @@
 //! How two proxies meet, and who is refused.
 
+use pdw_router::frame::{self, FrameFlags, StreamId};
 use pdw_router::place::pdwfs_rules;
 use pdw_router::{End, Input, Peers, Setup, Time};
 
@@ -98,8 +99,8 @@ fn whoever_is_no_proxy_or_another_version_is_told_from_one_that_is_away() {
         ("-ERR unknown command 'PDW.HELLO'\r\n", "use \"shards\" before instances"),
         ("-NOAUTH Authentication required.\r\n", "give the upstream `user` and `password_file`"),
         ("+OK\r\n", "does not answer PDW.HELLO as a pdw-proxy does"),
-        ("*2\r\n$9\r\nPDW.HELLO\r\n$1\r\n3\r\n", "run the same version of pdw-proxy at both ends"),
-        ("-ERR PDW.HELLO version '2' is not spoken here\r\n", "run the same version of pdw-proxy at both ends"),
+        ("*2\r\n$9\r\nPDW.HELLO\r\n$1\r\n2\r\n", "run the same version of pdw-proxy at both ends"),
+        ("-ERR PDW.HELLO version '3' is not spoken here\r\n", "run the same version of pdw-proxy at both ends"),
     ] {
         let mut leaf = Node::new(setup("leaf", 1, PEER), Time::from_micros(1));
         let link = leaf.links[0];
@@ -127,7 +128,22 @@ fn a_proxy_that_ends_is_left_and_closes_when_nothing_is_left() {
     assert_eq!(tree.reply(client), "$1\r\nx\r\n");
     assert_eq!(tree.leaf.closed, [End::Link(tree.link)]);
     let fresh = tree.spine.router.open_session(tree.spine.now);
-    let hello = "PDW.HELLO 2 node=x incarnation=y stream=100 link=100\r\n";
+    let hello = "PDW.HELLO 3 node=x incarnation=y stream=100 link=100\r\n";
     tree.spine.tell(Input::SessionBytes(fresh, hello.as_bytes()));
     assert_eq!(tree.spine.text(End::Session(fresh)), "-ERR PDW.HELLO: it is about to end\r\n");
+}
+
+#[test]
+fn who_asks_without_end_and_takes_no_answer_is_not_listened_to_any_more() {
+    let mut tree = Tree::new();
+    let mut pings = Vec::new();
+    (0..2_000).for_each(|_| frame::write(&mut pings, StreamId(0), FrameFlags::NOTE, b"*1\r\n$4\r\nPING\r\n"));
+    let accepted = End::Session(tree.accepted);
+    let mut most = 0;
+    for _ in 0..200 {
+        tree.spine.tell(Input::SessionBytes(tree.accepted, &pings));
+        most = most.max(tree.spine.router.holding().bytes());
+    }
+    assert!(tree.spine.closed.contains(&accepted));
+    assert!(most < 8 << 20, "{most} bytes are held");
 }

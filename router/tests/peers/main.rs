@@ -5,5 +5,6 @@
 mod crowds;
 mod fences;
 mod links;
+mod resume;
 mod rig;
 mod streams;

@@ -31,7 +31,13 @@ pub(crate) fn setup(name: &str, shards: usize, peers: Option<Peers>) -> Setup {
         homes: homes(shards),
         peers,
         table: Table::new(),
-        limits: Limits { stream_window: 1_000, peer_window: 4_000, large_min: 500, ..Limits::default() },
+        limits: Limits {
+            stream_window: 1_000,
+            peer_window: 4_000,
+            large_min: 500,
+            resume_max: 4_000,
+            ..Limits::default()
+        },
         profile: Profile::Redis,
         spool: false,
         name: format!("pdw/{name}"),
@@ -53,13 +59,15 @@ pub(crate) struct Node {
     /// Fences that its other workers are to put up, and those that it has put up for them.
     pub(crate) called: Vec<(u64, String)>,
     pub(crate) answered: Vec<(FenceCall, bool)>,
+    /// Connections that other workers are to have.
+    pub(crate) handed: Vec<(SessionKey, usize)>,
 }
 
 impl Node {
     pub(crate) fn new(setup: Setup, now: Time) -> Node {
         let (links, notices, closed) = (Vec::new(), Vec::new(), Vec::new());
-        let (called, answered) = (Vec::new(), Vec::new());
-        let mut node = Node { router: Router::new(setup, now), now, links, notices, closed, called, answered };
+        let (called, answered, handed) = (Vec::new(), Vec::new(), Vec::new());
+        let mut node = Node { router: Router::new(setup, now), now, links, notices, closed, called, answered, handed };
         node.obey();
         node
     }
@@ -79,6 +87,7 @@ impl Node {
                 Output::Order(_, Order::Inject | Order::Skip { .. } | Order::Relay { .. }) | Output::Read(_) => {}
                 Output::CallFence(number, name) => self.called.push((number, name)),
                 Output::AnswerFence(call, confirmed) => self.answered.push((call, confirmed)),
+                Output::HandOver(key, worker) => self.handed.push((key, worker)),
                 Output::GrowSpool(..) | Output::CloseSpool(_) => panic!("no files here"),
             }
         }

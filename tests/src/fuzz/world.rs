@@ -246,7 +246,11 @@ impl World {
                 self.spools.remove(&key);
                 self.drop_pump(End::Spool(key));
             }
-            Output::Read(_) | Output::Notice(_) | Output::CallFence(..) | Output::AnswerFence(..) => {}
+            Output::Read(_)
+            | Output::Notice(_)
+            | Output::CallFence(..)
+            | Output::AnswerFence(..)
+            | Output::HandOver(..) => {}
         }
     }
 

@@ -104,6 +104,9 @@ pub(crate) struct History {
     pub(crate) stalled_behind: bool,
     /// A proxy has lost a link.
     pub(crate) links_lost: bool,
+    /// What was on one is gone with it, and nobody knows what became of that: it led to an instance, or to a proxy that
+    /// was killed, or could not be resumed, or a large value was on it.
+    pub(crate) lost_for_good: bool,
     pub(crate) executions: BTreeMap<Tag, Execution>,
     /// Replies to transactions, by client and MULTI.
     pub(crate) transactions: BTreeMap<(usize, usize), Vec<u8>>,
@@ -242,12 +245,31 @@ impl History {
             overtaken && !(is_read(args) && self.executions.get(&tag).is_some_and(|first| !first.overtaken));
         let execution = Execution { seq: self.seq, reply: reply.to_vec(), overtaken, conn };
         let Some(before) = self.executions.insert(tag, execution).filter(|_| !is_read(args)) else { return Ok(()) };
-        ensure(self.holds && is_repeatable(args), || format!("carried out twice: {}", what()))?;
+        let again = self.holds && is_repeatable(args) && !self.is_once(tag);
+        ensure(again, || format!("carried out twice: {}", what()))?;
         // By way of another peer it may come on an older connection; what is carried out after its reply is told above.
         // So may it on another lane, which its proxy still has.
         let newer = before.conn < conn || before.conn > conn && !self.given_up;
         let newer = newer || before.conn == conn && self.is_divided(tag, instance);
         ensure(self.by_peers || newer, || format!("an older copy was carried out after its repeat: {}", what()))
+    }
+
+    /// Whether a request has to be carried out exactly once, and be answered so: whatever was lost between two proxies, both
+    /// of them live.
+    fn is_once(&self, tag: Tag) -> bool {
+        let request = &self.scripts[tag.client].requests[tag.request];
+        self.resumes() && keys(&request.args).len() == 1
+    }
+
+    /// Whether every link between proxies that was lost goes on on another connection.
+    pub(crate) fn resumes(&self) -> bool {
+        self.by_peers && !self.lost_for_good && self.in_trouble_since.is_none()
+    }
+
+    /// Whether a request's time may be over at some level of a tree, of which each gives it a little less.
+    pub(crate) fn may_be_late(&self, client: usize, request: usize, now: Time) -> bool {
+        let since = self.looked[client][self.scripts[client].sent_with(request)];
+        now >= since.after(self.limits.patience * 3 / 4)
     }
 
     /// Whether a request is divided by a proxy behind the first, which hears only of the part that failed: then it sends

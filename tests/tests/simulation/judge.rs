@@ -70,6 +70,8 @@ impl Judge {
             return self.not_sent(history, index, request);
         }
         if reply == self.unknown && !local {
+            let known = history.resumes() && !history.may_be_late(self.client, index, now);
+            ensure(!known, || "somebody knows what became of it".into())?;
             return Ok(Fate::Unknown);
         }
         if is_trouble(reply) && !local {

@@ -59,7 +59,9 @@ impl Scenario {
         let mut files = Rng::with_seed(rng.clone().u64(..) ^ 0x5eed);
         let spool_max = [6_200, 12_000, 1 << 30][files.usize(0..3)];
         let (spool, disk_fails) = (files.u8(0..3) > 0, files.u8(0..3) == 0);
-        let limits = Limits { spool_max, ..limits(rng) };
+        // Nor of these.
+        let resume_max = [100, 2_000, 1 << 20, 1 << 20][Rng::with_seed(rng.clone().u64(..) ^ 0x11).usize(0..4)];
+        let limits = Limits { spool_max, resume_max, ..limits(rng) };
         let more_lanes = if spool { files.usize(0..3) } else { 0 };
         let limits = Limits { bulk_lanes: limits.bulk_lanes + more_lanes, ..limits };
         let limits = if spool { Limits { large_min: 100, retain_max: 100, ..limits } } else { limits };
@@ -189,6 +191,7 @@ fn limits(rng: &mut Rng) -> Limits {
         session_output_max: pick([1, 100, 2000]),
         link_output_max: pick([1, 200, 4000]),
         spool_max: 0,
+        resume_max: 0,
         stream_window,
         peer_window: stream_window * pick([1, 3, 50]),
         sessions_max: 100,

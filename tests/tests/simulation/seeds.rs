@@ -108,6 +108,7 @@ mutants! {
     a_limit_that_is_not_released_is_found: LimitNotReleased,
     an_element_out_of_turn_is_found: WovenOutOfTurn,
     a_leak_of_credit_is_found: CreditLeak,
+    what_came_on_a_lost_link_done_again_is_found: PositionIgnored,
     bytes_of_another_stream_are_found: WrongStream,
     a_stream_closed_too_early_is_found: StreamClosedEarly,
     a_peer_that_overtakes_is_found: PeerOvertakes,

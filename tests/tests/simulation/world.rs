@@ -106,6 +106,11 @@ impl World {
             Action::Turn(tier) => {
                 let turned = self.tiers[tier].turn(&mut self.net, &mut self.history);
                 let stats = self.tiers[tier].router.stats();
+                let last = matches!(self.tiers[tier].peers[0], Peer::Instance(_));
+                // Instances keep no ids: the proxy before them may be the one that does not know.
+                let by_instance = stats.links_lost + stats.refused("outcome_unknown");
+                let lost = stats.links_unresumed + if last { by_instance } else { 0 };
+                self.history.lost_for_good |= lost + stats.closed_for("upstream") + stats.stalls > 0;
                 self.history.links_lost |= stats.links_lost > 0;
                 self.history.upstream_lost |= stats.links_lost > 0 && stats.closed_for("upstream") > 0;
                 self.history.stalled_behind |= tier > 0 && stats.stalls > 0;
@@ -205,8 +210,10 @@ impl World {
             7 if self.tiers_die && which.is_multiple_of(2) => {
                 let tier = 1 + which / 2 % (self.tiers.len() - 1);
                 self.tiers[tier].crash(&mut self.net);
+                self.history.lost_for_good = true;
             }
             7 => self.break_between_tiers(which),
+            12..14 if self.tiers_die => self.break_between_tiers(which),
             8..11 => {
                 self.history.in_trouble_since.get_or_insert(self.net.now);
                 instance.fall_into_trouble(which, until, &mut self.net);

@@ -8,6 +8,7 @@
 mod circles;
 mod fan_in;
 mod isolation;
+mod resumed;
 mod spines;
 mod strangers;
 

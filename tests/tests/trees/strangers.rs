@@ -27,9 +27,9 @@ fn another_version_is_refused_with_what_to_do() -> io::Result<()> {
     let instances = Instance::start_many(1)?;
     let spine = spine("redis", &instances, "spine")?;
     let mut client = Connection::open_with(spine.address(), LIMIT)?;
-    let answer = client.call(&["PDW.HELLO", "3", "node=x", "incarnation=y", "stream=1000", "link=1000"])?;
+    let answer = client.call(&["PDW.HELLO", "4", "node=x", "incarnation=y", "stream=1000", "link=1000"])?;
     let text = answer.error().unwrap_or_default();
-    assert!(text.contains("version '3' is not spoken here, but version 2"), "{text}");
+    assert!(text.contains("version '4' is not spoken here, but version 3"), "{text}");
     assert!(text.contains("run the same version of pdw-proxy at both ends"), "{text}");
     // It is a session as before.
     client.demand(&["PING"]).map(drop)
@@ -164,7 +164,7 @@ fn hello_as(address: &str, name: &str) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(TOLD))?;
     let incarnation = format!("incarnation={name}");
-    let words = ["PDW.HELLO", "2", "node=rogue", &incarnation, "stream=1000000", "link=1000000"];
+    let words = ["PDW.HELLO", "3", "node=rogue", &incarnation, "stream=1000000", "link=1000000"];
     stream.write_all(&encode(&words))?;
     let mut seen = Vec::new();
     while !String::from_utf8_lossy(&seen).contains("placement=") {
@@ -263,8 +263,8 @@ fn answering(answer: &'static [u8]) -> io::Result<Address> {
 #[test]
 fn a_peer_of_a_later_version_is_told_from_one_that_is_away() -> io::Result<()> {
     let later = [
-        &b"-ERR PDW.HELLO version '2' is not spoken here, but version 3: run the same version of pdw-proxy at both ends\r\n"[..],
-        b"*6\r\n$9\r\nPDW.HELLO\r\n$1\r\n3\r\n$6\r\nnode=x\r\n$13\r\nincarnation=y\r\n$10\r\nstream=300\r\n$8\r\nlink=900\r\n",
+        &b"-ERR PDW.HELLO version '3' is not spoken here, but version 4: run the same version of pdw-proxy at both ends\r\n"[..],
+        b"*6\r\n$9\r\nPDW.HELLO\r\n$1\r\n4\r\n$6\r\nnode=x\r\n$13\r\nincarnation=y\r\n$10\r\nstream=300\r\n$8\r\nlink=900\r\n",
     ];
     for answer in later {
         let launch = Launch::new("redis", &[]).before_peers(&[answering(answer)?]);

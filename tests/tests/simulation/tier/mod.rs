@@ -206,7 +206,7 @@ impl Tier {
                 Output::CloseSession(key) => self.close_session(key, net),
                 Output::CloseLink(key) => self.close_link(key, net),
                 // Each proxy here has one worker.
-                Output::Notice(_) | Output::CallFence(..) | Output::AnswerFence(..) => {}
+                Output::Notice(_) | Output::CallFence(..) | Output::AnswerFence(..) | Output::HandOver(..) => {}
             }
         }
         Ok(())
@@ -280,7 +280,8 @@ impl Tier {
         // Buffers are counted whole, and may have grown to twice of what is in them.
         let streams = holding.streams[0];
         let (links, all) = (links + streams, holding.sessions + holding.streams[1] + holding.accepted);
-        let frames = links * 2 * (FILL + READ_MAX) + holding.accepted * 2 * FILL;
+        let framed = links + holding.accepted + holding.severed;
+        let frames = links * 2 * (FILL + READ_MAX) + framed * 2 * (FILL + limits.resume_max);
         let both = all * replies + links * 2 * REPLY_MAX + frames;
         // Of a file, what waits to be written, and what is remembered of at most a hundred commands.
         let files = holding.spools * (4 * request + 100 * 160);
