@@ -6,16 +6,27 @@
 //!    └────────────────────────┴──── lost, refused, too late, proof bad ────────┴── replaced ────┘
 //! ```
 
+pub(crate) mod batch;
+pub(crate) mod circuit;
+pub(crate) mod credentials;
+pub(crate) mod links;
+pub(crate) mod moved;
+pub(crate) mod part;
+pub(crate) mod proof;
+pub(crate) mod replies;
+pub(crate) mod timers;
+pub(crate) mod upstream;
+
 use std::sync::Arc;
 
-use crate::batch::Batch;
-use crate::fence::Badge;
-use crate::framed::Framed;
+use crate::link::batch::Batch;
+use crate::link::proof::Probe;
+use crate::loss::fence::Badge;
 use crate::order::{Buffered, SessionKey, SpoolKey};
-use crate::pending::PendingKey;
-use crate::proof::Probe;
+use crate::peer::framed::Framed;
+use crate::peer::streams::Strand;
+use crate::request::pending::PendingKey;
 use crate::resp::ReplyScan;
-use crate::streams::Strand;
 use crate::time::Time;
 
 /// The buffer of a reply that is not whole keeps at most this much memory that it does not need: to give it back

@@ -1,27 +1,30 @@
 //! A link is lost: who takes its place, and what becomes of the requests that were on it.
 //!
 //! ```text
-//!                       ┌─ repeatable ──► sent again, behind the fence (`repeat.rs`)
+//!                       ┌─ repeatable ──► sent again, behind the fence (`loss/repeat.rs`)
 //!   sent, unanswered ───┤
 //!                       └─ else ────────► its client is told that nobody knows
 //!   unsent ── profile pdwfs ────────────► the next link's batch
 //!          └─ profile redis ────────────► its client is told that it was not sent
 //! ```
 
+pub(crate) mod fence;
+pub(crate) mod repeat;
+
 use std::time::Duration;
 
-use crate::frame::FrameError;
-use crate::hello::Unfit;
+use crate::link::part::{Target, Unit};
+use crate::link::upstream::Waiter;
 use crate::link::{Lane, Link, Standing};
 use crate::mutant::Mutant;
 use crate::order::{End, LinkKey, LossReason, Notice, Output};
-use crate::part::{Target, Unit};
-use crate::pending::PendingKey;
+use crate::peer::frame::FrameError;
+use crate::peer::hello::Unfit;
 use crate::refusal::Refusal;
+use crate::request::pending::PendingKey;
 use crate::resp::ReplyError;
 use crate::router::{Profile, Setup, Traffic};
 use crate::stats::CloseReason;
-use crate::upstream::Waiter;
 
 /// After so many replies that are none a request is not sent again.
 const SPOILT_MAX: u8 = 3;

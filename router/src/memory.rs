@@ -13,12 +13,12 @@
 use std::collections::HashMap;
 
 use crate::link::Link;
+use crate::link::part::Target;
+use crate::loss::repeat::Postponed;
 use crate::mutant::Mutant;
 use crate::order::{Buffered, End, LinkKey, SessionKey};
-use crate::part::Target;
-use crate::pending::Pending;
 use crate::pool::Pool;
-use crate::repeat::Postponed;
+use crate::request::pending::Pending;
 use crate::router::{Setup, Traffic};
 use crate::session::Session;
 use crate::stats::{CloseReason, Holding, Peaks};

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use crate::command::Table;
-use crate::gate::Open;
 use crate::limits::Limits;
 use crate::mutant::Mutation;
 use crate::order::{Input, LinkKey, Output};
 use crate::place::{Homes, Placement, PlacementKind, PlacementOptions, Target};
 use crate::router::{Profile, Router, Setup};
+use crate::session::gate::Open;
 use crate::time::Time;
 
 /// The router of one shard, and its Shared link, which is ready.

@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use crate::command::Table;
-use crate::credentials::Credentials;
-use crate::gate::{Entrance, Gate};
 use crate::limits::Limits;
+use crate::link::credentials::Credentials;
 use crate::memory::Pressure;
 use crate::mutant::Mutation;
 use crate::order::{End, Input, LinkKey, Order, Output, SessionKey, SpoolKey};
+use crate::peer::severed::HandOver;
+use crate::peer::ways::Peers;
 use crate::place::Homes;
 use crate::resp::ScanLimits;
-use crate::severed::HandOver;
+use crate::session::gate::{Entrance, Gate};
 use crate::stats::{Holding, Peaks, Stats};
 use crate::time::Time;
 pub(crate) use crate::traffic::Traffic;
-use crate::ways::Peers;
 
 /// A named set of habits, chosen for whose traffic it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

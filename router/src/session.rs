@@ -9,26 +9,30 @@
 //! An open session may be *paused*: it is not read, because something it wants is at its limit,
 //! or because its next request waits for a command to be looked up.
 
+pub(crate) mod admission;
+pub(crate) mod attempts;
+pub(crate) mod denials;
 mod ending;
+pub(crate) mod gate;
 mod partial;
 
-use crate::accept::Accepted;
-use crate::admission::{Who, stranger_limits};
-use crate::bulk::Cut;
-use crate::carrier::StreamEnd;
+use crate::large::bulk::Cut;
+use crate::large::spool::Spooling;
 use crate::local::Identity;
 use crate::memory::Pressure;
 use crate::mutant::Mutant;
 use crate::order::{Buffered, End, LinkKey, SessionKey};
-use crate::pending::PendingKey;
+use crate::peer::accept::Accepted;
+use crate::peer::carrier::StreamEnd;
 use crate::place::Shards;
 use crate::refusal::Refusal;
+use crate::request::pending::PendingKey;
+use crate::request::transaction::Held;
 use crate::resp::{ProtocolError, RequestScan, Scanned, write};
 use crate::router::{Setup, Traffic};
-use crate::spool::Spooling;
+use crate::session::admission::{Who, stranger_limits};
 use crate::stats::CloseReason;
 use crate::time::Time;
-use crate::transaction::Held;
 pub(crate) use partial::Partial;
 
 /// Scanners that are kept for the next requests that are not whole, or have to wait.

@@ -4,29 +4,29 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use slotmap::SlotMap;
 
-use crate::attempts::Attempts;
-use crate::denials::Denials;
-use crate::gather::Gather;
-use crate::large_files::LargeFiles;
-use crate::links::Links;
+use crate::large::files::LargeFiles;
+use crate::large::relays::Relays;
+use crate::large::room::Asker;
+use crate::large::spool::Spool;
+use crate::link::links::Links;
+use crate::link::upstream::Upstream;
 use crate::memory::Budget;
 use crate::order::{End, LinkKey, Output, SessionKey, SpoolKey};
-use crate::peer_fence::FenceTask;
-use crate::pending::{Pending, PendingKey};
+use crate::peer::fence::FenceTask;
+use crate::peer::severed::HandOver;
 use crate::permit::Found;
 use crate::place::Homes;
-use crate::plan::Scratch;
 use crate::pool::Pool;
 use crate::random::Random;
-use crate::relays::Relays;
-use crate::room::Asker;
+use crate::request::gather::Gather;
+use crate::request::pending::{Pending, PendingKey};
+use crate::request::plan::Scratch;
 use crate::router::Setup;
+use crate::session::attempts::Attempts;
+use crate::session::denials::Denials;
 use crate::session::{Partial, Session};
-use crate::severed::HandOver;
-use crate::spool::Spool;
 use crate::stats::Stats;
 use crate::time::Time;
-use crate::upstream::Upstream;
 
 /// Everything in a router that changes.
 #[derive(Debug)]

@@ -2,12 +2,12 @@
 
 use super::{Answer, as_redis, bulk, ok, quoted};
 use crate::command::{Categories, CommandSpec, Flags, Local, Table, Unknown};
-use crate::gate::Question;
 use crate::order::SessionKey;
 use crate::permit::{Denied, Found};
 use crate::refusal::Refusal;
 use crate::resp::{Request, parse_integer, write};
 use crate::router::{Setup, Traffic};
+use crate::session::gate::Question;
 
 /// Entries of `ACL LOG` unless a number is given.
 const LOG_DEFAULT: usize = 10;
