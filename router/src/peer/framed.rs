@@ -288,7 +288,7 @@ impl Traffic {
             framed.carrier.reader = reader;
         }
         self.order_write(key);
-        Ok(())
+        self.demand_closed(setup, key).map_err(Loss::Frame)
     }
 
     fn take_from_above(&mut self, setup: &Setup, key: LinkKey, piece: Piece<'_>) -> Result<(), Loss> {
