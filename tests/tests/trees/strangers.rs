@@ -79,7 +79,9 @@ fn a_peer_that_breaks_the_rules_loses_its_link_and_nobody_else_anything() -> io:
         // The link is closed.
         io::copy(&mut stream, &mut io::sink())?;
     }
-    spine.wait_log("a link of proxy rogue is closed: ")?;
+    let told = "a link of proxy rogue is closed: ";
+    spine.wait_log(told)?;
+    assert_eq!(spine.log().matches(told).count(), 1, "once a minute is enough: {}", spine.log());
     let mut client = Connection::open_with(leaf.address(), LIMIT)?;
     client.demand(&["SET", "a", "1"]).map(drop)
 }
