@@ -360,7 +360,7 @@ impl Clocks {
     /// What the other end's clock said some time before `now`. It has moved on since, so a moment is never placed too
     /// late; the best of what was found out lately holds, since two clocks need not run equally fast.
     pub(crate) fn compare(&mut self, other: u64, now: Time) {
-        let offset = other as i64 - now.micros() as i64;
+        let offset = i64::try_from(other).unwrap_or(i64::MAX).saturating_sub_unsigned(now.micros());
         let old = self.known == Time::default() || now.since(self.known).as_secs() >= 60;
         if old || offset >= self.offset {
             (self.offset, self.known) = (offset, now);
@@ -370,5 +370,21 @@ impl Clocks {
     /// A moment of this clock on the other's; `None` if it never comes.
     pub(crate) fn translate(self, moment: Time) -> Option<u64> {
         (moment != Time::NEVER).then(|| moment.micros().saturating_add_signed(self.offset))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_another_clock_is_said_to_show_moments_can_be_translated() {
+        let now = Time::from_micros(1_000);
+        for other in [0, 1_500, 1 << 63, u64::MAX] {
+            let mut clocks = Clocks::default();
+            clocks.compare(other, now);
+            let shown = clocks.translate(now).unwrap();
+            assert!(shown <= other && shown >= other.min(1 << 62), "{other}: {shown}");
+        }
     }
 }
