@@ -38,9 +38,10 @@ impl Worker {
         set.set(Gauge::Workers, 1);
         set.set_counter(Counter::Turns, self.turns);
         counted(&mut set, self.router.stats());
-        held(&mut set, &self.router.holding());
+        let holding = self.router.holding();
+        held(&mut set, &holding);
         self.upstream_numbers(&mut set);
-        self.limit_numbers(&mut set);
+        self.limit_numbers(&mut set, &holding);
         self.copy_seal_numbers(&mut set);
         set
     }
@@ -61,7 +62,7 @@ impl Worker {
         set.set_family(Family::LinkReconnects, &reconnects);
     }
 
-    fn limit_numbers(&self, set: &mut WorkerSet) {
+    fn limit_numbers(&self, set: &mut WorkerSet, holding: &Holding) {
         let limits = self.router.limits();
         set.set(Gauge::SessionsLimit, limits.sessions_max as u64);
         for (limit, most) in [
@@ -73,7 +74,7 @@ impl Worker {
         ] {
             set.set_labelled(Family::RequestLimit, limit as usize, most as u64);
         }
-        let (peaks, holding) = (self.router.peaks(), self.router.holding());
+        let peaks = self.router.peaks();
         let (handshakes, handshakes_max) = self.guests.begun();
         for (limit, most, used) in [
             (Limit::RequestBuffer, limits.request_buffer_max, peaks.request_bytes),
