@@ -143,6 +143,8 @@ pub(crate) struct Worker {
     pace: Pace,
     /// Empty pipes for relays.
     pipes: Vec<Pipe>,
+    /// Held once by each pipe that is open.
+    pipes_open: Arc<()>,
     dozing: Dozing,
     mailbox: Mailbox,
     letters: Receiver<Letter>,
@@ -196,6 +198,7 @@ impl Worker {
             relays: VecDeque::new(),
             pace,
             pipes: Vec::new(),
+            pipes_open: Arc::default(),
             dozing: Dozing::default(),
             mailbox: mailbox.clone(),
             letters,

@@ -23,6 +23,8 @@ use crate::mutant::Mutant;
 
 /// The operator is not told more often that the spool takes nothing.
 const COMPLAINTS: Duration = Duration::from_secs(10);
+/// So many files there may be in any case, be there ever so many connections.
+const FILES_LEAST: usize = 4;
 /// What is written into a new folder to see whether it takes anything.
 const TRIAL: u64 = 4096;
 
@@ -108,7 +110,7 @@ impl Worker {
     pub(super) fn grow_spool(&mut self, key: SpoolKey, bytes: u64) {
         let made = match self.spools.remove(key) {
             Some(spool) => Ok(spool),
-            None => SpoolFile::new(&self.folder.path),
+            None => self.make_file(),
         };
         let grown = made.and_then(|mut spool| spool.grow(bytes).map(|()| spool));
         match grown {
@@ -117,6 +119,14 @@ impl Worker {
                 self.router.handle(self.now, Input::SpoolReady(key));
             }
             Err(error) => self.lose_spool(key, &error),
+        }
+    }
+
+    /// A new file, if it leaves descriptors to connections.
+    fn make_file(&self) -> io::Result<SpoolFile> {
+        match self.spools.len() < FILES_LEAST || self.open_descriptors() < self.descriptors {
+            true => SpoolFile::new(&self.folder.path),
+            false => Err(io::Error::other("the descriptors that are left are for connections; raise `ulimit -n`")),
         }
     }
 
