@@ -55,7 +55,7 @@ use ends::Line;
 use guests::Guests;
 use links::LinkSocket;
 use pace::Pace;
-use reading::Reading;
+use reading::{Ahead, Reading};
 use relay::Pipe;
 use seals::SealNumbers;
 use spool::{Folder, SpoolFile};
@@ -242,7 +242,6 @@ impl Worker {
                 return Ok(());
             }
             self.read_ready();
-            self.obey();
             if !self.relays.is_empty() {
                 self.move_relays();
                 self.obey();
@@ -298,12 +297,24 @@ impl Worker {
     }
 
     fn read_ready(&mut self) {
-        while let Some(end) = self.reading.next() {
-            match end {
-                End::Session(key) => self.read_session(key),
-                End::Link(key) => self.read_link(key),
-                End::Spool(key) => self.read_spool(key),
+        while let Some((end, piece)) = self.reading.next() {
+            self.read(end, piece);
+        }
+        self.obey();
+        if self.reading.begin_others() {
+            while let Some((end, piece)) = self.reading.next_other() {
+                self.read(end, piece);
             }
+            self.obey();
+        }
+    }
+
+    /// Reads an end once; of a session at most `piece` bytes.
+    fn read(&mut self, end: End, piece: usize) {
+        match end {
+            End::Session(key) => self.read_session(key, piece),
+            End::Link(key) => self.read_link(key),
+            End::Spool(key) => self.read_spool(key),
         }
     }
 
@@ -411,13 +422,6 @@ impl Worker {
         }
         Mail::Read
     }
-}
-
-/// When a socket is to be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ahead {
-    ThisTurn,
-    NextTurn,
 }
 
 /// What the mail said.

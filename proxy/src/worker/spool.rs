@@ -16,8 +16,9 @@ use pdw_router::{End, Input, SpoolKey};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
+use super::Worker;
+use super::reading::{Ahead, Sent};
 use super::relay::Pump;
-use super::{Ahead, Worker};
 use crate::mutant::Mutant;
 
 /// The operator is not told more often that the spool takes nothing.
@@ -175,7 +176,7 @@ impl Worker {
         if let Some(spool) = self.spools.get_mut(key)
             && !std::mem::replace(&mut spool.queued, true)
         {
-            self.reading.add(End::Spool(key), Ahead::NextTurn);
+            self.reading.add(End::Spool(key), Sent::Little, Ahead::NextTurn);
         }
     }
 }
