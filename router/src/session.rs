@@ -224,12 +224,17 @@ impl Traffic {
 
     /// Turns a new session away if there are too many; whether it stays.
     pub(crate) fn close_if_crowded(&mut self, setup: &Setup, key: SessionKey) -> bool {
-        let crowded = self.sessions.len() > setup.limits.sessions_max || self.budget.pressure != Pressure::None;
+        let crowded = self.has_no_room(setup, self.sessions.len());
         if crowded {
             self.refuse(setup, key, &Refusal::TooManySessions);
             self.finish_session(setup, key, CloseReason::TooMany);
         }
         !crowded
+    }
+
+    /// Whether so many sessions are too many by now.
+    pub(crate) fn has_no_room(&self, setup: &Setup, sessions: usize) -> bool {
+        sessions > setup.limits.sessions_max || self.budget.pressure != Pressure::None
     }
 
     /// Which session it is, counted from 0 among those of this router.

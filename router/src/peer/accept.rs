@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use crate::mutant::Mutant;
 use crate::order::{End, Notice, Order, Output, SessionKey};
-use crate::peer::carrier::{Carrier, FILL, Grant, Lead, UNTAKEN_MAX};
+use crate::peer::carrier::{Carrier, FILL, Grant, UNTAKEN_MAX};
 use crate::peer::frame::{self, FrameError, FrameReader, Piece, StreamId};
 use crate::peer::greeting::{LinkName, Peer};
 use crate::peer::hello::own_grant;
@@ -66,7 +66,7 @@ impl Accepted {
 
     /// How many streams are open.
     pub(crate) fn open_streams(&self) -> usize {
-        self.carrier.open().count()
+        self.carrier.open_streams()
     }
 }
 
@@ -99,7 +99,7 @@ impl Traffic {
         self.sessions.get(key).and_then(|session| session.framed.as_ref()).is_some_and(|it| it.severed.is_some())
     }
 
-    fn accepted(&mut self, key: SessionKey) -> Option<&mut Accepted> {
+    pub(super) fn accepted(&mut self, key: SessionKey) -> Option<&mut Accepted> {
         self.sessions.get_mut(key)?.framed.as_deref_mut()
     }
 
@@ -185,30 +185,8 @@ impl Traffic {
                 self.note_from_below(setup, key, note);
                 Ok(())
             }
-            // It is said to who sends a value, and values of replies have none.
-            Piece::Lane(_) => Err(FrameError::Unknown),
-        }
-    }
-
-    /// The session of a stream, which begins with the stream's first frame; `None` if it is gone.
-    fn carried_session(
-        &mut self,
-        setup: &Setup,
-        key: SessionKey,
-        id: StreamId,
-    ) -> Result<Option<SessionKey>, FrameError> {
-        let Some(accepted) = self.accepted(key) else { return Ok(None) };
-        match accepted.carrier.lead(id)? {
-            Some(Lead::Here(carried)) => Ok(Some(carried)),
-            Some(Lead::Gone) => Ok(None),
-            None => {
-                let end = accepted.carrier.new_end(key, Some(id));
-                let carried = self.open_carried(end);
-                if let Some(accepted) = self.accepted(key) {
-                    accepted.carrier.admit(id, carried);
-                }
-                Ok(self.close_if_crowded(setup, carried).then_some(carried))
-            }
+            // It is said to who sends a value, and values of replies have none; nor does anybody below refuse a stream.
+            Piece::Lane(_) | Piece::Refused(..) => Err(FrameError::Unknown),
         }
     }
 

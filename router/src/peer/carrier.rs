@@ -48,6 +48,8 @@ pub(crate) struct Carrier<K> {
     slots: Vec<Slot<K>>,
     /// Numbers that may be given anew, where this end gives them.
     free: Vec<u32>,
+    /// How many streams are open at this end.
+    open: usize,
     numbers: bool,
     ready: VecDeque<K>,
     /// Those that have much to send, while no more credit is left than is reserved for who has little.
@@ -99,6 +101,7 @@ impl<K: Copy + PartialEq> Carrier<K> {
             reader: FrameReader::default(),
             slots: Vec::new(),
             free: Vec::new(),
+            open: 0,
             numbers: false,
             ready: VecDeque::new(),
             aside: VecDeque::new(),
@@ -143,6 +146,7 @@ impl<K: Copy + PartialEq> Carrier<K> {
     /// Gives a stream a number.
     pub(crate) fn number(&mut self, key: K) -> StreamId {
         self.numbers = true;
+        self.open += 1;
         let at = self.free.pop().unwrap_or(self.slots.len() as u32);
         match self.slots.get_mut(at as usize) {
             Some(slot) => *slot = Slot::Open(key),
@@ -177,11 +181,22 @@ impl<K: Copy + PartialEq> Carrier<K> {
 
     /// Takes in a stream that the other end has opened.
     pub(crate) fn admit(&mut self, id: StreamId, key: K) {
+        self.open += 1;
+        self.put(id, Slot::Open(key));
+    }
+
+    /// Refuses a stream that the other end has opened, and says why.
+    pub(crate) fn refuse(&mut self, id: StreamId, why: &[u8]) {
+        self.put(id, Slot::Closing);
+        frame::write(&mut self.control, id, FrameFlags::REFUSED, &why[..why.len().min(frame::REASON_MAX)]);
+    }
+
+    fn put(&mut self, id: StreamId, slot: Slot<K>) {
         let at = id.0 as usize - 1;
         if at == self.slots.len() {
             self.slots.push(Slot::Free);
         }
-        self.slots[at] = Slot::Open(key);
+        self.slots[at] = slot;
     }
 
     /// This end is done with a stream.
@@ -189,6 +204,7 @@ impl<K: Copy + PartialEq> Carrier<K> {
         let Some(slot) = self.slots.get_mut(id.0 as usize - 1) else { return };
         if matches!(slot, Slot::Open(_)) {
             *slot = Slot::Closing;
+            self.open -= 1;
             frame::write(&mut self.control, id, FrameFlags::CLOSE, &[]);
         }
     }
@@ -209,10 +225,21 @@ impl<K: Copy + PartialEq> Carrier<K> {
             Slot::Free => Err(unknown),
             Slot::Closing => Ok(None),
             Slot::Open(key) => {
+                self.open -= 1;
                 frame::write(&mut self.control, id, FrameFlags::CLOSE, &[]);
                 Ok(Some(key))
             }
         }
+    }
+
+    /// How many streams are open at this end.
+    pub(crate) fn open_streams(&self) -> usize {
+        self.open
+    }
+
+    /// Memory of what is known of its streams.
+    pub(crate) fn record_bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<Slot<K>>() + self.free.capacity() * size_of::<u32>()
     }
 
     /// What its streams lead to.

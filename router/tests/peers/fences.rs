@@ -110,7 +110,7 @@ fn a_fence_is_passed_on_to_the_next_level_and_stands_when_it_does_there() {
     let mut tree = Tree::new();
     let accepted = second_leaf(&mut tree);
     let below = tree.leaf.router.open_session(tree.leaf.now);
-    let hello = b"PDW.HELLO 3 node=below incarnation=pdw/below stream=1000 link=4000\r\n";
+    let hello = b"PDW.HELLO 4 node=below incarnation=pdw/below stream=1000 link=4000\r\n";
     tree.leaf.tell(Input::SessionBytes(below, hello));
     assert!(tree.leaf.text(End::Session(below)).contains("placement="));
     let mut fence = Vec::new();

@@ -5,6 +5,7 @@
 mod crowds;
 mod fences;
 mod links;
+mod refused;
 mod resume;
 mod rig;
 mod streams;
