@@ -107,8 +107,8 @@ pub(crate) enum Pause {
     Limit,
     /// Something outside of it: a batch that is full, a command that is being looked up.
     Waiting,
-    /// Its next request is for a shard that has one of it, where one at a time is the rule.
-    Shard,
+    /// Its next request is for these shards, of which one has one of it, where one at a time is the rule.
+    Shard(Shards),
     /// Its next request takes another path than its unanswered ones.
     Own,
     /// Its next request needs a Bulk lane, or the last one on its lane is not answered.
@@ -169,7 +169,9 @@ impl Session {
     fn may_resume(&self) -> bool {
         match self.paused {
             None => false,
-            Some(Pause::Limit | Pause::Waiting | Pause::Shard) => true,
+            Some(Pause::Limit | Pause::Waiting) => true,
+            // To look at it again takes as long as it is.
+            Some(Pause::Shard(wanted)) => !self.busy.meets(wanted),
             Some(Pause::Own | Pause::Lane) => self.first.is_none() && !self.cut,
         }
     }

@@ -25,9 +25,10 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
+    use crate::limits::Limits;
     use crate::order::{Input, SessionKey};
     use crate::rig;
-    use crate::router::Router;
+    use crate::router::{Profile, Router};
     use crate::time::Time;
 
     fn send(router: &mut Router, session: SessionKey, bytes: &[u8]) -> usize {
@@ -66,5 +67,43 @@ mod tests {
         send(&mut router, session, &[&head[..], &[0xff; 60_000], b"\r\n"].concat());
         let reply = router.session_output(session);
         assert!(reply.starts_with(b"-ERR Syntax error") && reply.len() < 1000, "{} bytes", reply.len());
+    }
+
+    /// How many arguments were found in what is kept of a session's requests, however often.
+    fn found(router: &Router, session: SessionKey) -> usize {
+        let session = router.traffic().sessions.get(session).unwrap();
+        session.partial.as_ref().unwrap().scan.found
+    }
+
+    #[test]
+    fn a_request_that_waits_for_many_others_is_looked_at_again_once() {
+        const SHARDS: usize = 60;
+        let mut router = rig::of_profile(Profile::Pdwfs, SHARDS, Limits::default());
+        let links: Vec<_> = (0..SHARDS).map(|_| rig::connected(&mut router)).collect();
+        let session = router.open_session(Time::default());
+        let found = |router: &Router| found(router, session);
+        // A key of each shard, and then all of them many times.
+        let keys: Vec<String> = (0..10_000).map(|key| key.to_string()).collect();
+        let placement = rig::homes(SHARDS);
+        for shard in 0..SHARDS {
+            let lives = |key: &&String| placement.placement().home(key.as_bytes()).index() == shard;
+            let key = keys.iter().find(lives).unwrap();
+            send(&mut router, session, format!("GET {key}\r\n").as_bytes());
+        }
+        let args = keys.iter().map(|key| format!("${}\r\n{key}\r\n", key.len()));
+        let request = format!("*{}\r\n$4\r\nMGET\r\n{}", keys.len() + 1, args.collect::<String>());
+        send(&mut router, session, request.as_bytes());
+        let (last, others) = links.split_last().unwrap();
+        let before = found(&router);
+        for link in links.iter() {
+            rig::written(&mut router, *link);
+        }
+        for link in others {
+            router.handle(Time::default(), Input::LinkBytes(*link, b"$-1\r\n"));
+            assert_eq!(rig::written(&mut router, *link), b"");
+        }
+        assert_eq!(found(&router), before, "it is looked at again though it has to wait");
+        router.handle(Time::default(), Input::LinkBytes(*last, b"$-1\r\n"));
+        assert!(links.iter().all(|link| !rig::written(&mut router, *link).is_empty()), "it was sent");
     }
 }
