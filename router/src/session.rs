@@ -11,6 +11,7 @@
 
 pub(crate) mod admission;
 pub(crate) mod attempts;
+pub(crate) mod backlog;
 pub(crate) mod denials;
 mod ending;
 pub(crate) mod gate;
@@ -31,6 +32,7 @@ use crate::request::transaction::Held;
 use crate::resp::{ProtocolError, RequestScan, Scanned, write};
 use crate::router::{Setup, Traffic};
 use crate::session::admission::{Who, stranger_limits};
+use crate::session::backlog::Backlog;
 use crate::stats::CloseReason;
 use crate::time::Time;
 pub(crate) use partial::Partial;
@@ -147,7 +149,7 @@ impl Session {
 
     /// Bytes that have come for it on its stream and wait.
     pub(crate) fn inbox_bytes(&self) -> usize {
-        self.carried.as_ref().map_or(0, |end| end.inbox.capacity())
+        self.carried.as_ref().map_or(0, |end| end.inbox.memory())
     }
 
     /// After this time nothing of what has come is sent on.
@@ -265,18 +267,17 @@ impl Traffic {
             return;
         }
         let Some(session) = self.sessions.get_mut(key).filter(|session| !session.finishing) else { return };
-        let mut partial =
-            session.partial.take().or_else(|| self.partials.pop()).unwrap_or_else(|| {
-                Box::new(Partial { bytes: Vec::new(), scan: RequestScan::new(setup.scan_limits()) })
-            });
+        let mut partial = session.partial.take().or_else(|| self.partials.pop()).unwrap_or_else(|| {
+            Box::new(Partial { backlog: Backlog::default(), scan: RequestScan::new(setup.scan_limits()) })
+        });
         if self.is_outside(key) {
             partial.scan.bound(stranger_limits());
         }
-        if partial.bytes.is_empty() {
+        if partial.backlog.is_empty() {
             let used = self.read_requests(setup, key, &mut partial.scan, bytes);
-            self.buffers.extend(&mut partial.bytes, &bytes[used..]);
+            self.buffers.extend(partial.backlog.buffer(), &bytes[used..]);
         } else {
-            self.buffers.extend(&mut partial.bytes, bytes);
+            self.buffers.extend(partial.backlog.buffer(), bytes);
             self.read_partial(setup, key, &mut partial);
         }
         self.keep_partial(setup, key, partial);
@@ -300,14 +301,12 @@ impl Traffic {
     }
 
     fn read_partial(&mut self, setup: &Setup, key: SessionKey, partial: &mut Partial) {
-        let bytes = std::mem::take(&mut partial.bytes);
-        let used = self.read_requests(setup, key, &mut partial.scan, &bytes);
-        partial.bytes = bytes;
-        partial.bytes.drain(..used);
+        let used = self.read_requests(setup, key, &mut partial.scan, partial.backlog.rest());
+        partial.backlog.take(used);
     }
 
     fn keep_partial(&mut self, setup: &Setup, key: SessionKey, mut partial: Box<Partial>) {
-        let idle = partial.bytes.is_empty() && partial.scan.is_fresh();
+        let idle = partial.backlog.is_empty() && partial.scan.is_fresh();
         if let (false, Some(session)) = (idle, self.sessions.get_mut(key).filter(|session| !session.finishing)) {
             if session.begun == Time::default() {
                 session.begun = self.now;
@@ -318,7 +317,7 @@ impl Traffic {
         if let Some(session) = self.sessions.get_mut(key).filter(|session| session.buffered.unread == 0) {
             session.begun = Time::default();
         }
-        self.buffers.give_back(std::mem::take(&mut partial.bytes));
+        self.buffers.give_back(std::mem::take(partial.backlog.buffer()));
         if self.partials.len() < PARTIALS_KEPT {
             partial.scan.bound(setup.scan_limits());
             partial.scan.trim();

@@ -212,7 +212,7 @@ impl Traffic {
         if end.inbox.is_empty() && self.wants_bytes(setup, carried) {
             self.carried_bytes(setup, carried, bytes);
         } else if let Some(end) = self.sessions.get_mut(carried).and_then(|session| session.carried.as_mut()) {
-            end.inbox.extend_from_slice(bytes);
+            end.inbox.buffer().extend_from_slice(bytes);
         }
         Ok(())
     }
@@ -238,12 +238,17 @@ impl Traffic {
     pub(crate) fn revive(&mut self, setup: &Setup, carried: SessionKey) {
         while self.wants_bytes(setup, carried) {
             let Some(end) = self.sessions.get_mut(carried).and_then(|session| session.carried.as_mut()) else { return };
-            if end.inbox.is_empty() {
+            let mut inbox = std::mem::take(&mut end.inbox);
+            let bytes = inbox.rest().len().min(frame::PAYLOAD_MAX);
+            if bytes == 0 {
                 return;
             }
-            let rest = end.inbox.split_off(end.inbox.len().min(frame::PAYLOAD_MAX));
-            let bytes = std::mem::replace(&mut end.inbox, rest);
-            self.carried_bytes(setup, carried, &bytes);
+            self.carried_bytes(setup, carried, &inbox.rest()[..bytes]);
+            inbox.take(bytes);
+            inbox.shrink();
+            if let Some(end) = self.sessions.get_mut(carried).and_then(|session| session.carried.as_mut()) {
+                end.inbox = inbox;
+            }
         }
     }
 

@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 
 use crate::peer::frame::{self, FrameError, FrameFlags, FrameReader, NUMBER_LEN, PAYLOAD_MAX, StreamId};
 use crate::peer::window::Window;
+use crate::session::backlog::Backlog;
 use crate::time::Time;
 
 /// Frames are written as long as fewer bytes than this wait for the connection.
@@ -89,7 +90,7 @@ pub(crate) struct StreamEnd<C> {
     /// Bytes that will come and that nobody wants.
     pub(crate) skip: u64,
     /// Bytes that have come and wait until they are wanted.
-    pub(crate) inbox: Vec<u8>,
+    pub(crate) inbox: Backlog,
     /// After this time what has come is not to be sent on.
     pub(crate) latest: Time,
 }
@@ -128,7 +129,7 @@ impl<K: Copy + PartialEq> Carrier<K> {
             lane: false,
             queued: false,
             skip: 0,
-            inbox: Vec::new(),
+            inbox: Backlog::default(),
             latest: Time::NEVER,
         }
     }

@@ -1,19 +1,20 @@
 //! What is kept of a request that is not whole, or has to wait.
 
 use super::Session;
+use super::backlog::Backlog;
 use crate::resp::RequestScan;
 
 /// A request that is not whole, or waits to be looked at, and what follows it.
 #[derive(Debug, Default)]
 pub(crate) struct Partial {
-    pub(super) bytes: Vec<u8>,
+    pub(super) backlog: Backlog,
     pub(super) scan: RequestScan,
 }
 
 impl Session {
     /// Bytes of requests that are not whole, or wait to be looked at.
     pub(crate) fn request_bytes(&self) -> usize {
-        self.partial.as_ref().map_or(0, |partial| partial.bytes.capacity())
+        self.partial.as_ref().map_or(0, |partial| partial.backlog.memory())
     }
 
     /// Memory of what is noted of its requests: where arguments lie, what the commands of a transaction are.
@@ -27,6 +28,7 @@ impl Session {
 mod tests {
     use crate::limits::Limits;
     use crate::order::{Input, SessionKey};
+    use crate::peer::frame::{self, StreamId};
     use crate::rig;
     use crate::router::{Profile, Router};
     use crate::time::Time;
@@ -105,5 +107,47 @@ mod tests {
         assert_eq!(found(&router), before, "it is looked at again though it has to wait");
         router.handle(Time::default(), Input::LinkBytes(*last, b"$-1\r\n"));
         assert!(links.iter().all(|link| !rig::written(&mut router, *link).is_empty()), "it was sent");
+    }
+
+    #[test]
+    fn requests_that_are_read_one_by_one_are_not_moved_for_each() {
+        let mut router = rig::of_profile(Profile::Pdwfs, 1, Limits::default());
+        let link = rig::connected(&mut router);
+        let session = router.open_session(Time::default());
+        let all = "GET a\r\n".repeat(5_000);
+        send(&mut router, session, all.as_bytes());
+        let (mut answered, mut moved) = (0, 0);
+        while !rig::written(&mut router, link).is_empty() {
+            answered += 1;
+            router.handle(Time::default(), Input::LinkBytes(link, b"$-1\r\n"));
+            let session = router.traffic().sessions.get(session).unwrap();
+            moved = session.partial.as_ref().map_or(moved, |partial| partial.backlog.moved);
+        }
+        assert_eq!(answered, 5_000);
+        assert!(moved <= all.len(), "{moved} bytes were moved");
+    }
+
+    #[test]
+    fn what_waits_on_a_stream_is_not_moved_for_each_bit_that_is_read() {
+        let limits = Limits { stream_window: 8 << 20, ..Limits::default() };
+        let mut router = rig::of_profile(Profile::Pdwfs, 1, limits);
+        let link = rig::connected(&mut router);
+        let carrier = router.open_session(Time::default());
+        send(&mut router, carrier, b"PDW.HELLO 4 node=x incarnation=y stream=100000 link=100000\r\n");
+        let all = ["GET ", &"k".repeat(40_000), "\r\n"].concat().repeat(100);
+        for part in all.as_bytes().chunks(60_000) {
+            let mut wire = Vec::new();
+            frame::write_data(&mut wire, StreamId(1), None, part);
+            send(&mut router, carrier, &wire);
+        }
+        let (mut answered, mut moved) = (0, 0);
+        while !rig::written(&mut router, link).is_empty() {
+            answered += 1;
+            router.handle(Time::default(), Input::LinkBytes(link, b"$-1\r\n"));
+            let mut carried = router.traffic().sessions.values().filter_map(|session| session.carried.as_ref());
+            moved = moved.max(carried.next().unwrap().inbox.moved);
+        }
+        assert_eq!(answered, 100);
+        assert!(moved <= all.len(), "{moved} bytes were moved");
     }
 }
