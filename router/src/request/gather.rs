@@ -52,6 +52,11 @@ pub(crate) struct Gather {
     begun: bool,
     /// `Interleave`: which part answers each key. `Count`: which spread key each part is about, 0 for none.
     pub(crate) order: Vec<u16>,
+    /// `Interleave`: how many keys each part answers, once that was asked.
+    counts: Vec<u32>,
+    /// Keys that were looked at for that.
+    #[cfg(test)]
+    looks: usize,
 }
 
 /// The reply of one part.
@@ -77,8 +82,21 @@ pub(crate) enum Due<'a> {
 impl Gather {
     /// Whether a part whose reply is too long to be held may be handed on element by element: this one must have
     /// `count` of them.
-    pub(crate) fn may_flow(&self, part: u16, count: usize) -> bool {
-        self.join == Join::Interleave && self.order.iter().filter(|own| **own == part).count() == count
+    pub(crate) fn may_flow(&mut self, part: u16, count: usize) -> bool {
+        self.join == Join::Interleave && self.keys_of(part) == count
+    }
+
+    /// How many keys a part answers. Hardly ever is this asked, and then of many parts.
+    fn keys_of(&mut self, part: u16) -> usize {
+        if self.counts.is_empty() {
+            self.counts.resize(self.replies.len(), 0);
+            for part in &self.order {
+                self.counts[usize::from(*part)] += 1;
+                #[cfg(test)]
+                (self.looks += 1);
+            }
+        }
+        self.counts[usize::from(part)] as usize
     }
 
     /// Takes note of a part whose elements are taken from its link when they are due; whether it was the last that
@@ -107,10 +125,12 @@ impl Gather {
 
     /// Begins to hand on element by element, unless a part that is here spoils it.
     pub(crate) fn begin_weaving(&mut self) -> bool {
-        let whole = |part: &usize| self.replies[*part].flow.is_none();
-        let fits = |part: usize| self.may_flow(part as u16, resp::elements(self.reply(part)).count());
-        if !(0..self.replies.len()).filter(whole).all(fits) {
-            return false;
+        for part in 0..self.replies.len() {
+            let whole = self.replies[part].flow.is_none();
+            let count = if whole { resp::elements(self.reply(part)).count() } else { 0 };
+            if whole && !self.may_flow(part as u16, count) {
+                return false;
+            }
         }
         (self.woven, self.begun) = (0, false);
         true
@@ -161,6 +181,7 @@ impl Gather {
         self.bytes.clear();
         self.replies.clear();
         self.replies.resize(parts, Reply::default());
+        self.counts.clear();
         self.woven = 0;
     }
 
@@ -171,7 +192,7 @@ impl Gather {
 
     /// Memory of what is noted of its parts, and of which part each key is in.
     pub(crate) fn record_bytes(&self) -> usize {
-        size_of_val(&*self.replies) + size_of_val(&*self.order)
+        size_of_val(&*self.replies) + size_of_val(&*self.order) + size_of_val(&*self.counts)
     }
 
     /// Takes the reply of one part; whether it was the last that was missing.
@@ -390,6 +411,18 @@ mod tests {
         let mut out = Vec::new();
         gather.finish(&mut out).unwrap();
         assert_eq!(out, b"*2\r\n$1\r\na\r\n$1\r\nb\r\n");
+    }
+
+    #[test]
+    fn however_many_parts_are_to_be_woven_each_key_is_looked_at_once() {
+        const PARTS: u16 = 2_000;
+        let mut gather = Gather { order: (0..PARTS).chain(0..PARTS).collect(), ..Gather::default() };
+        gather.start(Join::Interleave, usize::from(PARTS), usize::from(PARTS));
+        for part in 1..PARTS {
+            gather.accept(part, b"*2\r\n$-1\r\n$-1\r\n");
+        }
+        assert!(gather.may_flow(0, 2) && gather.flow(0, LinkKey::default()) && gather.begin_weaving());
+        assert_eq!(gather.looks, 2 * usize::from(PARTS));
     }
 
     #[test]
