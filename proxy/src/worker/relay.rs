@@ -6,6 +6,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::time::Instant;
 
 use pdw_router::{End, Input, Wait};
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
@@ -14,6 +15,7 @@ use super::ends::end_line;
 use super::socket::{Socket, Written};
 use super::wakes::Wakes;
 use super::{Ahead, Worker};
+use crate::seal::Peer;
 
 /// Bytes that a pipe may hold on their way.
 const PIPE: usize = 1 << 20;
@@ -94,7 +96,9 @@ impl Worker {
         let by = match self.carrier(from, to) {
             Ok(by) => by,
             Err(error) => {
-                tracing::warn!(%error, "no pipe for a large value (are there descriptors left? see `ulimit -n`)");
+                if self.complaints.is_due(&Peer::Many, "no pipe", Instant::now()) {
+                    tracing::warn!(%error, "no pipe for a large value (are there descriptors left? see `ulimit -n`)");
+                }
                 return self.lose(from, &error);
             }
         };

@@ -24,7 +24,7 @@ fn meet(node: &mut Node, peer: &mut Node) -> String {
 fn both_ends_name_each_other() {
     let tree = Tree::new();
     assert!(tree.leaf.notices.contains(&"upstream 0 is proxy spine".to_owned()), "{:?}", tree.leaf.notices);
-    assert!(tree.spine.notices.contains(&"proxy leaf has made a link to this one".to_owned()));
+    assert!(tree.spine.notices.contains(&"proxy leaf has made a link to this one (told once a minute)".to_owned()));
     assert_eq!(tree.spine.router.below(), [("leaf".to_owned(), 1)]);
     assert_eq!(tree.spine.router.holding().sessions, 0, "a framed link is no client");
     assert!(tree.leaf.router.readiness().all(|ready| ready));

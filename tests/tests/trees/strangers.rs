@@ -161,18 +161,23 @@ fn hello(address: &str) -> io::Result<TcpStream> {
 
 /// The same of a proxy whose links have this name.
 fn hello_as(address: &str, name: &str) -> io::Result<TcpStream> {
+    Ok(hello_until(address, name, &[], "placement=")?.0)
+}
+
+/// A connection on which a hello, which says so much more, is answered as far as these words, and the answer.
+fn hello_until(address: &str, name: &str, more: &[&str], end: &str) -> io::Result<(TcpStream, String)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(TOLD))?;
     let incarnation = format!("incarnation={name}");
     let words = ["PDW.HELLO", "4", "node=rogue", &incarnation, "stream=1000000", "link=1000000"];
-    stream.write_all(&encode(&words))?;
-    let mut seen = Vec::new();
-    while !String::from_utf8_lossy(&seen).contains("placement=") {
+    stream.write_all(&encode(&[&words, more].concat()))?;
+    let mut seen = String::new();
+    while !seen.contains(end) {
         let mut byte = [0];
         stream.read_exact(&mut byte)?;
-        seen.push(byte[0]);
+        seen.push(byte[0].into());
     }
-    Ok(stream)
+    Ok((stream, seen))
 }
 
 /// A frame of a stream with requests in it.
@@ -180,6 +185,29 @@ fn data(stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut wire = Vec::new();
     frame::write_data(&mut wire, StreamId(stream), None, payload);
     wire
+}
+
+#[test]
+fn a_proxy_that_comes_and_goes_all_the_time_is_told_once_a_minute() -> io::Result<()> {
+    let instances = Instance::start_many(1)?;
+    let spine = launch_spine("redis", &instances, "spine").argument("--log").argument("info").start()?;
+    wait_served(&spine)?;
+    let address = spine.address().to_string();
+    for _ in 0..20 {
+        hello(&address)?.write_all(b"what is no frame")?;
+    }
+    hello_as(&address, "pdw/other")?;
+    until("all have left", LIMIT, || {
+        let links = spine.scrape()?.sum("pdw_peer_links");
+        if links == 0.0 { Ok(()) } else { Err(io::Error::other(links.to_string())) }
+    })?;
+    let log = spine.log();
+    for words in
+        ["proxy rogue has made a link", "a link of proxy rogue is closed: ", "a link of proxy rogue is closed ("]
+    {
+        assert_eq!(log.matches(words).count(), 1, "{words}: {log}");
+    }
+    Ok(())
 }
 
 #[test]
