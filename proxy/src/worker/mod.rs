@@ -55,7 +55,7 @@ use ends::Line;
 use guests::Guests;
 use links::LinkSocket;
 use pace::Pace;
-use reading::Reading;
+use reading::{Reading, Slice};
 use relay::Pipe;
 use seals::SealNumbers;
 use spool::{Folder, SpoolFile};
@@ -238,7 +238,17 @@ impl Worker {
                 self.say_end_to_all();
                 return Ok(());
             }
-            self.read_ready();
+            let mut slice = Slice::begin(self.now);
+            while !self.read_ready(&mut slice) {
+                self.obey();
+                if self.read_mail().is_stop() {
+                    self.say_end_to_all();
+                    return Ok(());
+                }
+                // Whoever was written may be written again.
+                self.turn = self.turn.wrapping_add(1);
+                slice = Slice::begin(self.clock());
+            }
             self.obey();
             if !self.relays.is_empty() {
                 self.move_relays();
@@ -294,14 +304,19 @@ impl Worker {
         false
     }
 
-    fn read_ready(&mut self) {
+    /// Reads who is to be read in this turn, for as long as a slice of it lasts; whether that was everybody.
+    fn read_ready(&mut self, slice: &mut Slice) -> bool {
         while let Some(end) = self.reading.next() {
             match end {
                 End::Session(key) => self.read_session(key),
                 End::Link(key) => self.read_link(key),
                 End::Spool(key) => self.read_spool(key),
             }
+            if slice.note_read(|| self.clock()) {
+                return false;
+            }
         }
+        true
     }
 
     /// Whether everybody was heard who was ready when time was kept last; `events`: so many came in this turn.

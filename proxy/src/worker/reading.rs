@@ -3,10 +3,15 @@
 //! Whoever the kernel has just told of comes first: most of them have one small request. Sessions that have more than
 //! one read takes go on behind them, in the order in which they began, as far as the turn's allowance goes. So a wave
 //! of clients that all send as much as they can holds up a small request for a fraction of a millisecond.
+//!
+//! Of a thousand clients each of which the kernel has told of, with hundreds of requests each, all are read in one turn,
+//! for whoever is ready has to be heard before it is looked who is late. So that what they have asked for is not held
+//! back meanwhile, a turn is cut into slices.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
-use pdw_router::End;
+use pdw_router::{End, Time};
 
 use super::Ahead;
 
@@ -18,6 +23,31 @@ const READ_LITTLE: usize = 16 << 10;
 /// Bytes that sessions may send in a turn before they are read less far, and those that have more wait: about a tenth
 /// of a millisecond.
 const ALLOWANCE: usize = 256 << 10;
+
+/// After so much time of reading all that came of it is written, and letters are read.
+const SLICE: Duration = Duration::from_millis(2);
+/// Reads after which the clock is looked at: as many small requests cost some 50 us.
+const READS: usize = 16;
+
+/// A part of a turn.
+#[derive(Debug)]
+pub(super) struct Slice {
+    until: Time,
+    reads: usize,
+}
+
+impl Slice {
+    /// One that begins now.
+    pub(super) fn begin(now: Time) -> Self {
+        Self { until: now.after(SLICE), reads: 0 }
+    }
+
+    /// An end was read; whether the slice is over.
+    pub(super) fn note_read(&mut self, clock: impl Fn() -> Time) -> bool {
+        self.reads += 1;
+        self.reads.is_multiple_of(READS) && clock() >= self.until
+    }
+}
 
 /// The ends to read in this turn, and those for the next.
 #[derive(Debug, Default)]
@@ -111,6 +141,20 @@ mod tests {
             read.push((end, bytes));
         }
         read
+    }
+
+    #[test]
+    fn a_slice_ends_with_its_time_and_the_clock_is_hardly_looked_at() {
+        let looks = std::cell::Cell::new(0);
+        // Each read takes 50 us.
+        let mut slice = Slice::begin(Time::default());
+        let over = (1..1_000u64).find(|reads| {
+            slice.note_read(|| {
+                looks.set(looks.get() + 1);
+                Time::from_micros(reads * 50)
+            })
+        });
+        assert_eq!((over, looks.get()), (Some(48), 3));
     }
 
     #[test]
