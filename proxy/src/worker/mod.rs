@@ -55,7 +55,7 @@ use ends::Line;
 use guests::Guests;
 use links::LinkSocket;
 use pace::Pace;
-use reading::{Reading, Slice};
+use reading::{Ahead, Reading};
 use relay::Pipe;
 use seals::SealNumbers;
 use spool::{Folder, SpoolFile};
@@ -143,6 +143,8 @@ pub(crate) struct Worker {
     pace: Pace,
     /// Empty pipes for relays.
     pipes: Vec<Pipe>,
+    /// Held once by each pipe that is open.
+    pipes_open: Arc<()>,
     dozing: Dozing,
     mailbox: Mailbox,
     letters: Receiver<Letter>,
@@ -196,6 +198,7 @@ impl Worker {
             relays: VecDeque::new(),
             pace,
             pipes: Vec::new(),
+            pipes_open: Arc::default(),
             dozing: Dozing::default(),
             mailbox: mailbox.clone(),
             letters,
@@ -238,18 +241,10 @@ impl Worker {
                 self.say_end_to_all();
                 return Ok(());
             }
-            let mut slice = Slice::begin(self.now);
-            while !self.read_ready(&mut slice) {
-                self.obey();
-                if self.read_mail().is_stop() {
-                    self.say_end_to_all();
-                    return Ok(());
-                }
-                // Whoever was written may be written again.
-                self.turn = self.turn.wrapping_add(1);
-                slice = Slice::begin(self.clock());
+            if self.read_ready().is_stop() {
+                self.say_end_to_all();
+                return Ok(());
             }
-            self.obey();
             if !self.relays.is_empty() {
                 self.move_relays();
                 self.obey();
@@ -302,21 +297,6 @@ impl Worker {
             Source::Rest => self.pace.end_rest(),
         }
         false
-    }
-
-    /// Reads who is to be read in this turn, for as long as a slice of it lasts; whether that was everybody.
-    fn read_ready(&mut self, slice: &mut Slice) -> bool {
-        while let Some(end) = self.reading.next() {
-            match end {
-                End::Session(key) => self.read_session(key),
-                End::Link(key) => self.read_link(key),
-                End::Spool(key) => self.read_spool(key),
-            }
-            if slice.note_read(|| self.clock()) {
-                return false;
-            }
-        }
-        true
     }
 
     /// Whether everybody was heard who was ready when time was kept last; `events`: so many came in this turn.
@@ -423,13 +403,6 @@ impl Worker {
         }
         Mail::Read
     }
-}
-
-/// When a socket is to be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ahead {
-    ThisTurn,
-    NextTurn,
 }
 
 /// What the mail said.

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use crate::mutant::Mutant;
 use crate::order::{End, Notice, Order, Output, SessionKey};
-use crate::peer::carrier::{Carrier, FILL, Grant, UNTAKEN_MAX};
+use crate::peer::carrier::{Carrier, FILL, Grant};
 use crate::peer::frame::{self, FrameError, FrameReader, Piece, StreamId};
 use crate::peer::greeting::{LinkName, Peer};
 use crate::peer::hello::own_grant;
@@ -132,17 +132,6 @@ impl Traffic {
                 self.close_session_now(setup, key, CloseReason::Protocol);
             }
         }
-    }
-
-    /// # Errors
-    /// The other end sends, and has not taken what it was sent for too long.
-    fn demand_taken(&self, setup: &Setup, key: SessionKey) -> Result<(), FrameError> {
-        let waits = |session: &Session| {
-            let control = session.framed.as_ref().map_or(0, |accepted| accepted.carrier.bytes());
-            session.reply_bytes() + control
-        };
-        let untaken = self.sessions.get(key).map_or(0, waits);
-        if untaken <= UNTAKEN_MAX + setup.limits.resume_max { Ok(()) } else { Err(FrameError::Deaf) }
     }
 
     fn take_from_below(&mut self, setup: &Setup, key: SessionKey, piece: Piece<'_>) -> Result<(), FrameError> {

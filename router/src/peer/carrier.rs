@@ -28,10 +28,6 @@ const LITTLE_PART: u64 = 16;
 /// end. So who takes nothing, however many they are, leaves credit to all others.
 const CROWDED_PART: u64 = 2;
 
-/// No more than this, and what is kept of a link that was resumed, waits for an end that goes on sending: what it is sent
-/// without having credit for it are words about streams and answers to questions, and it takes those, unless it means harm.
-pub(crate) const UNTAKEN_MAX: usize = 1 << 20;
-
 /// What one end grants the other at the start, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Grant {
@@ -47,6 +43,8 @@ pub(crate) struct Carrier<K> {
     pub(crate) reader: FrameReader,
     /// By stream number, from 1 on.
     slots: Vec<Slot<K>>,
+    /// How many of them are closing.
+    closing: usize,
     /// Numbers that may be given anew, where this end gives them.
     free: Vec<u32>,
     /// How many streams are open at this end.
@@ -101,6 +99,7 @@ impl<K: Copy + PartialEq> Carrier<K> {
         Self {
             reader: FrameReader::default(),
             slots: Vec::new(),
+            closing: 0,
             free: Vec::new(),
             open: 0,
             numbers: false,
@@ -188,6 +187,7 @@ impl<K: Copy + PartialEq> Carrier<K> {
 
     /// Refuses a stream that the other end has opened, and says why.
     pub(crate) fn refuse(&mut self, id: StreamId, why: &[u8]) {
+        self.closing += 1;
         self.put(id, Slot::Closing);
         frame::write(&mut self.control, id, FrameFlags::REFUSED, &why[..why.len().min(frame::REASON_MAX)]);
     }
@@ -206,6 +206,7 @@ impl<K: Copy + PartialEq> Carrier<K> {
         if matches!(slot, Slot::Open(_)) {
             *slot = Slot::Closing;
             self.open -= 1;
+            self.closing += 1;
             frame::write(&mut self.control, id, FrameFlags::CLOSE, &[]);
         }
     }
@@ -224,7 +225,10 @@ impl<K: Copy + PartialEq> Carrier<K> {
         }
         match before {
             Slot::Free => Err(unknown),
-            Slot::Closing => Ok(None),
+            Slot::Closing => {
+                self.closing -= 1;
+                Ok(None)
+            }
             Slot::Open(key) => {
                 self.open -= 1;
                 frame::write(&mut self.control, id, FrameFlags::CLOSE, &[]);
@@ -238,9 +242,14 @@ impl<K: Copy + PartialEq> Carrier<K> {
         self.open
     }
 
-    /// Memory of what is known of its streams.
-    pub(crate) fn record_bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<Slot<K>>() + self.free.capacity() * size_of::<u32>()
+    /// Streams that this end has closed, and the other one has not.
+    pub(crate) fn closing(&self) -> usize {
+        self.closing
+    }
+
+    /// Memory of these.
+    pub(crate) fn closing_bytes(&self) -> usize {
+        self.closing * size_of::<Slot<K>>()
     }
 
     /// What its streams lead to.

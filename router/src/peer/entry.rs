@@ -19,9 +19,6 @@ use crate::refusal::Refusal;
 use crate::resp::write;
 use crate::router::{Setup, Traffic};
 
-/// No link has so many streams, or twice `limits.streams_max`, at once: those that were refused and not yet closed count.
-const NUMBERS_MAX: usize = 1 << 20;
-
 impl Traffic {
     /// The session of a stream, which begins with the stream's first frame; `None` if it is gone, or was refused.
     ///
@@ -37,7 +34,6 @@ impl Traffic {
         match accepted.carrier.lead(id)? {
             Some(Lead::Here(carried)) => Ok(Some(carried)),
             Some(Lead::Gone) => Ok(None),
-            None if id.0 as usize > NUMBERS_MAX.max(2 * setup.limits.streams_max) => Err(FrameError::Stream(id.0)),
             None => Ok(self.take_stream_in(setup, key, id)),
         }
     }
