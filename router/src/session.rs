@@ -317,7 +317,7 @@ impl Traffic {
         if let Some(session) = self.sessions.get_mut(key).filter(|session| session.buffered.unread == 0) {
             session.begun = Time::default();
         }
-        self.buffers.give_back(std::mem::take(partial.backlog.buffer()));
+        self.buffers.give_back(std::mem::take(&mut partial.backlog).into_buffer());
         if self.partials.len() < PARTIALS_KEPT {
             partial.scan.bound(setup.scan_limits());
             partial.scan.trim();

@@ -27,6 +27,11 @@ impl Backlog {
         &mut self.bytes
     }
 
+    /// The buffer, when what was in it is of no use any more.
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// Memory that it has.
     pub(crate) fn memory(&self) -> usize {
         self.bytes.capacity()

@@ -51,6 +51,23 @@ mod tests {
     }
 
     #[test]
+    fn what_a_session_leaves_behind_its_last_request_is_nothing_to_the_next_session() {
+        let mut router = rig::unconnected(1, Limits { session_pending_max: 1, ..Limits::default() });
+        let link = rig::connected(&mut router);
+        let quits = router.open_session(Time::default());
+        send(&mut router, quits, &["GET a\r\nGET a\r\nQUIT\r\n", &"PING\r\n".repeat(20)].concat().into_bytes());
+        for _ in 0..2 {
+            rig::written(&mut router, link);
+            router.handle(Time::default(), Input::LinkBytes(link, b"$-1\r\n"));
+        }
+        assert_eq!(router.session_output(quits), b"$-1\r\n$-1\r\n+OK\r\n");
+        let next = router.open_session(Time::default());
+        send(&mut router, next, b"PI");
+        send(&mut router, next, b"NG\r\n");
+        assert_eq!(router.session_output(next), b"+PONG\r\n");
+    }
+
+    #[test]
     fn what_is_noted_of_commands_counts() {
         let (mut router, _) = rig::router();
         let [one, other] = [(); 2].map(|()| router.open_session(Time::default()));
