@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::crew::{Crew, Running};
+use super::crew::{Crew, Running, Shared};
 use super::drain;
 use super::names::Names;
 use super::seals::Seals;
@@ -27,6 +27,7 @@ pub(super) struct Service {
     /// What is in force.
     config: Config,
     workers: Running,
+    shared: Shared,
     seals: Seals,
     /// Where clients connect, with the ports that were found for port 0.
     listen: Vec<Address>,
@@ -44,13 +45,14 @@ impl Service {
     pub(super) async fn start(config: Config, stance: Stance, own: Option<&[PathBuf]>) -> Result<Self, ServeError> {
         let seals = Seals::load(&config)?;
         let dials = upstreams::dials(&config, &seals, own).await?;
-        let crew = Crew::muster(&config, dials.clone(), &seals, stance)?;
+        let shared = Shared::default();
+        let crew = Crew::muster(&config, dials.clone(), &seals, stance, &shared)?;
         let (numbers, listen) = (Arc::new(Workers::new(crew.questions())), crew.listen());
         let workers = crew.start();
         let names = follow(&config, &dials, &workers);
         let standing = watch::Sender::new(Standing { config_read: Some(SystemTime::now()), ..Standing::of(&config) });
         let own = own.map(<[PathBuf]>::to_vec);
-        Ok(Self { config, workers, seals, listen, own, names, numbers, standing, elders: JoinSet::new() })
+        Ok(Self { config, workers, shared, seals, listen, own, names, numbers, standing, elders: JoinSet::new() })
     }
 
     /// Where clients connect.
@@ -129,7 +131,7 @@ impl Service {
         try_spool(&new)?;
         let seals = Seals::load(&new)?;
         let dials = upstreams::dials(&new, &seals, self.own.as_deref()).await?;
-        let crew = Crew::muster(&new, dials.clone(), &seals, Stance::Beside)?;
+        let crew = Crew::muster(&new, dials.clone(), &seals, Stance::Beside, &self.shared)?;
         self.seals = seals;
         self.numbers.replace(crew.questions());
         self.listen = crew.listen();
