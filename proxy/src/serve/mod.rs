@@ -176,13 +176,13 @@ async fn serve_upstreams(
     embedded: Option<&Embedded>,
     signals: &mut Signals,
 ) -> Result<(), ServeError> {
-    state::settle(config, args.accept_upstreams)?;
+    let pending = state::prepare(config, args.accept_upstreams)?;
     try_spool(config)?;
     let admin = match &config.admin {
         Some(address) => Some(admin::Listener::bind(&address.to_string(), stance).await?),
         None => None,
     };
-    let service = Service::start(config.clone(), stance, embedded.map(Embedded::addresses)).await?;
+    let service = Service::start(config.clone(), stance, embedded.map(Embedded::addresses), pending).await?;
     announce(config, stance, service.listen(), admin.as_ref());
     let (numbers, standing) = service.shown();
     tokio::select! {

@@ -12,7 +12,7 @@ use super::drain;
 use super::names::Names;
 use super::seals::Seals;
 use super::signals::{Signals, Wish};
-use super::state;
+use super::state::{self, Pending};
 use super::trim;
 use super::upstreams;
 use super::{ServeError, try_spool};
@@ -41,12 +41,19 @@ pub(super) struct Service {
 }
 
 impl Service {
-    /// Starts the workers. `own`: the proxy's own instances, if it has any.
-    pub(super) async fn start(config: Config, stance: Stance, own: Option<&[PathBuf]>) -> Result<Self, ServeError> {
+    /// Starts the workers. `own`: the proxy's own instances, if it has any; `pending`: what is remembered once it is sure that no
+    /// other proxy has the listeners.
+    pub(super) async fn start(
+        config: Config,
+        stance: Stance,
+        own: Option<&[PathBuf]>,
+        pending: Pending,
+    ) -> Result<Self, ServeError> {
         let seals = Seals::load(&config)?;
         let dials = upstreams::dials(&config, &seals, own).await?;
         let shared = Shared::default();
         let crew = Crew::muster(&config, dials.clone(), &seals, stance, &shared)?;
+        pending.keep()?;
         let (numbers, listen) = (Arc::new(Workers::new(crew.questions())), crew.listen());
         let workers = crew.start();
         let names = follow(&config, &dials, &workers);
@@ -142,7 +149,7 @@ impl Service {
         crate::log::filter(&new.log);
         self.config = new;
         let shown = Standing::of(&self.config);
-        if let Err(error) = state::settle(&self.config, true) {
+        if let Err(error) = state::prepare(&self.config, true).and_then(Pending::keep) {
             tracing::error!("{error}");
         }
         self.standing.send_modify(|standing| standing.memory_limit = shown.memory_limit);
