@@ -3,6 +3,7 @@
 mod crew;
 mod descriptors;
 mod drain;
+mod folders;
 mod listeners;
 mod names;
 mod reload;
@@ -25,6 +26,7 @@ use crate::cli::ServeArgs;
 use crate::config::{Address, Config};
 use crate::embedded::{self, Embedded, EmbeddedError};
 use crate::worker;
+pub(crate) use folders::Told;
 use seals::Seals;
 use service::Service;
 use signals::Signals;
@@ -137,6 +139,11 @@ impl From<AdminError> for ServeError {
 /// Every one that cannot.
 pub fn try_seals(config: &Config) -> Result<(), ServeError> {
     Seals::load(config).map(drop)
+}
+
+/// What is wrong with the folders of a configuration, and what is probably not meant; found without a change on disk.
+pub(crate) fn look_at_folders(config: &Config) -> Told {
+    folders::look(config)
 }
 
 /// Serves until told to stop. `config` is what the arguments describe.
