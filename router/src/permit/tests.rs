@@ -71,6 +71,14 @@ fn keys_are_held_against_patterns_and_what_is_done_to_them() {
 }
 
 #[test]
+fn what_redis_overlooks_is_held_against_the_rules_too() {
+    assert_eq!(check(&["+@all ~a*"], "GEORADIUS a 0 0 1 km STORE a STORE b"), Err(Denied::Key(9)));
+    assert_eq!(check(&["+@all ~a* ~get"], "SORT a STORE get STORE b"), Err(Denied::Key(5)));
+    assert_eq!(check(&["+@all ~s*"], "XREADGROUP COUNT 1 GROUP g streams streams b >"), Err(Denied::Key(7)));
+    assert_eq!(check(&["+@all ~s*"], "XREADGROUP GROUP g c STREAMS s >"), Ok(()));
+}
+
+#[test]
 fn a_head_whose_options_are_missing_counts_as_reading() {
     let (table, arguments) = (Table::new(), Arguments::new("SET a"));
     let id = table.find(b"set").unwrap();
