@@ -51,7 +51,8 @@ impl Names {
         }
     }
 
-    /// These names, followed by those that only `other` has; each once.
+    /// These names, followed by those that only `other` has; each once. An empty one is none: what bears it is shown as
+    /// [`OTHER`].
     pub(crate) fn union(&self, other: &Names) -> Names {
         Names {
             commands: union(&self.commands, &other.commands),
@@ -66,5 +67,6 @@ impl Names {
 
 fn union(first: &[String], second: &[String]) -> Vec<String> {
     let mut seen = HashSet::new();
-    first.iter().chain(second).filter(|name| seen.insert(name.as_str())).cloned().collect()
+    let named = first.iter().chain(second).filter(|name| !name.is_empty());
+    named.filter(|name| seen.insert(name.as_str())).cloned().collect()
 }

@@ -179,7 +179,8 @@ impl WorkerSet {
         let unnamed = index + 1 == self.family(family).len();
         match family.row().labels {
             [label] if label.fixed().is_none() => {
-                let name = if unnamed { OTHER } else { self.names.value(*label, index) };
+                let name = Some(self.names.value(*label, index)).filter(|name| !unnamed && !name.is_empty());
+                let name = name.unwrap_or(OTHER);
                 names.of(*label).iter().position(|other| other == name).unwrap_or(usize::MAX)
             }
             _ => index,
@@ -263,6 +264,17 @@ mod tests {
         assert_eq!(distinct.names().commands, ["get", "other"]);
         assert_eq!(distinct.family(Family::Requests), [5, 10, 0]);
         assert_eq!(distinct.family(Family::UpstreamUp), [1, 0]);
+    }
+
+    #[test]
+    fn cells_without_a_name_become_one_whatever_others_are_called() {
+        let mut one = named(&["", "get", "other"], &[""]);
+        one.set_family(Family::Requests, &[1, 2, 4, 8]);
+        one.set_family(Family::UpstreamUp, &[1]);
+        let distinct = one.with_distinct_names();
+        assert_eq!(distinct.names().commands, ["get", "other"]);
+        assert_eq!(distinct.family(Family::Requests), [2, 13, 0]);
+        assert_eq!((distinct.names().upstreams.len(), distinct.family(Family::UpstreamUp)), (0, &[1][..]));
     }
 
     #[test]

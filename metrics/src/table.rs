@@ -240,6 +240,8 @@ values! {
         RetainTotal = "retain_total",
         /// Links for large values to one upstream.
         BulkLanes = "bulk_lanes",
+        /// The same beyond these, while as many of them stand still.
+        SpareLanes = "spare_lanes",
         /// Framed links of one worker to one peer.
         PeerLinks = "group.links",
         /// Bytes of one session that have come from another proxy and that nobody has taken.

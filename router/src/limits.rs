@@ -28,6 +28,8 @@ pub struct Limits {
     pub spool_max: usize,
     /// Bulk lanes of a worker to each upstream.
     pub bulk_lanes: usize,
+    /// The same beyond these, while as many of them stand still.
+    pub spare_lanes: usize,
     /// How long a large value may stand still while others wait for its link.
     pub stall_max: Duration,
     /// Unanswered requests of a session past which it is not read.
@@ -75,8 +77,9 @@ impl Default for Limits {
             retain_total: 256 << 20,
             spool_max: 4 << 30,
             bulk_lanes: 2,
+            spare_lanes: 30,
             stall_max: Duration::from_secs(10),
-            session_pending_max: 256,
+            session_pending_max: 192,
             session_output_max: 1 << 20,
             link_output_max: 8 << 20,
             stream_window: 256 << 10,

@@ -35,6 +35,8 @@ pub(crate) enum Loss {
     Outside(LossReason),
     NotResp(ReplyError),
     UnaskedReply,
+    /// What answers a question of the proxy's own, and so has to be whole, has no end.
+    EndlessReply,
     Unusable,
     WrongPassword,
     NeedlessPassword,
@@ -69,6 +71,7 @@ impl Loss {
             Self::Outside(LossReason::Unsealed) => "its handshake failed; the log says why, once a minute".into(),
             Self::NotResp(error) => error.to_string(),
             Self::UnaskedReply => "it sent a reply to nothing".into(),
+            Self::EndlessReply => "it goes on and on answering a question of this proxy; is it a Redis server?".into(),
             Self::Unusable => "it refuses PING (it is loading, or its ACL does not allow PING to this user)".into(),
             Self::WrongPassword => {
                 "it refuses this proxy's user and password; correct `user`, `password_file` or `password_env` of this \

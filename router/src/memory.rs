@@ -97,7 +97,7 @@ impl Traffic {
         for session in self.sessions.values() {
             holding.buffered_bytes += session.buffered.bytes();
             holding.request_bytes += session.request_bytes() + session.inbox_bytes();
-            let kept = session.framed.as_ref().map_or(0, |accepted| accepted.ledger.memory());
+            let kept = session.framed.as_ref().map_or(0, |it| it.ledger.memory() + it.carrier.closing_bytes());
             holding.reply_bytes += session.reply_bytes() + kept;
             holding.record_bytes += session.record_bytes();
             holding.transaction_bytes += session.held.as_ref().map_or(0, |held| held.bytes());
@@ -266,8 +266,11 @@ impl Traffic {
         let mut held: HashMap<SessionKey, usize> = HashMap::new();
         let waiting = self.pendings.values().map(|pending| (pending.session(), pending.bytes()));
         let arriving = self.links.everything().filter_map(|(_, link)| Some((self.asker(link)?, link.reply_bytes())));
-        let clients = self.sessions.iter().filter(|(_, session)| session.framed.is_none());
-        let unread = clients.map(|(key, session)| (key, session.reply_bytes() + session.buffered.bytes()));
+        let unread = self.sessions.iter().map(|(key, session)| match &session.framed {
+            None => (key, session.reply_bytes() + session.buffered.bytes()),
+            // What it carries is its sessions' affair, but not what its other end has to close.
+            Some(accepted) => (key, accepted.carrier.closing_bytes()),
+        });
         for (key, bytes) in waiting.chain(arriving).chain(unread) {
             *held.entry(key).or_default() += bytes;
         }

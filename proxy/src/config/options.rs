@@ -256,8 +256,15 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
         sentence: "Links of one worker to one upstream for large values; who needs one while all are taken waits, first come first served.",
     },
     OptionSpec {
+        name: "limits.spare_lanes",
+        kind: Kind::Count { default: 30, range: (0, 1000), field: |draft| &mut draft.limits.spare_lanes },
+        reload: Reload::Live,
+        sentence: "Links beyond `limits.bulk_lanes`, one for each of these whose client has sent nothing for 100 ms while others wait: \
+                   clients that are stopped in the middle of large values do not hold up the others for `times.stall_max` each.",
+    },
+    OptionSpec {
         name: "limits.session_pending_max",
-        kind: Kind::Count { default: 256, range: (1, 1_048_576), field: |draft| &mut draft.limits.session_pending_max },
+        kind: Kind::Count { default: 192, range: (1, 1_048_576), field: |draft| &mut draft.limits.session_pending_max },
         reload: Reload::Live,
         sentence: "Unanswered requests of one session past which the session is not read until replies have gone out.",
     },

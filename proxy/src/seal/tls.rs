@@ -23,8 +23,12 @@ const ALERT: u8 = 21;
 
 /// The most that a record may have behind its header (RFC 8446, 5.2; RFC 5246, 6.2.3).
 const RECORD_MAX: usize = (16 << 10) + 2048;
-/// Memory of a connection: its own, and the buffer into which it reads.
-const CONNECTION: usize = size_of::<rustls::Connection>() + 4096;
+/// The buffer into which a connection reads.
+const BUFFER: usize = 4096;
+/// The most that it keeps of a message of the handshake's kind that is not whole.
+const MESSAGE_MAX: usize = 64 << 10;
+/// Memory of a connection: its own, and its buffer.
+const CONNECTION: usize = size_of::<rustls::Connection>() + BUFFER;
 
 /// Either side's connection.
 type Core = Box<rustls::Connection>;
@@ -159,6 +163,8 @@ struct Greeting {
     /// It has said its first word, if that is its part.
     begun: bool,
     named: Option<NamedBy>,
+    /// Bytes that the connection was given.
+    given: usize,
     /// What another thread has found out.
     found: Option<Found>,
 }
@@ -176,7 +182,7 @@ impl Greeting {
         // Nothing is held back: who gives bytes to seal sends them at once.
         connection.set_buffer_limit(None);
         let begun = matches!(connection, rustls::Connection::Server(_));
-        Self { begun, named, core: Box::new(connection), found: None }
+        Self { begun, named, given: 0, core: Box::new(connection), found: None }
     }
 
     /// Looks at what has arrived.
@@ -210,12 +216,13 @@ impl Handshake for Greeting {
         self.begun = true;
         let consumed = whole_records(wire);
         let fresh = wire[..consumed].to_vec();
+        self.given += consumed;
         let work = Work::new(move || Box::new(self.step(&fresh)));
         Ok(Advanced { consumed, progress: Progress::Work(work) })
     }
 
     fn held(&self) -> usize {
-        CONNECTION
+        CONNECTION + self.given.min(MESSAGE_MAX)
     }
 
     fn given_up(&self, ending: Ending, _wire: &[u8]) -> SealError {
@@ -266,6 +273,8 @@ struct Tls {
     core: Core,
     /// What came together with the end of the handshake.
     early: Vec<u8>,
+    /// Bytes of the wire since the last plaintext that were none: as much may be kept of a message that is not whole.
+    mute: usize,
     /// It has said that nothing follows.
     closed: bool,
     peer: Option<Box<str>>,
@@ -281,7 +290,7 @@ impl Tls {
             NamedBy::AlternativeNames => alternative_names(certificate),
         });
         let names = names.filter(|names: &Vec<String>| !names.is_empty()).map(Arc::new);
-        Self { core, early, closed: false, peer, names }
+        Self { core, early, mute: 0, closed: false, peer, names }
     }
 }
 
@@ -299,12 +308,17 @@ impl Sealed for Tls {
             return Ok(Opened { consumed: wire.len(), end: false });
         }
         let consumed = whole_records(wire);
+        let before = plain.len();
         let end = look(&mut self.core, &wire[..consumed], plain)?;
+        let opened = plain.len() - before;
+        self.mute = if opened > 0 { 0 } else { self.mute } + consumed.saturating_sub(opened);
         Ok(Opened { consumed, end })
     }
 
     fn held(&self) -> usize {
-        self.early.capacity()
+        // What every record has besides its plaintext is not kept; who takes more for itself than a buffer keeps it.
+        let kept = if self.mute > BUFFER { self.mute.min(MESSAGE_MAX) } else { 0 };
+        self.early.capacity() + kept
     }
 
     fn close(&mut self, wire: &mut Vec<u8>) -> Result<(), SealError> {
@@ -325,5 +339,111 @@ impl Sealed for Tls {
 
     fn names(&self) -> Option<Arc<Vec<String>>> {
         self.names.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+    use rustls::ContentType::Handshake as HandshakeRecord;
+    use rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_256_GCM_SHA384 as SUITE;
+    use rustls::crypto::cipher::{AeadKey, MessageEncrypter, OutboundChunks, OutboundPlainMessage};
+    use rustls::crypto::{CryptoProvider, aws_lc_rs};
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::{ConnectionTrafficSecrets, ProtocolVersion, RootCertStore};
+
+    use super::*;
+
+    /// Both ends' settings, of the one suite with whose keys the tests can write records.
+    fn settings() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
+        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
+        let provider = Arc::new(CryptoProvider { cipher_suites: vec![SUITE], ..aws_lc_rs::default_provider() });
+        let server = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
+        let server = server.unwrap().with_no_client_auth().with_single_cert(vec![cert.der().clone()], key).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(cert.der().clone()).unwrap();
+        let client = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let mut client = client.with_root_certificates(roots).with_no_client_auth();
+        client.enable_secret_extraction = true;
+        (Arc::new(server), Arc::new(client))
+    }
+
+    /// Advances a handshake with `wire` until it needs more, or is done.
+    fn advance(mut handshake: Box<dyn Handshake>, mut wire: &[u8], out: &mut Vec<u8>) -> Progress {
+        loop {
+            let advanced = handshake.advance(wire, out).unwrap();
+            wire = &wire[advanced.consumed..];
+            match advanced.progress {
+                Progress::Work(work) => handshake = work.run(),
+                other => return other,
+            }
+        }
+    }
+
+    /// A connection whose handshake is done, and what its client seals records with from now on.
+    fn connected() -> (Box<dyn Sealed>, Box<dyn MessageEncrypter>, u64) {
+        let (server, client) = settings();
+        let mut client = ClientConnection::new(client, ServerName::try_from("localhost").unwrap()).unwrap();
+        let mut accepting: Box<dyn Handshake> = Box::new(TlsAccept::new(server, None));
+        loop {
+            let (mut wire, mut out) = (Vec::new(), Vec::new());
+            while client.wants_write() {
+                client.write_tls(&mut wire).unwrap();
+            }
+            let progress = advance(accepting, &wire, &mut out);
+            let mut out = &out[..];
+            while !out.is_empty() {
+                client.read_tls(&mut out).unwrap();
+                client.process_new_packets().unwrap();
+            }
+            match progress {
+                Progress::NeedsBytes(handshake) => accepting = handshake,
+                Progress::Done(sealed) => {
+                    let (number, secrets) = client.dangerous_extract_secrets().unwrap().tx;
+                    let ConnectionTrafficSecrets::Aes256Gcm { key, iv } = secrets else { panic!("another suite") };
+                    let key = AeadKey::from(<[u8; 32]>::try_from(key.as_ref()).unwrap());
+                    return (sealed, SUITE.tls13().unwrap().aead_alg.encrypter(key, iv), number);
+                }
+                Progress::Work(_) => panic!("it was done"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_kept_of_a_message_without_end_is_counted() {
+        let (mut sealed, mut client, mut number) = connected();
+        let mut record = |typ, payload: &[u8]| {
+            let payload = OutboundChunks::Single(payload);
+            let plain = OutboundPlainMessage { typ, version: ProtocolVersion::TLSv1_2, payload };
+            number += 1;
+            client.encrypt(plain, number - 1).unwrap().encode()
+        };
+        let mut plain = Vec::new();
+        for _ in 0..1000 {
+            sealed.open(&mut record(rustls::ContentType::ApplicationData, b"PING\r\n"), &mut plain).unwrap();
+        }
+        assert_eq!((plain.len(), sealed.held()), (6000, 0));
+        // A KeyUpdate that says it has 60,000 bytes; together with a request, so that there is plaintext as well.
+        let fragment = [&[24, 0, 234, 96][..], &[0; 10_000]].concat();
+        let request = record(rustls::ContentType::ApplicationData, b"PING\r\n");
+        sealed.open(&mut [request, record(HandshakeRecord, &fragment)].concat(), &mut plain).unwrap();
+        assert!(sealed.held() >= 10_000, "{}", sealed.held());
+        for _ in 0..3 {
+            sealed.open(&mut record(HandshakeRecord, &[0; 15_000]), &mut plain).unwrap();
+        }
+        assert!((55_000..80_000).contains(&sealed.held()), "{}", sealed.held());
+    }
+
+    #[test]
+    fn what_is_kept_of_a_greeting_without_end_is_counted() {
+        let (server, _) = settings();
+        let hello = [&[1, 0, 234, 96, 3, 3][..], &[0; 16_000]].concat();
+        let record = [&[HANDSHAKE, 3, 1][..], &(hello.len() as u16).to_be_bytes(), &hello].concat();
+        let Progress::NeedsBytes(handshake) = advance(Box::new(TlsAccept::new(server, None)), &record, &mut Vec::new())
+        else {
+            panic!("it takes that for a greeting")
+        };
+        assert!(handshake.held() >= CONNECTION + 16_000);
     }
 }

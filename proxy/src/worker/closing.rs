@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 
 use super::socket::Socket;
 
-/// Connections closed in one turn: a fifth of a millisecond's worth.
-const CLOSE_BURST: usize = 16;
+/// Connections closed in one turn: some 50 us' worth.
+const CLOSE_BURST: usize = 4;
 
 /// Connections of which the router knows nothing any more.
 #[derive(Debug, Default)]

@@ -6,6 +6,7 @@ use pdw_router::{End, Input, LinkKey, LossReason, SessionKey};
 use slotmap::SecondaryMap;
 
 use super::links::LinkSocket;
+use super::reading::Sent;
 use super::relay::Pump;
 use super::socket::Socket;
 use super::{Ahead, Worker};
@@ -24,8 +25,8 @@ pub(super) struct Line {
     pub(super) unread: Unread,
     /// The peer has closed its direction; what it sent before may still be unread.
     pub(super) ending: bool,
-    /// Nothing was read of it yet.
-    pub(super) fresh: bool,
+    /// What its last read brought; links count as if it had been little.
+    pub(super) sent: Sent,
     /// The connection is broken: reset or closed in both directions by its peer, or given up by the kernel.
     pub(super) broken: bool,
     /// Something came since this was looked at last; sessions only.
@@ -59,7 +60,7 @@ impl Line {
             queued: false,
             unread: Unread::Nothing,
             ending: false,
-            fresh: !socket.is_sealed(),
+            sent: Sent::Little,
             broken: false,
             heard: false,
             blocked: false,
@@ -114,7 +115,8 @@ impl Worker {
         if std::mem::replace(&mut line.queued, true) {
             return;
         }
-        self.reading.add(end, when);
+        let sent = line.sent;
+        self.reading.add(end, sent, when);
     }
 
     /// Reads an end on, if its seal has left something of which the kernel will not tell.

@@ -36,7 +36,7 @@ impl Worker {
             return self.router.handle(self.now, Input::SessionLost(key));
         }
         // Its first bytes were seen by the other worker; those that come now may be any.
-        let line = Line { fresh: false, ..Line::new(socket, self.turn.wrapping_sub(1)) };
+        let line = Line::new(socket, self.turn.wrapping_sub(1));
         self.sessions.insert(key, line);
         // Its seal may have something of which the kernel will not tell.
         self.queue(End::Session(key), Ahead::NextTurn);

@@ -12,12 +12,13 @@ use pdw_router::{End, Input, LinkKey, LossReason, Notice};
 use socket2::SockRef;
 use tokio::sync::Notify;
 
+use super::Worker;
 use super::ends::{Line, Unread};
 use super::greeting::Greeting;
 use super::listener::Liveness;
+use super::reading::{Ahead, Sent};
 use super::socket::{Socket, Written};
 use super::token::Source;
-use super::{Ahead, Worker};
 use crate::mutant::Mutant;
 use crate::seal::{Leave, Seal};
 
@@ -187,7 +188,7 @@ impl Worker {
                 let skipped = line.skipped(count);
                 if count == self.buffer.len() || line.ending || line.socket.has_more() {
                     line.queued = true;
-                    self.reading.add(End::Link(key), Ahead::NextTurn);
+                    self.reading.add(End::Link(key), Sent::Little, Ahead::NextTurn);
                 }
                 if skipped < count {
                     self.router.handle(self.now, Input::LinkBytes(key, &self.buffer[skipped..count]));

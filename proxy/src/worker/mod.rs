@@ -55,7 +55,7 @@ use ends::Line;
 use guests::Guests;
 use links::LinkSocket;
 use pace::Pace;
-use reading::Reading;
+use reading::{Ahead, Reading};
 use relay::Pipe;
 use seals::SealNumbers;
 use spool::{Folder, SpoolFile};
@@ -145,6 +145,8 @@ pub(crate) struct Worker {
     pace: Pace,
     /// Empty pipes for relays.
     pipes: Vec<Pipe>,
+    /// Held once by each pipe that is open.
+    pipes_open: Arc<()>,
     dozing: Dozing,
     mailbox: Mailbox,
     letters: Receiver<Letter>,
@@ -199,6 +201,7 @@ impl Worker {
             relays: VecDeque::new(),
             pace,
             pipes: Vec::new(),
+            pipes_open: Arc::default(),
             dozing: Dozing::default(),
             mailbox: mailbox.clone(),
             letters,
@@ -242,7 +245,6 @@ impl Worker {
                 return Ok(());
             }
             self.read_ready();
-            self.obey();
             if !self.relays.is_empty() {
                 self.move_relays();
                 self.obey();
@@ -298,12 +300,24 @@ impl Worker {
     }
 
     fn read_ready(&mut self) {
-        while let Some(end) = self.reading.next() {
-            match end {
-                End::Session(key) => self.read_session(key),
-                End::Link(key) => self.read_link(key),
-                End::Spool(key) => self.read_spool(key),
+        while let Some((end, piece)) = self.reading.next() {
+            self.read(end, piece);
+        }
+        self.obey();
+        if self.reading.begin_others() {
+            while let Some((end, piece)) = self.reading.next_other() {
+                self.read(end, piece);
             }
+            self.obey();
+        }
+    }
+
+    /// Reads an end once; of a session at most `piece` bytes.
+    fn read(&mut self, end: End, piece: usize) {
+        match end {
+            End::Session(key) => self.read_session(key, piece),
+            End::Link(key) => self.read_link(key),
+            End::Spool(key) => self.read_spool(key),
         }
     }
 
@@ -416,13 +430,6 @@ impl Worker {
 /// The core's time, where it began then.
 fn since(started: Instant) -> Time {
     Time::from_micros(started.elapsed().as_micros() as u64)
-}
-
-/// When a socket is to be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ahead {
-    ThisTurn,
-    NextTurn,
 }
 
 /// What the mail said.

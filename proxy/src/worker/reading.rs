@@ -1,32 +1,56 @@
 //! Who is read in a turn, in which order, and how far.
 //!
-//! Whoever the kernel has just told of comes first: most of them have one small request. Sessions that have more than
-//! one read takes go on behind them, in the order in which they began, as far as the turn's allowance goes. So a wave
-//! of clients that all send as much as they can holds up a small request for a fraction of a millisecond.
+//! Links come first, and sessions whose last read brought little: most of them have one small request. What they want
+//! is under way before the others are read: newcomers, and then those that send much, in the order in
+//! which they began, as far as the turn's allowance goes. So a wave of clients that all send as much as they can holds
+//! up a small request for a fraction of a millisecond.
 
 use std::collections::VecDeque;
 
 use pdw_router::End;
 
-use super::Ahead;
-
 /// Bytes read from a session at once. What it sends beyond it waits for the next turn, so that nobody is held up by
 /// somebody else's flood.
 const READ: usize = 64 << 10;
-/// The same when sessions have sent so much in this turn already that its allowance is used up.
-const READ_LITTLE: usize = 16 << 10;
-/// Bytes that sessions may send in a turn before they are read less far, and those that have more wait: about a tenth
-/// of a millisecond.
-const ALLOWANCE: usize = 256 << 10;
+/// The same of a newcomer, and of anybody when the turn's allowance is used up. Who sends so much at once is no client
+/// with one small request. And of a large value, which is known by its head, no more is kept then until it has a lane.
+const READ_LITTLE: usize = 4 << 10;
+/// Bytes that sessions may send in a turn before those that have more wait: about a tenth of a millisecond, for most of
+/// them are the first in their pages.
+const ALLOWANCE: usize = 128 << 10;
+
+/// What a session sent when it was read last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// It was not read yet.
+    Nothing,
+    Little,
+    Much,
+}
+
+impl Sent {
+    /// What so many bytes are.
+    pub(super) fn of(bytes: usize) -> Sent {
+        if bytes < READ_LITTLE { Sent::Little } else { Sent::Much }
+    }
+}
+
+/// When a socket is to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ahead {
+    ThisTurn,
+    NextTurn,
+}
 
 /// The ends to read in this turn, and those for the next.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     first: VecDeque<End>,
     next_turn: VecDeque<End>,
-    /// Sessions of which the last read has left something.
+    newcomers: VecDeque<End>,
+    /// Sessions that send much.
     going_on: VecDeque<End>,
-    /// How many of these are left from the turn before.
+    /// How many of these are to be read in this turn.
     older: usize,
     /// What is left of this turn's allowance.
     allowance: usize,
@@ -38,40 +62,43 @@ impl Reading {
     /// What was left for the next turn is for this one.
     pub(super) fn begin_turn(&mut self) {
         self.first.append(&mut self.next_turn);
-        self.older = self.going_on.len();
         self.allowance = ALLOWANCE;
         self.owed = true;
     }
 
-    /// An end is to be read.
-    pub(super) fn add(&mut self, end: End, when: Ahead) {
-        match when {
-            Ahead::ThisTurn => self.first.push_back(end),
-            Ahead::NextTurn => self.next_turn.push_back(end),
+    /// An end is to be read. It is among the others of its kind: `sent`, which for links is little.
+    pub(super) fn add(&mut self, end: End, sent: Sent, when: Ahead) {
+        match (sent, when) {
+            (Sent::Nothing, _) => self.newcomers.push_back(end),
+            (Sent::Much, _) => self.going_on.push_back(end),
+            (Sent::Little, Ahead::ThisTurn) => self.first.push_back(end),
+            (Sent::Little, Ahead::NextTurn) => self.next_turn.push_back(end),
         }
     }
 
-    /// A session has more than was read.
-    pub(super) fn go_on(&mut self, end: End) {
-        self.going_on.push_back(end);
+    /// The next to be read of those that come first, and how far.
+    pub(super) fn next(&mut self) -> Option<(End, usize)> {
+        let piece = if self.allowance >= READ { READ } else { READ_LITTLE };
+        self.first.pop_front().map(|end| (end, piece))
     }
 
-    /// The next to be read in this turn.
-    pub(super) fn next(&mut self) -> Option<End> {
-        if let Some(end) = self.first.pop_front() {
-            return Some(end);
+    /// Those that come first have been read; whether there are others.
+    pub(super) fn begin_others(&mut self) -> bool {
+        self.older = self.going_on.len();
+        self.older > 0 || !self.newcomers.is_empty()
+    }
+
+    /// The next to be read of the others, and how far.
+    pub(super) fn next_other(&mut self) -> Option<(End, usize)> {
+        if let Some(end) = self.newcomers.pop_front() {
+            return Some((end, READ_LITTLE));
         }
         if self.older == 0 || (self.allowance == 0 && !self.owed) {
             return None;
         }
         self.owed = false;
         self.older -= 1;
-        self.going_on.pop_front()
-    }
-
-    /// Bytes that a session may be read of now.
-    pub(super) fn piece(&self) -> usize {
-        if self.allowance >= READ { READ } else { READ_LITTLE }
+        self.going_on.pop_front().map(|end| (end, READ))
     }
 
     /// So many bytes were read of a session.
@@ -81,7 +108,7 @@ impl Reading {
 
     /// Whether nobody has to be read without the kernel telling so.
     pub(super) fn is_empty(&self) -> bool {
-        self.first.is_empty() && self.next_turn.is_empty() && self.going_on.is_empty()
+        [&self.first, &self.next_turn, &self.newcomers, &self.going_on].iter().all(|queue| queue.is_empty())
     }
 }
 
@@ -96,39 +123,63 @@ mod tests {
         std::array::from_fn(|_| End::Session(keys.insert(())))
     }
 
-    /// Reads one turn; each of `flooding` sends as much as it may. Who was read, and how far.
-    fn turn(reading: &mut Reading, told: &[End], flooding: &[End]) -> Vec<(End, usize)> {
+    /// Reads one turn: `little` were told of and send little, all others as much as they may, without end. Who was
+    /// read, and how far.
+    fn turn(reading: &mut Reading, little: &[End]) -> Vec<(End, usize)> {
         reading.begin_turn();
-        told.iter().for_each(|end| reading.add(*end, Ahead::ThisTurn));
+        little.iter().for_each(|end| reading.add(*end, Sent::Little, Ahead::ThisTurn));
         let mut read = Vec::new();
-        while let Some(end) = reading.next() {
-            let piece = reading.piece();
-            let bytes = if flooding.contains(&end) { piece } else { 50 };
-            reading.note_read(bytes);
-            if bytes == piece {
-                reading.go_on(end);
-            }
-            read.push((end, bytes));
+        while let Some((end, _)) = reading.next() {
+            reading.note_read(50);
+            read.push((end, 50));
+        }
+        reading.begin_others();
+        while let Some((end, piece)) = reading.next_other() {
+            reading.note_read(piece);
+            reading.add(end, Sent::of(piece), Ahead::NextTurn);
+            read.push((end, piece));
         }
         read
     }
 
-    #[test]
-    fn who_has_just_sent_something_is_read_before_those_that_go_on() {
-        let mut reading = Reading::default();
-        let ends: [End; 3] = sessions();
-        let flood = [ends[0], ends[1]];
-        turn(&mut reading, &flood, &flood);
-        let order: Vec<End> = turn(&mut reading, &[ends[2]], &flood).into_iter().map(|(end, _)| end).collect();
-        assert_eq!(order, [ends[2], ends[0], ends[1]]);
+    fn add(reading: &mut Reading, ends: &[End], sent: Sent) {
+        ends.iter().for_each(|end| reading.add(*end, sent, Ahead::ThisTurn));
+    }
+
+    fn who(read: Vec<(End, usize)>) -> Vec<End> {
+        read.into_iter().map(|(end, _)| end).collect()
     }
 
     #[test]
-    fn a_wave_is_read_as_far_as_the_allowance_goes_and_then_a_little_each() {
+    fn who_sends_little_is_read_before_newcomers_and_these_before_those_that_go_on() {
         let mut reading = Reading::default();
-        let wave: [End; 50] = sessions();
-        let read: Vec<usize> = turn(&mut reading, &wave, &wave).into_iter().map(|(_, bytes)| bytes).collect();
-        let (far, little) = read.split_at(ALLOWANCE / READ);
+        let [flood, newcomer, little] = sessions();
+        add(&mut reading, &[flood], Sent::Much);
+        add(&mut reading, &[newcomer], Sent::Nothing);
+        assert_eq!(turn(&mut reading, &[little]), [(little, 50), (newcomer, READ_LITTLE), (flood, READ)]);
+    }
+
+    #[test]
+    fn of_newcomers_a_little_is_read_and_then_as_far_as_the_allowance_goes() {
+        let mut reading = Reading::default();
+        let wave: [End; 12] = sessions();
+        add(&mut reading, &wave, Sent::Nothing);
+        let pieces = |read: Vec<(End, usize)>| read.into_iter().map(|(_, bytes)| bytes).collect::<Vec<_>>();
+        assert_eq!(pieces(turn(&mut reading, &[])), [READ_LITTLE; 12]);
+        assert_eq!(pieces(turn(&mut reading, &[])), [READ; ALLOWANCE / READ]);
+    }
+
+    #[test]
+    fn when_the_allowance_is_used_up_who_has_sent_little_is_read_a_little() {
+        let mut reading = Reading::default();
+        reading.begin_turn();
+        add(&mut reading, &sessions::<12>(), Sent::Little);
+        let mut pieces = Vec::new();
+        while let Some((_, piece)) = reading.next() {
+            reading.note_read(piece);
+            pieces.push(piece);
+        }
+        let (far, little) = pieces.split_at(ALLOWANCE / READ);
         assert!(far.iter().all(|bytes| *bytes == READ) && little.iter().all(|bytes| *bytes == READ_LITTLE));
     }
 
@@ -136,13 +187,8 @@ mod tests {
     fn those_that_go_on_take_turns() {
         let mut reading = Reading::default();
         let wave: [End; 12] = sessions();
-        turn(&mut reading, &wave, &wave);
-        let mut order = Vec::new();
-        for _ in 0..3 {
-            let read = turn(&mut reading, &[], &wave);
-            assert_eq!(read.len(), ALLOWANCE / READ);
-            order.extend(read.into_iter().map(|(end, _)| end));
-        }
+        add(&mut reading, &wave, Sent::Much);
+        let order: Vec<End> = (0..6).flat_map(|_| who(turn(&mut reading, &[]))).collect();
         assert_eq!(order, wave);
         assert!(!reading.is_empty());
     }
@@ -152,14 +198,15 @@ mod tests {
         let mut reading = Reading::default();
         let ends: [End; 50] = sessions();
         let (wave, older) = ends.split_at(48);
-        turn(&mut reading, older, older);
+        add(&mut reading, older, Sent::Much);
         let mut gone_on = Vec::new();
         for _ in 0..2 {
             // Each sends exactly what is read, and has no more.
             reading.begin_turn();
-            wave.iter().for_each(|end| reading.add(*end, Ahead::ThisTurn));
-            while let Some(end) = reading.next() {
-                reading.note_read(reading.piece());
+            add(&mut reading, wave, Sent::Nothing);
+            reading.begin_others();
+            while let Some((end, piece)) = reading.next_other() {
+                reading.note_read(piece);
                 gone_on.extend(older.contains(&end).then_some(end));
             }
         }
@@ -171,9 +218,9 @@ mod tests {
         let mut reading = Reading::default();
         let [end]: [End; 1] = sessions();
         reading.begin_turn();
-        reading.add(end, Ahead::NextTurn);
+        reading.add(end, Sent::Little, Ahead::NextTurn);
         assert_eq!((reading.next(), reading.is_empty()), (None, false));
         reading.begin_turn();
-        assert_eq!((reading.next(), reading.is_empty()), (Some(end), true));
+        assert_eq!((reading.next(), reading.is_empty()), (Some((end, READ)), true));
     }
 }

@@ -1,11 +1,14 @@
 //! Large values: bytes that the router ordered to be moved from one socket to another.
 //!
 //! Between plain sockets, and between a plain socket and a file, the kernel moves them through a pipe (splice(2)), at
-//! about a third of what copying costs; they never enter this process. Where an end is sealed they pass through the
-//! worker's buffer, and a relay holds no more than what the other end did not take of one read.
+//! about a third of what copying costs; they never enter this process. Where an end is sealed, or no descriptors are left
+//! for a pipe, they pass through the worker's buffer, and a relay holds no more than what the other end did not take of
+//! one read.
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Instant;
 
 use pdw_router::{End, Input, Wait};
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
@@ -14,11 +17,14 @@ use super::ends::end_line;
 use super::socket::{Socket, Written};
 use super::wakes::Wakes;
 use super::{Ahead, Worker};
+use crate::seal::Peer;
 
 /// Bytes that a pipe may hold on their way.
 const PIPE: usize = 1 << 20;
 /// Empty pipes that are kept for the next relay.
 const PIPES_KEPT: usize = 16;
+/// So many pipes there may be in any case, be there ever so many connections.
+const PIPES_LEAST: usize = 4;
 
 /// A relay on its way.
 #[derive(Debug)]
@@ -63,14 +69,16 @@ impl Pump {
 pub(super) struct Pipe {
     outlet: OwnedFd,
     inlet: OwnedFd,
+    /// For as long as there is it, it is counted.
+    _counted: Arc<()>,
 }
 
 impl Pipe {
-    fn open() -> io::Result<Self> {
+    fn open(count: &Arc<()>) -> io::Result<Self> {
         let (outlet, inlet) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC)?;
         // A smaller pipe works too, only with more calls.
         let _ = fcntl_setpipe_size(&inlet, PIPE);
-        Ok(Self { outlet, inlet })
+        Ok(Self { outlet, inlet, _counted: Arc::clone(count) })
     }
 }
 
@@ -91,13 +99,7 @@ pub(super) enum Halt {
 impl Worker {
     /// Begins to move bytes.
     pub(super) fn begin_relay(&mut self, from: End, to: End, bytes: u64) {
-        let by = match self.carrier(from, to) {
-            Ok(by) => by,
-            Err(error) => {
-                tracing::warn!(%error, "no pipe for a large value (are there descriptors left? see `ulimit -n`)");
-                return self.lose(from, &error);
-            }
-        };
+        let by = self.carrier(from, to);
         let pump = Pump { to, left: bytes, at: 0, carried: 0, waits: None, wakes: Wakes::default(), listed: false, by };
         if self.put_pump(from, Some(Box::new(pump))) {
             self.take_unread(from);
@@ -133,11 +135,27 @@ impl Worker {
         }
     }
 
-    fn carrier(&mut self, from: End, to: End) -> io::Result<Carrier> {
-        let sealed = [from, to].into_iter().any(|end| self.socket(end).is_some_and(Socket::is_sealed));
-        match sealed {
-            true => Ok(Carrier::Copy(Vec::new())),
-            false => self.pipes.pop().map_or_else(Pipe::open, Ok).map(Carrier::Pipe),
+    fn carrier(&mut self, from: End, to: End) -> Carrier {
+        if [from, to].into_iter().any(|end| self.socket(end).is_some_and(Socket::is_sealed)) {
+            return Carrier::Copy(Vec::new());
+        }
+        match self.pipes.pop().map_or_else(|| self.open_pipe(), Ok) {
+            Ok(pipe) => Carrier::Pipe(pipe),
+            Err(error) => {
+                if self.complaints.is_due(&Peer::Many, "no pipe", Instant::now()) {
+                    tracing::warn!(%error, "no pipe for a large value, which is copied instead; raise `ulimit -n`");
+                }
+                Carrier::Copy(Vec::new())
+            }
+        }
+    }
+
+    /// A new pipe, if it leaves descriptors to connections: a link is needed more.
+    fn open_pipe(&self) -> io::Result<Pipe> {
+        let left = self.descriptors.saturating_sub(self.open_descriptors());
+        match Arc::strong_count(&self.pipes_open) <= PIPES_LEAST.max(left / 2) {
+            true => Pipe::open(&self.pipes_open),
+            false => Err(io::Error::other("the descriptors that are left are for connections")),
         }
     }
 

@@ -7,9 +7,10 @@ use mio::event::Event;
 use pdw_router::{End, Entrance, Input, SessionKey};
 
 use super::ends::Line;
+use super::reading::{Ahead, Sent};
 use super::socket::{Socket, Written};
 use super::token::Source;
-use super::{ACCEPT_REST, Ahead, Worker};
+use super::{ACCEPT_REST, Worker};
 use crate::seal::Peer;
 
 /// Connections accepted at once: a tenth of a millisecond's worth. Where there are too many, each of them costs as
@@ -71,7 +72,8 @@ impl Worker {
             self.router.handle(self.now, Input::SessionLost(key));
             return None;
         }
-        self.sessions.insert(key, Line::new(socket, self.turn.wrapping_sub(1)));
+        let line = Line { sent: Sent::Nothing, ..Line::new(socket, self.turn.wrapping_sub(1)) };
+        self.sessions.insert(key, line);
         Some(key)
     }
 
@@ -93,8 +95,8 @@ impl Worker {
         }
     }
 
-    /// Reads a session once, if the router wants its bytes.
-    pub(super) fn read_session(&mut self, key: SessionKey) {
+    /// Reads at most `piece` bytes of a session once, if the router wants its bytes.
+    pub(super) fn read_session(&mut self, key: SessionKey, piece: usize) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.queued = false;
         if session.pump.is_some() {
@@ -108,7 +110,6 @@ impl Worker {
             return self.leave_unread(End::Session(key));
         }
         let sealed = session.socket.is_sealed();
-        let piece = self.reading.piece();
         match session.socket.read(&mut self.buffer[..piece], &mut self.scratch) {
             Ok(Some(0)) => self.router.handle(self.now, Input::SessionEnded(key)),
             Ok(Some(count)) => {
@@ -117,12 +118,12 @@ impl Worker {
                 // A short read has emptied the socket: the kernel will tell of what comes next,
                 // but not again of an end that it has told already, nor of what a seal has left.
                 let skipped = session.skipped(count);
-                let fresh = std::mem::take(&mut session.fresh);
+                let sent = std::mem::replace(&mut session.sent, Sent::of(count));
                 if count == piece || session.ending || session.socket.has_more() {
                     session.queued = true;
-                    self.reading.go_on(End::Session(key));
+                    self.reading.add(End::Session(key), Sent::Much, Ahead::NextTurn);
                 }
-                if fresh && self.complain_if_sealed(key, &self.buffer[..count]) {
+                if sent == Sent::Nothing && !sealed && self.complain_if_sealed(key, &self.buffer[..count]) {
                     return self.lose(End::Session(key), &io::ErrorKind::InvalidData.into());
                 }
                 if skipped < count {

@@ -16,12 +16,15 @@ use pdw_router::{End, Input, SpoolKey};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
+use super::Worker;
+use super::reading::{Ahead, Sent};
 use super::relay::Pump;
-use super::{Ahead, Worker};
 use crate::mutant::Mutant;
 
 /// The operator is not told more often that the spool takes nothing.
 const COMPLAINTS: Duration = Duration::from_secs(10);
+/// So many files there may be in any case, be there ever so many connections.
+const FILES_LEAST: usize = 4;
 /// What is written into a new folder to see whether it takes anything.
 const TRIAL: u64 = 4096;
 
@@ -107,7 +110,7 @@ impl Worker {
     pub(super) fn grow_spool(&mut self, key: SpoolKey, bytes: u64) {
         let made = match self.spools.remove(key) {
             Some(spool) => Ok(spool),
-            None => SpoolFile::new(&self.folder.path),
+            None => self.make_file(),
         };
         let grown = made.and_then(|mut spool| spool.grow(bytes).map(|()| spool));
         match grown {
@@ -116,6 +119,14 @@ impl Worker {
                 self.router.handle(self.now, Input::SpoolReady(key));
             }
             Err(error) => self.lose_spool(key, &error),
+        }
+    }
+
+    /// A new file, if it leaves descriptors to connections.
+    fn make_file(&self) -> io::Result<SpoolFile> {
+        match self.spools.len() < FILES_LEAST || self.open_descriptors() < self.descriptors {
+            true => SpoolFile::new(&self.folder.path),
+            false => Err(io::Error::other("the descriptors that are left are for connections; raise `ulimit -n`")),
         }
     }
 
@@ -165,7 +176,7 @@ impl Worker {
         if let Some(spool) = self.spools.get_mut(key)
             && !std::mem::replace(&mut spool.queued, true)
         {
-            self.reading.add(End::Spool(key), Ahead::NextTurn);
+            self.reading.add(End::Spool(key), Sent::Little, Ahead::NextTurn);
         }
     }
 }

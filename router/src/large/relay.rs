@@ -6,7 +6,6 @@ use crate::mutant::Mutant;
 use crate::order::{End, LinkKey, Order, Output, SessionKey, Wait};
 use crate::resp::Request;
 use crate::router::{Setup, Traffic};
-use crate::session::Session;
 use crate::stats::CloseReason;
 use crate::time::Time;
 
@@ -150,7 +149,7 @@ impl Traffic {
 
     /// The session of a lane, if it is the one that has to go on, and since when: in the middle of a request,
     /// or of a transaction whose commands so far are answered.
-    fn awaited_owner(&self, key: LinkKey) -> Option<(SessionKey, Time)> {
+    pub(crate) fn awaited_owner(&self, key: LinkKey) -> Option<(SessionKey, Time)> {
         let link = self.links.get(key).filter(|_| !self.is_moving(key))?;
         let session = self.sessions.get(link.owner?)?;
         let idle = session.cut || link.batch.in_flight() == 0;
@@ -182,10 +181,8 @@ impl Traffic {
     fn hindrances(&self, setup: &Setup) -> impl Iterator<Item = (SessionKey, Time)> {
         let relays = self.relays.linked().filter(|relay| self.others_wait(relay));
         let moving = relays.filter_map(|relay| {
-            let (key, since) = relay.culprit(setup)?;
-            // What was held for it goes before what is moved to it.
-            let taken = self.sessions.get(key).filter(|_| relay.to == End::Session(key)).map(Session::taken);
-            Some((key, taken.map_or(since, |taken| since.max(taken)).after(setup.limits.stall_max)))
+            let (key, since) = self.stands_since(setup, relay)?;
+            Some((key, since.after(setup.limits.stall_max)))
         });
         moving.chain(self.idle_owners(setup)).chain(self.slow_readers(setup))
     }

@@ -15,7 +15,7 @@ use crate::router::{Setup, Traffic};
 use crate::time::Time;
 
 /// Longest reply to a question of the router's own. An instance with 100,000 connections lists them in some 40 MB.
-const OWN_MAX: usize = 64 << 20;
+pub(crate) const OWN_MAX: usize = 64 << 20;
 
 /// What becomes of a reply of which a large value is arriving.
 enum Course {

@@ -1,5 +1,6 @@
 //! What an upstream's links bring: frames of a peer, replies of an instance, one for each request in its order.
 
+use crate::large::stream::OWN_MAX;
 use crate::link::part::{Part, Target};
 use crate::link::{Lane, Link, Stage};
 use crate::loss::Loss;
@@ -7,6 +8,20 @@ use crate::mutant::Mutant;
 use crate::order::{End, LinkKey};
 use crate::resp::ReplyScan;
 use crate::router::{Setup, Traffic};
+
+/// Longest reply of a new link before it is proven; the longest that is asked for has a few hundred bytes.
+const PROOF_MAX: usize = 1 << 20;
+
+impl Link {
+    /// How much may be there of a reply that is not whole. Those to requests have bounds of their own.
+    fn longest_reply(&self) -> usize {
+        match self.batch.front() {
+            _ if matches!(self.stage, Stage::Proving(_)) => PROOF_MAX,
+            Some(part) if part.target.wants_whole() => OWN_MAX,
+            _ => usize::MAX,
+        }
+    }
+}
 
 impl Traffic {
     /// Reads what an upstream's connection brought.
@@ -93,7 +108,8 @@ impl Traffic {
         if self.links.contains_key(key) {
             used += self.stream_reply(setup, key, scan, &bytes[used..])?;
         }
-        Ok(used)
+        let most = self.links.get(key).map_or(usize::MAX, Link::longest_reply);
+        if bytes.len() - used <= most { Ok(used) } else { Err(Loss::EndlessReply) }
     }
 
     /// Takes a whole reply. Those to a transaction that may be sent again wait for its last one.

@@ -139,6 +139,7 @@ impl Traffic {
         due.chain(postponed)
             .chain(self.heartbeat(setup))
             .chain(self.next_stall(setup))
+            .chain(self.next_spare_lane(setup))
             .chain(self.next_lane_attempt())
             .chain(self.next_measure())
             .chain(self.next_peer_fence())

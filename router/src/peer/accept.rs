@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 
 use crate::mutant::Mutant;
 use crate::order::{End, Notice, Order, Output, SessionKey};
-use crate::peer::carrier::{Carrier, FILL, Grant, Lead, UNTAKEN_MAX};
+use crate::peer::carrier::{Carrier, FILL, Grant, Lead};
+use crate::peer::demand::most_streams;
 use crate::peer::frame::{self, FrameError, FrameReader, Piece, StreamId};
 use crate::peer::greeting::{LinkName, Peer};
 use crate::peer::hello::own_grant;
@@ -134,17 +135,6 @@ impl Traffic {
         }
     }
 
-    /// # Errors
-    /// The other end sends, and has not taken what it was sent for too long.
-    fn demand_taken(&self, setup: &Setup, key: SessionKey) -> Result<(), FrameError> {
-        let waits = |session: &Session| {
-            let control = session.framed.as_ref().map_or(0, |accepted| accepted.carrier.bytes());
-            session.reply_bytes() + control
-        };
-        let untaken = self.sessions.get(key).map_or(0, waits);
-        if untaken <= UNTAKEN_MAX + setup.limits.resume_max { Ok(()) } else { Err(FrameError::Deaf) }
-    }
-
     fn take_from_below(&mut self, setup: &Setup, key: SessionKey, piece: Piece<'_>) -> Result<(), FrameError> {
         let Some(accepted) = self.accepted(key) else { return Ok(()) };
         match piece {
@@ -197,10 +187,12 @@ impl Traffic {
         key: SessionKey,
         id: StreamId,
     ) -> Result<Option<SessionKey>, FrameError> {
+        let crowded = self.sessions.len() >= most_streams(setup);
         let Some(accepted) = self.accepted(key) else { return Ok(None) };
         match accepted.carrier.lead(id)? {
             Some(Lead::Here(carried)) => Ok(Some(carried)),
             Some(Lead::Gone) => Ok(None),
+            None if crowded => Err(FrameError::Deaf),
             None => {
                 let end = accepted.carrier.new_end(key, Some(id));
                 let carried = self.open_carried(end);

@@ -27,10 +27,6 @@ const LITTLE_PART: u64 = 16;
 /// end. So who takes nothing, however many they are, leaves credit to all others.
 const CROWDED_PART: u64 = 2;
 
-/// No more than this, and what is kept of a link that was resumed, waits for an end that goes on sending: what it is sent
-/// without having credit for it are words about streams and answers to questions, and it takes those, unless it means harm.
-pub(crate) const UNTAKEN_MAX: usize = 1 << 20;
-
 /// What one end grants the other at the start, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Grant {
@@ -46,6 +42,8 @@ pub(crate) struct Carrier<K> {
     pub(crate) reader: FrameReader,
     /// By stream number, from 1 on.
     slots: Vec<Slot<K>>,
+    /// How many of them are closing.
+    closing: usize,
     /// Numbers that may be given anew, where this end gives them.
     free: Vec<u32>,
     numbers: bool,
@@ -98,6 +96,7 @@ impl<K: Copy + PartialEq> Carrier<K> {
         Self {
             reader: FrameReader::default(),
             slots: Vec::new(),
+            closing: 0,
             free: Vec::new(),
             numbers: false,
             ready: VecDeque::new(),
@@ -189,6 +188,7 @@ impl<K: Copy + PartialEq> Carrier<K> {
         let Some(slot) = self.slots.get_mut(id.0 as usize - 1) else { return };
         if matches!(slot, Slot::Open(_)) {
             *slot = Slot::Closing;
+            self.closing += 1;
             frame::write(&mut self.control, id, FrameFlags::CLOSE, &[]);
         }
     }
@@ -207,12 +207,25 @@ impl<K: Copy + PartialEq> Carrier<K> {
         }
         match before {
             Slot::Free => Err(unknown),
-            Slot::Closing => Ok(None),
+            Slot::Closing => {
+                self.closing -= 1;
+                Ok(None)
+            }
             Slot::Open(key) => {
                 frame::write(&mut self.control, id, FrameFlags::CLOSE, &[]);
                 Ok(Some(key))
             }
         }
+    }
+
+    /// Streams that this end has closed, and the other one has not.
+    pub(crate) fn closing(&self) -> usize {
+        self.closing
+    }
+
+    /// Memory of these.
+    pub(crate) fn closing_bytes(&self) -> usize {
+        self.closing * size_of::<Slot<K>>()
     }
 
     /// What its streams lead to.

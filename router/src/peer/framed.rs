@@ -10,6 +10,7 @@
 
 use std::time::Duration;
 
+use crate::large::stream::OWN_MAX;
 use crate::link::proof::let_in;
 use crate::link::{Lane, Link, Stage, Standing};
 use crate::loss::Loss;
@@ -264,8 +265,9 @@ impl Traffic {
             let_in(&kept[..len])?;
             kept.drain(..len);
         }
+        let endless = kept.len() > OWN_MAX;
         link.keep_reply(kept, 0);
-        Ok(())
+        if endless { Err(Loss::EndlessReply) } else { Ok(()) }
     }
 
     fn frames_from_above(&mut self, setup: &Setup, key: LinkKey, mut bytes: &[u8]) -> Result<(), Loss> {
@@ -286,7 +288,7 @@ impl Traffic {
             framed.carrier.reader = reader;
         }
         self.order_write(key);
-        Ok(())
+        self.demand_closed(setup, key).map_err(Loss::Frame)
     }
 
     fn take_from_above(&mut self, setup: &Setup, key: LinkKey, piece: Piece<'_>) -> Result<(), Loss> {

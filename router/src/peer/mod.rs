@@ -2,6 +2,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod carrier;
+pub(crate) mod demand;
 pub(crate) mod fence;
 pub mod frame;
 pub(crate) mod framed;

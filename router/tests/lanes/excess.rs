@@ -68,3 +68,36 @@ fn what_follows_a_woven_value_is_not_taken_for_the_next_one() {
     world.arrives(link, (2 << 20) + 2, "$3\r\nbad\r\n");
     assert!(world.closed.contains(&end(&world, link)) && world.closed.contains(&End::Session(session)));
 }
+
+/// An instance goes on and on with the array that it has begun on a link, until that is closed; how much was held.
+fn goes_on(world: &mut World, link: usize) -> usize {
+    let (elements, mut held) = (":1\r\n".repeat(1 << 18), 0);
+    for _ in 0..100 {
+        if world.closed.contains(&end(world, link)) {
+            return held;
+        }
+        world.reply(link, &elements);
+        held = held.max(world.router.holding().bytes());
+    }
+    panic!("{held} bytes are held, and the link is not closed")
+}
+
+#[test]
+fn an_answer_without_end_to_a_question_of_the_proxys_own_is_not_waited_for() {
+    let mut world = World::new(Profile::Redis, Limits::default());
+    let session = world.open();
+    world.send(session, "SOMETHING else\r\n");
+    let link = world.sent.iter().position(|sent| sent.contains("COMMAND")).unwrap();
+    world.reply(link, "*100000000\r\n");
+    assert!(goes_on(&mut world, link) < 130 << 20);
+}
+
+#[test]
+fn an_answer_without_end_to_a_links_first_words_is_not_waited_for() {
+    let mut world = World::new(Profile::Redis, Limits::default());
+    world.proof = b"*100000000\r\n";
+    let session = world.open();
+    world.send(session, "SOMETHING else\r\n");
+    let link = world.links.len() - 1;
+    assert!(goes_on(&mut world, link) < 4 << 20);
+}

@@ -67,3 +67,48 @@ fn nothing_gets_between_the_commands_of_a_transaction_whose_client_is_slow() {
     assert!(!world.sent[lane].contains("PING\r\n*1"), "{}", world.sent[lane]);
     assert_eq!(world.sent[lane].matches("PING").count(), 0, "{}", world.sent[lane]);
 }
+
+/// As [`world`], where another lane may be opened.
+fn world_with_a_spare_lane() -> World {
+    let limits = Limits { bulk_lanes: 1, spare_lanes: 1, retain_max: 1 << 10, ..Limits::default() };
+    World::new(Profile::Pdwfs, limits)
+}
+
+/// Lanes of this kind of world that were opened, and are still open.
+fn lanes(world: &World) -> usize {
+    let opened = world.links.len() - SHARED;
+    opened - world.closed.iter().filter(|end| matches!(end, End::Link(_))).count()
+}
+
+/// Its links that are no lanes.
+const SHARED: usize = 2;
+
+#[test]
+fn beside_a_lane_that_stands_still_there_is_another_one_for_those_who_wait() {
+    let mut world = world_with_a_spare_lane();
+    let mover = mover_and_waiter(&mut world);
+    world.router.handle(world.now, Input::RelayWaits(End::Session(mover), Wait::Source));
+    world.wait(Duration::from_millis(90));
+    assert_eq!(lanes(&world), 1);
+    world.wait(Duration::from_millis(10));
+    assert_eq!(lanes(&world), 2);
+    // No third, whoever waits; and who is in nobody's way any more keeps its own.
+    let second = world.open();
+    world.send(second, &large_set(FIRST));
+    world.wait(Duration::from_secs(1));
+    assert_eq!((lanes(&world), world.closed.len()), (2, 0));
+}
+
+#[test]
+fn a_spare_lane_is_closed_when_those_that_stood_still_go_on() {
+    let mut world = world_with_a_spare_lane();
+    let mover = mover_and_waiter(&mut world);
+    world.router.handle(world.now, Input::RelayWaits(End::Session(mover), Wait::Source));
+    world.wait(Duration::from_millis(100));
+    assert_eq!(lanes(&world), 2);
+    let first = world.links.len() - 2;
+    world.relayed(End::Session(mover), 200_002);
+    world.reply(first, "+OK\r\n");
+    assert_eq!(world.take(mover), "+OK\r\n");
+    assert_eq!(lanes(&world), 1);
+}

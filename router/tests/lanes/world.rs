@@ -44,7 +44,7 @@ impl World {
 
     /// With a spool.
     pub(crate) fn spooling(limits: Limits) -> Self {
-        Self::with(Profile::Pdwfs, Limits { retain_max: 1 << 10, bulk_lanes: 1, ..limits }, true)
+        Self::with(Profile::Pdwfs, Limits { retain_max: 1 << 10, bulk_lanes: 1, spare_lanes: 0, ..limits }, true)
     }
 
     fn with(profile: Profile, limits: Limits, spool: bool) -> Self {
@@ -191,5 +191,5 @@ pub(crate) fn large_set(key: &str) -> String {
 }
 
 pub(crate) fn world() -> World {
-    World::new(Profile::Pdwfs, Limits { bulk_lanes: 1, retain_max: 1 << 10, ..Limits::default() })
+    World::new(Profile::Pdwfs, Limits { bulk_lanes: 1, spare_lanes: 0, retain_max: 1 << 10, ..Limits::default() })
 }

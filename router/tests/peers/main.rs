@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests may")]
 
 mod crowds;
+mod demands;
 mod fences;
 mod links;
 mod resume;

@@ -4,9 +4,10 @@
 use std::io;
 use std::time::Duration;
 
-use pdw_tests::connection::{Connection, until};
+use pdw_tests::connection::{Connection, encode, until};
 use pdw_tests::instance::{Instance, addresses};
 use pdw_tests::proxy::{Launch, Proxy};
+use pdw_tests::skipped_in_a_tree;
 
 /// Descriptors that the process may have open.
 const DESCRIPTORS: &str = "--nofile=200:200";
@@ -60,5 +61,30 @@ fn who_comes_when_there_are_no_descriptors_left_waits_and_links_and_numbers_have
     for mut client in waiting {
         until("a client that waited is served", Duration::from_secs(5), || client.receive())?;
     }
+    Ok(())
+}
+
+#[test]
+fn a_large_value_is_not_lost_for_want_of_descriptors() -> io::Result<()> {
+    if skipped_in_a_tree("there is no spool in a tree") {
+        return Ok(());
+    }
+    let (instance, folder) = ([Instance::start()?], tempfile::tempdir()?);
+    let launch = Launch::new("pdwfs", &addresses(&instance)).levels(1);
+    let launch = launch.config(&format!("spool = {:?}\n", folder.path()));
+    // Enough for a file for each client, but not for a pipe as well.
+    let proxy = launch.under(&["prlimit", "--nofile=225:225"]).start()?;
+    let set = |at: usize| encode(&[b"SET".as_slice(), format!("/m/f:{at}").as_bytes(), &vec![b'x'; 1200 << 10]]);
+    let (mut begun, half) = (Vec::new(), 700 << 10);
+    for at in 0..60 {
+        let mut client = Connection::open_with(proxy.address(), Duration::from_secs(20))?;
+        client.send(&set(at)[..half])?;
+        begun.push(client);
+    }
+    for (at, client) in begun.iter_mut().enumerate() {
+        client.send(&set(at)[half..])?;
+        assert_eq!(client.receive()?.value.text(), "OK", "client {at}");
+    }
+    assert_eq!(proxy.log().matches("no pipe for a large value").count(), 1, "{}", proxy.log());
     Ok(())
 }

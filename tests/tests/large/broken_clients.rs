@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use pdw_tests::address::Address;
 use pdw_tests::connection::{Connection, encode};
+use pdw_tests::proxy::Launch;
 use socket2::SockRef;
 
+use crate::memory::tcp_instances;
 use crate::stage::{STALL_MAX, Stage, on_each_stage};
 use crate::stripe::{Content, Mover, stripe_key};
 use pdw_tests::full_or;
@@ -20,6 +22,9 @@ const CLIENTS: u32 = 6;
 
 /// `limits.bulk_lanes`.
 const LANES: u32 = 2;
+
+/// `limits.spare_lanes`.
+const SPARE_LANES: u32 = 30;
 
 /// Above what any profile retains.
 const SIZE: usize = 3 << 20;
@@ -118,8 +123,8 @@ fn clients_that_die_or_stand_still_between_exec_and_its_reply() -> io::Result<()
 }
 
 /// More clients than there are lanes stand still; the time that a good one needs meanwhile.
-fn wait_behind(address: &Address, stand: impl Fn(u32) -> io::Result<Mover>) -> io::Result<Duration> {
-    let standing = (0..=LANES).map(stand).collect::<io::Result<Vec<_>>>()?;
+fn wait_behind(address: &Address, lanes: u32, stand: impl Fn(u32) -> io::Result<Mover>) -> io::Result<Duration> {
+    let standing = (0..=lanes).map(stand).collect::<io::Result<Vec<_>>>()?;
     let start = Instant::now();
     write(address, 0)?;
     drop(standing);
@@ -133,7 +138,8 @@ fn more_clients_than_lanes_stand_still_and_the_others_go_on_within_stall_max() -
         for reading in [false, true] {
             let waited = stage.unharmed_while(&format!("more than lanes, reading {reading}"), |address| {
                 Mover::connect(address)?.set(&key, Content::new(0, 0, size))?;
-                wait_behind(address, |_| {
+                let lanes = if reading { LANES } else { LANES + SPARE_LANES };
+                wait_behind(address, lanes, |_| {
                     let mut mover = Mover::connect(address)?;
                     match reading {
                         true => mover.stream().write_all(&encode(&["GET", &key]))?,
@@ -149,6 +155,33 @@ fn more_clients_than_lanes_stand_still_and_the_others_go_on_within_stall_max() -
         }
         Ok(())
     })
+}
+
+/// A job is suspended in the middle of its stripes: ten times as many clients as there are lanes, which keep theirs for
+/// longer than anybody would like to wait.
+#[test]
+fn the_clients_of_a_suspended_job_do_not_hold_up_the_others() -> io::Result<()> {
+    let (_instances, addresses) = tcp_instances(1)?;
+    let proxy = Launch::new("pdwfs", &addresses).config("[times]\nstall_max = \"10min\"\n").start()?;
+    let address = proxy.address();
+    let suspended = (0..10 * LANES).map(|number| {
+        let mut mover = Mover::connect(address)?;
+        mover.send_set(&stripe_key(FILE, 1 + number), Content::new(1 + number, 0, SIZE), 200 << 10)?;
+        Ok(mover)
+    });
+    let suspended = suspended.collect::<io::Result<Vec<_>>>()?;
+    let start = Instant::now();
+    write(address, 0)?;
+    let waited = start.elapsed();
+    println!("after {waited:?}");
+    // Two more lanes every tenth of a second.
+    assert!(waited < Duration::from_secs(5), "{waited:?}");
+    // Once it goes on, nothing of it is lost.
+    for (number, mut mover) in (1..).zip(suspended) {
+        mover.finish_set(Content::new(number, 0, SIZE), 200 << 10)?;
+        Mover::connect(address)?.read(&stripe_key(FILE, number), Content::new(number, 0, SIZE))?;
+    }
+    Ok(())
 }
 
 /// What a server says to these bytes and to a request behind them, and whether it closes.

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use pdw_tests::address::Address;
 use pdw_tests::connection::{Connection, encode, until};
 
+use rustix::net::sockopt::set_socket_send_buffer_size;
+
 use crate::stage::on_each_stage;
 use crate::stripe::{Content, Mover, stripe_key, stripe_size};
 use pdw_tests::full_or;
@@ -22,6 +24,13 @@ const WAVE: usize = 50;
 
 /// How long nothing has to move until nothing will.
 const QUIET: Duration = Duration::from_millis(500);
+
+/// The same for a wave.
+const WAVE_QUIET: Duration = Duration::from_millis(50);
+
+/// What each of very many clients has of the kernel's memory: here it is the same kernel as the proxy's, and its limit
+/// (`tcp_mem`, tcp(7)) would be reached.
+const SEND_BUFFER: usize = 16 << 10;
 
 /// How long clients may take to send what is taken of them.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -38,6 +47,13 @@ impl Sender {
         let stream = Mover::connect(address)?.into_stream();
         stream.set_nonblocking(true)?;
         Ok(Sender { stream, left: bytes, closed: false })
+    }
+
+    /// The same with `SEND_BUFFER`.
+    fn connect_small(address: &Address, bytes: usize) -> io::Result<Sender> {
+        let sender = Sender::connect(address, bytes)?;
+        set_socket_send_buffer_size(&sender.stream, SEND_BUFFER)?;
+        Ok(sender)
     }
 
     fn sends(&self) -> bool {
@@ -63,10 +79,10 @@ impl Sender {
 }
 
 /// All send at once, until nothing of theirs is taken any more; of how many not all was.
-fn send_all(senders: &mut [Sender], pattern: &[u8], all: usize) -> usize {
+fn send_all(senders: &mut [Sender], pattern: &[u8], all: usize, quiet: Duration) -> usize {
     let started = Instant::now();
     let mut moved = started;
-    while moved.elapsed() < QUIET && started.elapsed() < LIMIT {
+    while moved.elapsed() < quiet && started.elapsed() < LIMIT {
         let taken: usize = senders.iter_mut().filter(|one| one.sends()).map(|one| one.send(pattern, all)).sum();
         if taken > 0 {
             moved = Instant::now();
@@ -112,7 +128,7 @@ fn clients_that_pipeline_very_many_gets_and_never_read() -> io::Result<()> {
         stage.unharmed_while("never read many replies", |address| {
             let mut senders = (0..2).map(|_| Sender::connect(address, all)).collect::<io::Result<Vec<_>>>()?;
             // Sooner or later they are not read either.
-            assert_eq!(send_all(&mut senders, &pattern, all), 2);
+            assert_eq!(send_all(&mut senders, &pattern, all, QUIET), 2);
             // Once it reads, one gets what it is owed.
             let sent = (all - senders[0].left) / request.len();
             senders[0].stream.set_nonblocking(false)?;
@@ -136,8 +152,8 @@ fn all_but_the_last_byte(sizes: fn(&str) -> usize) -> io::Result<()> {
         let (full, waiting, closed) = stage.unharmed_while("all but the last byte", |address| {
             let (mut senders, mut waiting) = (Vec::new(), 0);
             while senders.len() < count {
-                let mut wave: Vec<_> = (0..WAVE).filter_map(|_| Sender::connect(address, all).ok()).collect();
-                waiting += send_all(&mut wave, &request[..all], all);
+                let mut wave: Vec<_> = (0..WAVE).filter_map(|_| Sender::connect_small(address, all).ok()).collect();
+                waiting += send_all(&mut wave, &request[..all], all, WAVE_QUIET);
                 senders.append(&mut wave);
             }
             let closed = senders.iter().filter(|sender| sender.closed).count();

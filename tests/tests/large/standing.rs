@@ -93,7 +93,7 @@ fn an_mget_of_large_values_from_three_homes_is_never_held() -> io::Result<()> {
 #[test]
 fn who_sends_a_little_at_a_time_does_not_stand_still() -> io::Result<()> {
     let (_instances, addresses) = tcp_instances(1)?;
-    let config = "[limits]\nbulk_lanes = 1\n[times]\nstall_max = \"500ms\"\n";
+    let config = "[limits]\nbulk_lanes = 1\nspare_lanes = 0\n[times]\nstall_max = \"500ms\"\n";
     let proxy = Launch::new("redis", &addresses).config(config).start()?;
     let mut slow = Mover::connect(proxy.address())?;
     let request = encode(&["SET", "slow", &"x".repeat(VALUE)]);
@@ -135,7 +135,8 @@ impl Queue {
     fn form() -> io::Result<Queue> {
         let (instances, addresses) = tcp_instances(1)?;
         // In a tree little of what waits goes ahead to where the lanes are.
-        let config = "[limits]\nbulk_lanes = 1\nstream_window = \"4KiB\"\n[times]\nstall_max = \"1min\"\n";
+        let config =
+            "[limits]\nbulk_lanes = 1\nspare_lanes = 0\nstream_window = \"4KiB\"\n[times]\nstall_max = \"1min\"\n";
         let proxy = Launch::new("redis", &addresses).config(config).with_admin().start()?;
         let (first, second) = (begin(&proxy, "first")?, begin(&proxy, "second")?);
         Ok(Queue { proxy, first, second, _instances: instances })

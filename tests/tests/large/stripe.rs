@@ -162,6 +162,13 @@ impl Mover {
         if end > content.size { self.stream.write_all(b"\r\n") } else { Ok(()) }
     }
 
+    /// The rest of a SET of which the value was sent up to `sent`, and its reply.
+    pub(crate) fn finish_set(&mut self, content: Content, sent: usize) -> io::Result<()> {
+        content.write_part(&mut self.stream, sent, content.size)?;
+        self.stream.write_all(b"\r\n")?;
+        self.expect("+OK")
+    }
+
     /// A whole SET and its reply.
     pub(crate) fn set(&mut self, key: &str, content: Content) -> io::Result<()> {
         self.send_set(key, content, usize::MAX)?;

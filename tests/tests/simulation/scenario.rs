@@ -61,7 +61,8 @@ impl Scenario {
         let (spool, disk_fails) = (files.u8(0..3) > 0, files.u8(0..3) == 0);
         // Nor of these.
         let resume_max = [100, 2_000, 1 << 20, 1 << 20][Rng::with_seed(rng.clone().u64(..) ^ 0x11).usize(0..4)];
-        let limits = Limits { spool_max, resume_max, ..limits(rng) };
+        let spare_lanes = [0, 0, 1, 3][Rng::with_seed(rng.clone().u64(..) ^ 0x12).usize(0..4)];
+        let limits = Limits { spool_max, resume_max, spare_lanes, ..limits(rng) };
         let more_lanes = if spool { files.usize(0..3) } else { 0 };
         let limits = Limits { bulk_lanes: limits.bulk_lanes + more_lanes, ..limits };
         let limits = if spool { Limits { large_min: 100, retain_max: 100, ..limits } } else { limits };
@@ -187,6 +188,7 @@ fn limits(rng: &mut Rng) -> Limits {
         retain_max: pick([100, 100, 300]),
         retain_total: pick([1 << 20, 1 << 20, 1 << 30]),
         bulk_lanes: pick([1, 2, 2]),
+        spare_lanes: 0,
         stall_max: millis(pick([100, 400, 2_000])),
         session_pending_max: pick([1, 5, 60]),
         session_output_max: pick([1, 100, 2000]),
