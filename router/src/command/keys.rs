@@ -210,10 +210,11 @@ pub(super) fn group_streams(request: &Request<'_>, out: &mut Vec<u32>) -> bool {
         };
     }
     let named = request.len().saturating_sub(at + 1);
-    if named % 2 == 0 {
+    let each_has_an_id = named > 0 && named.is_multiple_of(2);
+    if each_has_an_id {
         out.extend((at as u32 + 1..).take(named / 2));
     }
-    named > 0 && named % 2 == 0
+    each_has_an_id
 }
 
 /// `SORT`: where it stores, as `sortCommand` reads it; nowhere if it is no syntax.
