@@ -149,6 +149,7 @@ fn the_short_way_allows_what_the_long_way_allows() {
         "-@all +select|0 +sort ~a",
         "+@all -@write ~*",
         "+@all ~?[a-z] ~*b ~x",
+        "+@read ~*c* ~*b*",
     ];
     let alone: usize = rules.iter().map(|own| through(&[own])).sum();
     assert!(alone > 20_000, "{alone}");
@@ -181,6 +182,7 @@ fn usual_requests_under_usual_rules_take_the_short_way() {
         assert!(short(&["+@all -@dangerous ~app:*"], request), "{request}");
         assert!(short(&["+@connection", "+@write ~app:*", "+@read ~*p:*"], request), "{request}");
         assert!(short(&["+@all ~application:one:* ~app:[kl]"], request), "{request}");
+        assert!(short(&["+@all ~*no* ~*pp:*"], request), "{request}");
     }
     assert!(short(&["+@all %R~* %W~app:*"], "SET app:k v") && !short(&["+@all %R~* %W~app:*"], "SET k v"));
 }
