@@ -241,6 +241,12 @@ impl Router {
         self.traffic.wants_bytes(&self.setup, key)
     }
 
+    /// What a test may look into.
+    #[cfg(test)]
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
     /// Whether a link's bytes may be handed in now.
     pub fn wants_link_bytes(&self, key: LinkKey) -> bool {
         let link = self.traffic.links.get(key).filter(|link| !link.parked && !link.ordered);

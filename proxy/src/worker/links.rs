@@ -20,7 +20,7 @@ use super::reading::{Ahead, Sent};
 use super::socket::{Socket, Written};
 use super::token::Source;
 use crate::mutant::Mutant;
-use crate::seal::{Leave, Seal};
+use crate::seal::{Leave, Peer, Seal};
 
 /// Where an upstream is reached.
 #[derive(Clone, Debug)]
@@ -240,6 +240,11 @@ impl Worker {
         self.router.handle(self.now, Input::LinkLost(key, why));
     }
 
+    /// Whether the operator is told this now of a proxy that may come and go as often as it likes.
+    fn is_told_of(&self, node: &str, kind: &'static str) -> bool {
+        self.complaints.is_due(&Peer::Proxy(node.to_owned()), kind, Instant::now())
+    }
+
     /// Tells the operator.
     pub(super) fn tell(&self, notice: &Notice) {
         let name = |index: &usize| self.upstreams.get(*index).map_or("?", |dial| dial.name.as_str());
@@ -247,8 +252,11 @@ impl Worker {
             Notice::UpstreamReady(index) | Notice::PeerMet(index, _) => {
                 tracing::info!(upstream = name(index), "{notice}");
             }
-            Notice::PeerCame(_) | Notice::PeerLeft(_) => tracing::info!("{notice}"),
-            Notice::PeerBroke(..) => tracing::warn!("{notice}"),
+            Notice::PeerCame(node) if self.is_told_of(node, "came") => tracing::info!("{notice}"),
+            Notice::PeerLeft(node) if self.is_told_of(node, "left") => tracing::info!("{notice}"),
+            Notice::PeerBroke(node, _) if self.is_told_of(node, "broke") => tracing::warn!("{notice}"),
+            // How many links there are the metrics say.
+            Notice::PeerCame(_) | Notice::PeerLeft(_) | Notice::PeerBroke(..) => tracing::debug!("{notice}"),
             Notice::UpstreamDown(index, _) | Notice::TransactionsForbidden(index) | Notice::Unfenced(index) => {
                 tracing::warn!(upstream = name(index), "{notice}");
             }

@@ -244,7 +244,10 @@ impl Worker {
                 self.say_end_to_all();
                 return Ok(());
             }
-            self.read_ready();
+            if self.read_ready().is_stop() {
+                self.say_end_to_all();
+                return Ok(());
+            }
             if !self.relays.is_empty() {
                 self.move_relays();
                 self.obey();
@@ -297,28 +300,6 @@ impl Worker {
             Source::Rest => self.pace.end_rest(),
         }
         false
-    }
-
-    fn read_ready(&mut self) {
-        while let Some((end, piece)) = self.reading.next() {
-            self.read(end, piece);
-        }
-        self.obey();
-        if self.reading.begin_others() {
-            while let Some((end, piece)) = self.reading.next_other() {
-                self.read(end, piece);
-            }
-            self.obey();
-        }
-    }
-
-    /// Reads an end once; of a session at most `piece` bytes.
-    fn read(&mut self, end: End, piece: usize) {
-        match end {
-            End::Session(key) => self.read_session(key, piece),
-            End::Link(key) => self.read_link(key),
-            End::Spool(key) => self.read_spool(key),
-        }
     }
 
     /// Whether everybody was heard who was ready when time was kept last; `events`: so many came in this turn.

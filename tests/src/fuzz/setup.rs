@@ -68,6 +68,7 @@ fn tight() -> Limits {
         session_pending_max: 4,
         session_output_max: 128,
         link_output_max: 100,
+        streams_max: 2,
         sessions_max: 3,
         patience: Duration::from_secs(1),
         reconnect_min: Duration::from_millis(10),
