@@ -8,6 +8,7 @@ use crate::mutant::Mutation;
 use crate::order::{Input, LinkKey, Output};
 use crate::place::{Homes, Placement, PlacementKind, PlacementOptions, Target};
 use crate::router::{Profile, Router, Setup};
+use crate::session::attempts::Attempts;
 use crate::session::gate::Open;
 use crate::time::Time;
 
@@ -36,6 +37,7 @@ pub(crate) fn of_profile(profile: Profile, shards: usize, limits: Limits) -> Rou
         node: "test".to_owned(),
         seed: 1,
         gate: Arc::new(Open::default()),
+        attempts: Attempts::default(),
         credentials: Vec::new(),
         mutation: Mutation::of(None),
     };

@@ -23,7 +23,6 @@ use crate::request::lookups::Lookups;
 use crate::request::pending::{Pending, PendingKey};
 use crate::request::plan::Scratch;
 use crate::router::Setup;
-use crate::session::attempts::Attempts;
 use crate::session::denials::Denials;
 use crate::session::{Partial, Session};
 use crate::stats::Stats;
@@ -96,7 +95,6 @@ pub(crate) struct Traffic {
     pub(crate) homes_known: bool,
     /// What a peer has said of that.
     pub(crate) learned_homes: Option<Homes>,
-    pub(crate) attempts: Attempts,
     pub(crate) denials: Denials,
     pub(crate) found: Found,
     pub(crate) random: Random,
@@ -167,7 +165,6 @@ impl Traffic {
             refreshed: Vec::new(),
             homes_known: !setup.has_peers(),
             learned_homes: None,
-            attempts: Attempts::default(),
             denials: Denials::default(),
             found: Found::default(),
             random: Random(setup.seed | 1),

@@ -81,6 +81,8 @@ pub(crate) struct Orders {
     pub(crate) place: (usize, usize),
     /// Everything the router has to know.
     pub(crate) setup: Setup,
+    /// When the time of all workers began.
+    pub(crate) started: Instant,
     /// Where the upstreams are, in the router's order.
     pub(crate) upstreams: Vec<Dial>,
     /// Its own listeners, or its handles of shared ones.
@@ -167,7 +169,8 @@ impl Worker {
         let poll = Poll::new()?;
         let (mailbox, letters) = Mailbox::open(poll.registry())?;
         let pace = Pace::new(poll.registry())?;
-        let mut router = Router::new(orders.setup, Time::default());
+        let now = since(orders.started);
+        let mut router = Router::new(orders.setup, now);
         let (nth, workers) = orders.place;
         router.stand_among(nth, workers);
         let mut worker = Self {
@@ -205,8 +208,8 @@ impl Worker {
             nth,
             crew: Vec::new(),
             names: orders.names,
-            started: Instant::now(),
-            now: Time::default(),
+            started: orders.started,
+            now,
             turn: 0,
             turns: 0,
         };
@@ -276,7 +279,7 @@ impl Worker {
     }
 
     fn clock(&self) -> Time {
-        Time::from_micros(self.started.elapsed().as_micros() as u64)
+        since(self.started)
     }
 
     fn begin_turn(&mut self) {
@@ -403,6 +406,11 @@ impl Worker {
         }
         Mail::Read
     }
+}
+
+/// The core's time, where it began then.
+fn since(started: Instant) -> Time {
+    Time::from_micros(started.elapsed().as_micros() as u64)
 }
 
 /// What the mail said.

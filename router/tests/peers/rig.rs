@@ -8,7 +8,7 @@ use pdw_router::limits::Limits;
 use pdw_router::mutant::Mutation;
 use pdw_router::place::{Homes, Placement, PlacementKind, PlacementOptions, Rule, Target};
 use pdw_router::{
-    End, FenceCall, Input, LinkKey, Open, Order, Output, Peers, Profile, Router, SessionKey, Setup, Time,
+    Attempts, End, FenceCall, Input, LinkKey, Open, Order, Output, Peers, Profile, Router, SessionKey, Setup, Time,
 };
 
 /// What an instance says to a link's first words.
@@ -44,6 +44,7 @@ pub(crate) fn setup(name: &str, shards: usize, peers: Option<Peers>) -> Setup {
         node: name.to_owned(),
         seed: 1,
         gate: Arc::new(Open::default()),
+        attempts: Attempts::default(),
         credentials: Vec::new(),
         mutation: Mutation::default(),
     }

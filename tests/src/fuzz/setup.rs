@@ -31,6 +31,7 @@ pub(super) fn setup(choice: u8, mutation: Mutation) -> Option<Setup> {
         node: "fuzz".to_owned(),
         seed: u64::from(choice),
         gate: std::sync::Arc::new(pdw_router::Open::default()),
+        attempts: pdw_router::Attempts::default(),
         credentials: Vec::new(),
         mutation,
     })

@@ -88,6 +88,7 @@ impl Scenario {
                 name: format!("pdw-{label}-{seed:x}"),
                 seed,
                 gate: std::sync::Arc::new(pdw_router::Open::default()),
+                attempts: pdw_router::Attempts::default(),
                 credentials: Vec::new(),
                 mutation: Mutation::of(mutant),
             };
