@@ -254,6 +254,8 @@ values! {
         Handshakes = "handshakes_max",
         /// Bytes that one worker holds.
         Memory = "memory_max",
+        /// Sessions that one framed link of one worker carries.
+        Streams = "streams_max",
         /// Sessions of one worker.
         Sessions = "sessions_max",
     }

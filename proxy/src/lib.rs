@@ -10,6 +10,7 @@ mod embedded;
 mod failures;
 pub mod log;
 mod mutant;
+mod plain_file;
 mod seal;
 pub mod serve;
 pub mod up;

@@ -42,5 +42,6 @@ pub use peer::severed::HandOver;
 pub use peer::ways::Peers;
 pub use refusal::{REFUSAL_KINDS, Refusal};
 pub use router::{Profile, Router, Setup};
+pub use session::attempts::Attempts;
 pub use session::gate::{Entrance, Gate, Login, Open, PasswordHash, Question};
 pub use time::Time;

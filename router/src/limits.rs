@@ -46,6 +46,8 @@ pub struct Limits {
     pub resume_max: usize,
     /// Bytes of requests and replies that may be held at once; see `memory`.
     pub memory_max: usize,
+    /// Sessions that one framed link carries past which new ones are refused.
+    pub streams_max: usize,
     /// Sessions of a worker past which new ones are refused.
     pub sessions_max: usize,
     /// How long a request may be kept before its client is answered with a refusal.
@@ -86,6 +88,7 @@ impl Default for Limits {
             peer_window: 32 << 20,
             resume_max: 4 << 20,
             memory_max: 1 << 30,
+            streams_max: 25_000,
             sessions_max: 100_000,
             patience: Duration::from_secs(60),
             reconnect_min: Duration::from_millis(50),
@@ -218,6 +221,7 @@ impl Limits {
             // Positions in a request are kept as 32-bit numbers.
             (self.request_max <= 1 << 31, "limits.request_max must be at most 2GiB"),
             (self.session_pending_max >= 1, "limits.session_pending_max must be at least 1"),
+            (self.streams_max >= 1, "limits.streams_max must be at least 1"),
             (self.stream_window >= 1, "limits.stream_window must be at least 1"),
         ];
         bounds.into_iter().filter(|(holds, _)| !holds).map(|(_, sentence)| sentence)

@@ -164,7 +164,7 @@ impl Traffic {
             self.install(index, link.lane, next);
             self.tell_trouble(index, loss.text());
         } else if link.lane == Lane::Bulk {
-            self.lane_lost(setup, key, &link, missing);
+            self.lane_lost(setup, key, &link, missing, setup.profile == Profile::Redis);
         }
         if let Some(spool) = link.spool.filter(|_| link.batch.in_flight() == 0) {
             // It was answered before all of it was sent.

@@ -107,8 +107,18 @@ impl Traffic {
 
     /// Sessions that have no connection of their own.
     fn carried_sessions(&self) -> usize {
+        self.streams_below().sum()
+    }
+
+    /// The most of them on one framed link.
+    fn most_streams(&self) -> usize {
+        self.streams_below().max().unwrap_or(0)
+    }
+
+    /// How many sessions each framed link carries.
+    fn streams_below(&self) -> impl Iterator<Item = usize> + '_ {
         let carried = |key: &SessionKey| Some(self.sessions.get(*key)?.framed.as_ref()?.open_streams());
-        self.accepted.iter().filter_map(carried).sum()
+        self.accepted.iter().filter_map(carried)
     }
 
     /// How near the router is to its limits.
@@ -124,6 +134,7 @@ impl Traffic {
         peaks.link_output = self.links.everything().map(|(_, link)| link.unsent()).max().unwrap_or(0);
         peaks.resume = self.most_kept();
         (peaks.stream_window, peaks.peer_window) = self.owed();
+        peaks.streams = self.most_streams();
         peaks.peer_links = (0..self.upstreams.len()).map(|index| self.framed_links(index)).max().unwrap_or(0);
         peaks.bulk_lanes = self.upstreams.iter().map(|upstream| upstream.bulk.len()).max().unwrap_or(0);
         peaks

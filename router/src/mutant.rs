@@ -124,6 +124,8 @@ pub enum Mutant {
     AnyPlacement,
     /// What a peer may not send is passed over.
     BrokenFramesPass,
+    /// A framed link may carry any number of sessions.
+    StreamsUnbounded,
     /// PDWFS.md section 5: every key is hashed on its own.
     HashEachKey,
     /// PDWFS.md section 5: a transaction goes to its last key's home, SMEMBERS asks one shard.
@@ -134,7 +136,7 @@ pub enum Mutant {
     EachQueuedHome,
 }
 
-const NAMES: [(&str, Mutant); 62] = [
+const NAMES: [(&str, Mutant); 63] = [
     ("lost-reply", Mutant::LostReply),
     ("swapped-replies", Mutant::SwappedReplies),
     ("reorder-over-paths", Mutant::ReorderOverPaths),
@@ -193,6 +195,7 @@ const NAMES: [(&str, Mutant); 62] = [
     ("any-version", Mutant::AnyVersion),
     ("any-placement", Mutant::AnyPlacement),
     ("broken-frames-pass", Mutant::BrokenFramesPass),
+    ("streams-unbounded", Mutant::StreamsUnbounded),
     ("hash-each-key", Mutant::HashEachKey),
     ("last-key-home", Mutant::LastKeyHome),
     ("whole-file", Mutant::WholeFile),

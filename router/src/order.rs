@@ -234,8 +234,8 @@ impl fmt::Display for Notice {
                 "upstream {index} leads back to this proxy, by way of {way}: correct the upstreams of one of these proxies"
             ),
             Self::PeerMet(index, node) => write!(f, "upstream {index} is proxy {node}"),
-            Self::PeerCame(node) => write!(f, "proxy {node} has made a link to this one"),
-            Self::PeerLeft(node) => write!(f, "a link of proxy {node} is closed"),
+            Self::PeerCame(node) => write!(f, "proxy {node} has made a link to this one (told once a minute)"),
+            Self::PeerLeft(node) => write!(f, "a link of proxy {node} is closed (told once a minute)"),
             Self::PeerBroke(node, why) => write!(f, "a link of proxy {node} is closed: {why}"),
         }
     }

@@ -49,10 +49,12 @@ pub enum Refusal {
     SpoolFailed,
     /// Too many sessions.
     TooManySessions,
+    /// Too many streams on one framed link.
+    TooManyStreams(usize),
 }
 
 /// Refusals as metrics count them.
-pub const REFUSAL_KINDS: [&str; 21] = [
+pub const REFUSAL_KINDS: [&str; 22] = [
     "as_redis",
     "cross_shard",
     "spread_set",
@@ -74,6 +76,7 @@ pub const REFUSAL_KINDS: [&str; 21] = [
     "spool_full",
     "spool_failed",
     "too_many_sessions",
+    "too_many_streams",
 ];
 
 impl Refusal {
@@ -113,6 +116,7 @@ impl Refusal {
             Self::SpoolFull(_) => 18,
             Self::SpoolFailed => 19,
             Self::TooManySessions => 20,
+            Self::TooManyStreams(_) => 21,
         }
     }
 
@@ -165,6 +169,10 @@ impl Refusal {
             Self::SpoolFailed => {
                 b"ERR the spool of pdw-proxy cannot be written, see its log; the request was not sent".to_vec()
             }
+            Self::TooManyStreams(max) => format!(
+                "TRYAGAIN limits.streams_max ({max}) of the next proxy is reached on this link; the request was not sent: try again, or raise that limit there"
+            )
+            .into_bytes(),
             Self::TooManySessions => b"ERR max number of clients reached".to_vec(),
         }
     }

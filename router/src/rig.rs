@@ -8,6 +8,7 @@ use crate::mutant::Mutation;
 use crate::order::{Input, LinkKey, Output};
 use crate::place::{Homes, Placement, PlacementKind, PlacementOptions, Target};
 use crate::router::{Profile, Router, Setup};
+use crate::session::attempts::Attempts;
 use crate::session::gate::Open;
 use crate::time::Time;
 
@@ -20,23 +21,34 @@ pub(crate) fn router() -> (Router, LinkKey) {
 
 /// A router of profile `redis` that has no link yet.
 pub(crate) fn unconnected(shards: usize, limits: Limits) -> Router {
-    let targets: Vec<_> = (0..shards).map(|shard| Target::named(shard.to_string(), 1)).collect();
-    let placement = Placement::new(&PlacementOptions::new(PlacementKind::Slots), &targets).unwrap();
+    of_profile(Profile::Redis, shards, limits)
+}
+
+/// One of either profile that has no link yet.
+pub(crate) fn of_profile(profile: Profile, shards: usize, limits: Limits) -> Router {
     let setup = Setup {
-        homes: Homes::new(placement, Vec::new()).unwrap(),
+        homes: homes(shards),
         table: Table::new(),
         limits,
-        profile: Profile::Redis,
+        profile,
         spool: false,
         peers: None,
         name: "pdw/test".to_owned(),
         node: "test".to_owned(),
         seed: 1,
         gate: Arc::new(Open::default()),
+        attempts: Attempts::default(),
         credentials: Vec::new(),
         mutation: Mutation::of(None),
     };
     Router::new(setup, Time::default())
+}
+
+/// Where keys live before so many shards.
+pub(crate) fn homes(shards: usize) -> Homes {
+    let targets: Vec<_> = (0..shards).map(|shard| Target::named(shard.to_string(), 1)).collect();
+    let placement = Placement::new(&PlacementOptions::new(PlacementKind::Slots), &targets).unwrap();
+    Homes::new(placement, Vec::new()).unwrap()
 }
 
 /// The link that the router has just asked for, ready.

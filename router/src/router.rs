@@ -12,6 +12,7 @@ use crate::peer::severed::HandOver;
 use crate::peer::ways::Peers;
 use crate::place::Homes;
 use crate::resp::ScanLimits;
+use crate::session::attempts::Attempts;
 use crate::session::gate::{Entrance, Gate};
 use crate::stats::{Holding, Peaks, Stats};
 use crate::time::Time;
@@ -51,6 +52,8 @@ pub struct Setup {
     pub seed: u64,
     /// The users.
     pub gate: Arc<dyn Gate>,
+    /// Wrong passwords, which all workers of a process count together.
+    pub attempts: Attempts,
     /// By what the links authenticate, for each upstream; none that is not listed does.
     pub credentials: Vec<Option<Credentials>>,
     /// A deliberate fault, in tests.
@@ -236,6 +239,12 @@ impl Router {
     /// Whether a session's bytes may be handed in now.
     pub fn wants_bytes(&self, key: SessionKey) -> bool {
         self.traffic.wants_bytes(&self.setup, key)
+    }
+
+    /// What a test may look into.
+    #[cfg(test)]
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     /// Whether a link's bytes may be handed in now.

@@ -11,6 +11,7 @@
 
 pub(crate) mod admission;
 pub(crate) mod attempts;
+pub(crate) mod backlog;
 pub(crate) mod denials;
 mod ending;
 pub(crate) mod gate;
@@ -31,6 +32,7 @@ use crate::request::transaction::Held;
 use crate::resp::{ProtocolError, RequestScan, Scanned, write};
 use crate::router::{Setup, Traffic};
 use crate::session::admission::{Who, stranger_limits};
+use crate::session::backlog::Backlog;
 use crate::stats::CloseReason;
 use crate::time::Time;
 pub(crate) use partial::Partial;
@@ -107,8 +109,8 @@ pub(crate) enum Pause {
     Limit,
     /// Something outside of it: a batch that is full, a command that is being looked up.
     Waiting,
-    /// Its next request is for a shard that has one of it, where one at a time is the rule.
-    Shard,
+    /// Its next request is for these shards, of which one has one of it, where one at a time is the rule.
+    Shard(Shards),
     /// Its next request takes another path than its unanswered ones.
     Own,
     /// Its next request needs a Bulk lane, or the last one on its lane is not answered.
@@ -147,7 +149,7 @@ impl Session {
 
     /// Bytes that have come for it on its stream and wait.
     pub(crate) fn inbox_bytes(&self) -> usize {
-        self.carried.as_ref().map_or(0, |end| end.inbox.capacity())
+        self.carried.as_ref().map_or(0, |end| end.inbox.memory())
     }
 
     /// After this time nothing of what has come is sent on.
@@ -169,7 +171,9 @@ impl Session {
     fn may_resume(&self) -> bool {
         match self.paused {
             None => false,
-            Some(Pause::Limit | Pause::Waiting | Pause::Shard) => true,
+            Some(Pause::Limit | Pause::Waiting) => true,
+            // To look at it again takes as long as it is.
+            Some(Pause::Shard(wanted)) => !self.busy.meets(wanted),
             Some(Pause::Own | Pause::Lane) => self.first.is_none() && !self.cut,
         }
     }
@@ -224,12 +228,17 @@ impl Traffic {
 
     /// Turns a new session away if there are too many; whether it stays.
     pub(crate) fn close_if_crowded(&mut self, setup: &Setup, key: SessionKey) -> bool {
-        let crowded = self.sessions.len() > setup.limits.sessions_max || self.budget.pressure != Pressure::None;
+        let crowded = self.has_no_room(setup, self.sessions.len());
         if crowded {
             self.refuse(setup, key, &Refusal::TooManySessions);
             self.finish_session(setup, key, CloseReason::TooMany);
         }
         !crowded
+    }
+
+    /// Whether so many sessions are too many by now.
+    pub(crate) fn has_no_room(&self, setup: &Setup, sessions: usize) -> bool {
+        sessions > setup.limits.sessions_max || self.budget.pressure != Pressure::None
     }
 
     /// Which session it is, counted from 0 among those of this router.
@@ -258,18 +267,17 @@ impl Traffic {
             return;
         }
         let Some(session) = self.sessions.get_mut(key).filter(|session| !session.finishing) else { return };
-        let mut partial =
-            session.partial.take().or_else(|| self.partials.pop()).unwrap_or_else(|| {
-                Box::new(Partial { bytes: Vec::new(), scan: RequestScan::new(setup.scan_limits()) })
-            });
+        let mut partial = session.partial.take().or_else(|| self.partials.pop()).unwrap_or_else(|| {
+            Box::new(Partial { backlog: Backlog::default(), scan: RequestScan::new(setup.scan_limits()) })
+        });
         if self.is_outside(key) {
             partial.scan.bound(stranger_limits());
         }
-        if partial.bytes.is_empty() {
+        if partial.backlog.is_empty() {
             let used = self.read_requests(setup, key, &mut partial.scan, bytes);
-            self.buffers.extend(&mut partial.bytes, &bytes[used..]);
+            self.buffers.extend(partial.backlog.buffer(), &bytes[used..]);
         } else {
-            self.buffers.extend(&mut partial.bytes, bytes);
+            self.buffers.extend(partial.backlog.buffer(), bytes);
             self.read_partial(setup, key, &mut partial);
         }
         self.keep_partial(setup, key, partial);
@@ -293,14 +301,12 @@ impl Traffic {
     }
 
     fn read_partial(&mut self, setup: &Setup, key: SessionKey, partial: &mut Partial) {
-        let bytes = std::mem::take(&mut partial.bytes);
-        let used = self.read_requests(setup, key, &mut partial.scan, &bytes);
-        partial.bytes = bytes;
-        partial.bytes.drain(..used);
+        let used = self.read_requests(setup, key, &mut partial.scan, partial.backlog.rest());
+        partial.backlog.take(used);
     }
 
     fn keep_partial(&mut self, setup: &Setup, key: SessionKey, mut partial: Box<Partial>) {
-        let idle = partial.bytes.is_empty() && partial.scan.is_fresh();
+        let idle = partial.backlog.is_empty() && partial.scan.is_fresh();
         if let (false, Some(session)) = (idle, self.sessions.get_mut(key).filter(|session| !session.finishing)) {
             if session.begun == Time::default() {
                 session.begun = self.now;
@@ -311,7 +317,7 @@ impl Traffic {
         if let Some(session) = self.sessions.get_mut(key).filter(|session| session.buffered.unread == 0) {
             session.begun = Time::default();
         }
-        self.buffers.give_back(std::mem::take(&mut partial.bytes));
+        self.buffers.give_back(std::mem::take(&mut partial.backlog).into_buffer());
         if self.partials.len() < PARTIALS_KEPT {
             partial.scan.bound(setup.scan_limits());
             partial.scan.trim();

@@ -227,6 +227,8 @@ pub struct Peaks {
     pub bulk_lanes: usize,
     /// Framed links to an upstream.
     pub peer_links: usize,
+    /// Sessions that one framed link carries.
+    pub streams: usize,
     /// Bytes of a stream that have come and that nobody has taken.
     pub stream_window: usize,
     /// The same of all streams of a framed link.

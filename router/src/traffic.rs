@@ -1,6 +1,6 @@
 //! Everything that a router has going on: sessions, links, upstreams, and what they wait for.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 
 use slotmap::SlotMap;
 
@@ -19,10 +19,10 @@ use crate::place::Homes;
 use crate::pool::Pool;
 use crate::random::Random;
 use crate::request::gather::Gather;
+use crate::request::lookups::Lookups;
 use crate::request::pending::{Pending, PendingKey};
 use crate::request::plan::Scratch;
 use crate::router::Setup;
-use crate::session::attempts::Attempts;
 use crate::session::denials::Denials;
 use crate::session::{Partial, Session};
 use crate::stats::Stats;
@@ -60,7 +60,7 @@ pub(crate) struct Traffic {
     /// Commands that the table lacked and an upstream was asked about.
     pub(crate) unknown: HashSet<Vec<u8>>,
     /// Questions to an upstream about such commands, and the sessions that wait for the answer.
-    pub(crate) lookups: HashMap<u64, (Vec<u8>, Vec<SessionKey>)>,
+    pub(crate) lookups: Lookups,
     /// COMMAND INFO replies that the table has yet to learn from.
     pub(crate) learned: Vec<(Vec<u8>, Vec<u8>)>,
     /// Bytes that the driver moves without us.
@@ -95,7 +95,6 @@ pub(crate) struct Traffic {
     pub(crate) homes_known: bool,
     /// What a peer has said of that.
     pub(crate) learned_homes: Option<Homes>,
-    pub(crate) attempts: Attempts,
     pub(crate) denials: Denials,
     pub(crate) found: Found,
     pub(crate) random: Random,
@@ -147,7 +146,7 @@ impl Traffic {
             partials: Vec::new(),
             scratch: Scratch::default(),
             unknown: HashSet::new(),
-            lookups: HashMap::new(),
+            lookups: Lookups::default(),
             learned: Vec::new(),
             relays: Relays::default(),
             budget: Budget::default(),
@@ -166,7 +165,6 @@ impl Traffic {
             refreshed: Vec::new(),
             homes_known: !setup.has_peers(),
             learned_homes: None,
-            attempts: Attempts::default(),
             denials: Denials::default(),
             found: Found::default(),
             random: Random(setup.seed | 1),

@@ -10,7 +10,7 @@ use pdw_router::limits::Limits;
 use pdw_router::mutant::Mutation;
 use pdw_router::place::{Homes, Placement, PlacementKind, PlacementOptions, Target};
 use pdw_router::{
-    End, Input, LinkKey, LossReason, Open, Order, Output, Profile, Refusal, Router, SessionKey, Setup, Time,
+    Attempts, End, Input, LinkKey, LossReason, Open, Order, Output, Profile, Refusal, Router, SessionKey, Setup, Time,
 };
 
 const NOW: Time = Time::from_micros(1);
@@ -24,8 +24,9 @@ fn router(profile: Profile, limits: Limits) -> Router {
     let (table, mutation) = (Table::new(), Mutation::default());
     let (gate, credentials) = (Arc::new(Open::default()), Vec::new());
     let (name, node, peers) = ("pdw".into(), "test".into(), None);
+    let (spool, seed, attempts) = (false, 1, Attempts::default());
     let setup =
-        Setup { homes, peers, table, limits, profile, spool: false, name, node, seed: 1, gate, credentials, mutation };
+        Setup { homes, peers, table, limits, profile, spool, name, node, seed, gate, attempts, credentials, mutation };
     Router::new(setup, Time::default())
 }
 

@@ -9,7 +9,7 @@ use pdw_router::limits::Limits;
 use pdw_router::mutant::Mutation;
 use pdw_router::place::{Homes, Placement, PlacementKind, PlacementOptions, Target, pdwfs_rules};
 use pdw_router::resp::{RequestScan, Scanned};
-use pdw_router::{End, Gate, Input, LinkKey, Order, Output, Profile, Router, SessionKey, Setup, Time};
+use pdw_router::{Attempts, End, Gate, Input, LinkKey, Order, Output, Profile, Router, SessionKey, Setup, Time};
 
 /// The router, its sessions, and the time.
 #[derive(Debug)]
@@ -44,6 +44,7 @@ impl LoneRouter {
             name: "pdw/allocations".to_owned(),
             seed: 1,
             gate,
+            attempts: Attempts::default(),
             credentials: Vec::new(),
             mutation: Mutation::default(),
         };

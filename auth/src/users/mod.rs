@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use pdw_router::command::Table;
 use pdw_router::permit::Permit;
-use pdw_router::{Entrance, Gate, Login, Question};
+use pdw_router::{Entrance, Gate, Login, PasswordHash, Question};
 
 pub use file::{Definition, LineError, parse};
 pub use network::{Network, NetworkError};
@@ -77,6 +77,8 @@ pub struct Door {
 #[derive(Debug)]
 pub struct Users {
     known: BTreeMap<String, Known>,
+    /// In the place of who is not known: off, with a password that nobody has.
+    nobody: Known,
     doors: Vec<Door>,
 }
 
@@ -95,7 +97,8 @@ impl Users {
             let known = Known::new(&table, &name, user);
             (name, known)
         });
-        Self { known: known.collect(), doors: Vec::new() }
+        let nobody = User { passwords: vec![PasswordHash::default()], ..User::default() };
+        Self { known: known.collect(), nobody: Known::new(&table, "", nobody), doors: Vec::new() }
     }
 
     /// With these doors, one for each listener.
@@ -124,6 +127,12 @@ impl Users {
     fn find(&self, name: &[u8]) -> Option<&Known> {
         self.known.get(std::str::from_utf8(name).ok()?)
     }
+
+    /// Whom a name and a password make. Who is not known is as much work as who is, so that time does not tell who is.
+    fn identify(&self, user: &[u8], hash: impl FnOnce() -> PasswordHash) -> Option<Arc<Login>> {
+        let known = self.find(user).unwrap_or(&self.nobody);
+        known.without_password().or_else(|| known.by_hash(&hash()))
+    }
 }
 
 impl Gate for Users {
@@ -143,8 +152,7 @@ impl Gate for Users {
     }
 
     fn log_in(&self, user: &[u8], password: &[u8]) -> Option<Arc<Login>> {
-        let known = self.find(user)?;
-        known.without_password().or_else(|| known.by_hash(&password::hash(password)))
+        self.identify(user, || password::hash(password))
     }
 
     fn renew(&self, login: &Login) -> Option<Arc<Login>> {

@@ -83,6 +83,21 @@ fn passwords_open_their_users_and_no_others() {
 }
 
 #[test]
+fn who_is_not_known_is_as_much_work_as_who_is() {
+    let users = users("user a on >x\nuser b off >x");
+    for name in ["a", "b", "nobody", "", "\u{e9}"].map(str::as_bytes).into_iter().chain([&b"\xff"[..]]) {
+        let mut hashes = 0;
+        let login = users.identify(name, || {
+            hashes += 1;
+            password::hash(b"wrong")
+        });
+        assert!(login.is_none() && hashes == 1, "{hashes} hashes for {}", name.escape_ascii());
+    }
+    assert!(users.log_in(b"", b"").is_none());
+    assert!(users.identify(b"nobody", || users.nobody.logins[0].password.unwrap()).is_none());
+}
+
+#[test]
 fn a_session_goes_on_while_its_user_and_its_password_are_good() {
     let login = users("user a on >x >y +get").log_in(b"a", b"x").unwrap();
     let renewed = |file: &str| users(file).renew(&login);

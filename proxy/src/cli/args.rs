@@ -113,7 +113,8 @@ pub struct ServeArgs {
     #[arg(long, help_heading = "Process")]
     pub replace: bool,
 
-    /// Start even if `state_dir` remembers other upstreams or another placement, and remember these from now on
+    /// Start even if `state_dir` remembers other upstreams or another placement, and remember these from now on; without
+    /// `state_dir` it has no effect, and a warning says so
     #[arg(long, help_heading = "Process")]
     pub accept_upstreams: bool,
 

@@ -1,4 +1,4 @@
-//! `pdw-proxy check`: every mistake of a file at once.
+//! `pdw-proxy check`: every mistake of a file at once, and of what it names.
 
 use super::{CheckArgs, print};
 use crate::config::{Config, Mistakes};
@@ -10,21 +10,27 @@ pub enum CheckError {
     /// What it says is wrong.
     #[error(transparent)]
     Mistakes(#[from] Mistakes),
-    /// Keys or certificates that it names cannot be had; a line for each.
+    /// Keys, certificates or folders that it names cannot be had; a line for each.
     #[error("{0}")]
-    Seals(String),
+    Absent(String),
 }
 
-/// Checks a file, with the keys and certificates that it names, and says in one line what it describes; what is
-/// probably not meant goes to standard error.
+/// Checks a file, with the keys, certificates and folders that it names, and says in one line what it describes; what is
+/// probably not meant goes to standard error. Nothing on disk is changed.
 ///
 /// # Errors
-/// Every mistake of the file, or, if it has none, everything that is wrong with its keys and certificates.
+/// Every mistake of the file, or, if it has none, everything that is wrong with what it names.
 pub fn check(args: &CheckArgs) -> Result<(), CheckError> {
     let config = Config::from_file(&args.file)?;
-    serve::try_seals(&config).map_err(|error| CheckError::Seals(of_file(args, &error.to_string())))?;
-    for warning in &config.warnings {
+    let (seals, folders) = (serve::try_seals(&config), serve::look_at_folders(&config));
+    let warnings = config.warnings.iter().map(ToString::to_string).chain(folders.warnings);
+    for warning in warnings {
         print::complain(&format_args!("{}: warning: {warning}", args.file.display()));
+    }
+    let mistakes = seals.err().map(|error| error.to_string()).into_iter().chain(folders.mistakes);
+    let mistakes: Vec<String> = mistakes.map(|lines| of_file(args, &lines)).collect();
+    if !mistakes.is_empty() {
+        return Err(CheckError::Absent(mistakes.join("\n")));
     }
     // Nobody reads the line where standard output is closed, and the file is no worse for it.
     let _ = print::all(summary(&config, args).as_bytes());

@@ -124,6 +124,12 @@ pub enum Warning {
          elsewhere for their keys; use placement `pdwfs` if there are any"
     )]
     ForeignPlacement(&'static str),
+    /// `--accept-upstreams` where nothing is remembered.
+    #[error(
+        "--accept-upstreams has no effect without `state_dir` and `upstreams` that are instances: nothing is remembered, so \
+         no start by another list is refused, and keys that are placed by this one are not found by that; set `state_dir`"
+    )]
+    NothingToAccept,
 }
 
 impl Config {
@@ -139,7 +145,11 @@ impl Config {
             draft.take(&given, &mut findings);
         }
         draft.take(&flags::given(args), &mut findings);
-        check::settle(draft, findings, args.config.clone())
+        let mut config = check::settle(draft, findings, args.config.clone())?;
+        if args.accept_upstreams && config.remembered_in().is_none() {
+            config.warnings.push(Warning::NothingToAccept);
+        }
+        Ok(config)
     }
 
     /// The configuration of a file alone.
@@ -148,6 +158,13 @@ impl Config {
     /// Every mistake of the file.
     pub fn from_file(path: &Path) -> Result<Self, Mistakes> {
         Self::from_args(&ServeArgs { config: Some(path.to_path_buf()), ..ServeArgs::default() })
+    }
+
+    /// Where is remembered by what keys are placed, if it is. A proxy with instances of its own remembers nothing, as these do
+    /// not; nor does one before peers, by which no keys are placed.
+    pub fn remembered_in(&self) -> Option<&Path> {
+        let places = !self.embedded && self.peer_links.is_none();
+        self.state_dir.as_deref().filter(|_| places)
     }
 
     /// The shards in order, as a placement sees them: the upstreams, or the proxy's own instances.

@@ -313,6 +313,12 @@ pub(crate) static OPTIONS: &[OptionSpec] = &[
         sentence: "Resident memory under which the whole process keeps itself. Above three quarters of what it leaves for buffers no new sessions are taken and each session is read less far ahead; at the top the newest unfinished request loses its buffer and its session is closed.",
     },
     OptionSpec {
+        name: "limits.streams_max",
+        kind: Kind::Count { default: 25_000, range: (1, 10_000_000), field: |draft| &mut draft.limits.streams_max },
+        reload: Reload::Live,
+        sentence: "Sessions that one framed link may carry at once, so that one proxy, or who poses as one, leaves some of limits.sessions_max to all others. A session is carried while it has asked for something within the last two seconds. One more is refused: its client is told TRYAGAIN and the name of this limit, under profile pdwfs of the proxy before this one when the patience is over. Nothing of its request was carried out, and the link and all others on it go on.",
+    },
+    OptionSpec {
         name: "limits.sessions_max",
         kind: Kind::Count { default: 100_000, range: (1, 10_000_000), field: |draft| &mut draft.limits.sessions_max },
         reload: Reload::Live,

@@ -1,17 +1,23 @@
 //! By what links authenticate: entries of an upstream's table, or of the group's for all upstreams. Passwords come from a file or from the environment, so
 //! that they stand neither on a command line nor in the configuration.
 
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use pdw_router::{Credentials, Secret};
 
 use super::mistakes::{Findings, Place, Problem, Sited};
 use super::value::Value;
+use crate::plain_file;
 
 /// What the entries are called.
 pub(super) const USER: &str = "user";
 pub(super) const PASSWORD_FILE: &str = "password_file";
 pub(super) const PASSWORD_ENV: &str = "password_env";
+
+/// Bytes of a file above which it is taken for some other file than that of a password.
+const PASSWORD_FILE_MAX: u64 = 64 << 10;
 
 /// The entries as far as they were read.
 #[derive(Clone, Debug, Default)]
@@ -59,10 +65,12 @@ fn of_file(value: &Value) -> Result<Secret, Problem> {
     let path = value.as_text("a path")?;
     let unreadable =
         |error: std::io::Error| Problem::SecretUnreadable { path: path.to_owned(), reason: error.to_string() };
-    if std::fs::metadata(path).map_err(unreadable)?.mode() & 0o007 != 0 {
+    let mut file = plain_file::open(Path::new(path), PASSWORD_FILE_MAX).map_err(unreadable)?;
+    if file.metadata().map_err(unreadable)?.mode() & 0o007 != 0 {
         return Err(Problem::SecretExposed(path.to_owned()));
     }
-    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(unreadable)?;
     let password = text.lines().next().unwrap_or_default();
     if password.is_empty() { Err(Problem::SecretEmpty(path.to_owned())) } else { Ok(Secret::new(password.to_owned())) }
 }

@@ -173,6 +173,18 @@ fn no_secret_is_in_the_configurations_debug() {
 }
 
 #[test]
+fn to_accept_upstreams_where_nothing_is_remembered_is_warned_of() {
+    let warned = |text: &str| {
+        let warnings = configure(text, &["--accept-upstreams"]).unwrap().warnings;
+        warnings.contains(&Warning::NothingToAccept)
+    };
+    assert!(warned("upstreams = ['a:1']") && warned("state_dir = '/x'"));
+    assert!(warned("upstreams = ['a:1', 'b:1']\ngroup.kind = 'peers'\nstate_dir = '/x'"));
+    assert!(!warned("upstreams = ['a:1']\nstate_dir = '/x'"));
+    assert_eq!(configure("upstreams = ['a:1']", &[]).unwrap().warnings, []);
+}
+
+#[test]
 fn values_without_effect_are_warned_of() {
     let config = configure("instances = 2\nupstreams = ['a:1', 'b:1']\nplacement = 'ketama'", &[]).unwrap();
     assert_eq!(config.warnings, [Warning::UnusedInstances, Warning::ForeignPlacement("ketama")]);

@@ -1,7 +1,9 @@
 //! The options `user` and `users`: who may speak. Rules are Redis's; the crate `pdw-auth` reads them.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use pdw_auth::users::{Door, User, Users, parse};
 use pdw_router::command::Table;
@@ -13,6 +15,10 @@ use super::mistakes::{Findings, Place, Problem, Sited};
 use super::upstreams::unknown_entry;
 use super::value::{Entry, Value};
 use super::{Config, Warning};
+use crate::plain_file;
+
+/// Bytes of a file above which it is taken for some other file than one of users; a million of them have room.
+const USERS_FILE_MAX: u64 = 256 << 20;
 
 const ENTRIES: [&str; 2] = ["name", "rules"];
 
@@ -95,7 +101,7 @@ fn read_rules(option: &str, place: Place, table: &Table, text: &str, findings: &
 pub(super) fn read_file(option: &str, value: &Sited<Value>, findings: &mut Findings) -> Option<Sited<UsersFile>> {
     let path = findings.take(value.place, option, value.value.as_text("a path"))?.to_owned();
     let unreadable = |error: std::io::Error| Problem::UsersUnreadable { path: path.clone(), reason: error.to_string() };
-    let text = findings.take(value.place, option, std::fs::read_to_string(&path).map_err(unreadable));
+    let text = findings.take(value.place, option, read_text(&path).map_err(unreadable));
     let exposed = std::fs::metadata(&path).is_ok_and(|data| data.mode() & 0o004 != 0);
     let users = parse(&Table::new(), &text.unwrap_or_default()).unwrap_or_else(|errors| {
         for (line, error) in errors {
@@ -105,6 +111,12 @@ pub(super) fn read_file(option: &str, value: &Sited<Value>, findings: &mut Findi
     });
     let users = users.into_iter().map(|one| UserConfig { name: one.name, user: one.user }).collect();
     Some(Sited { value: UsersFile { path, users, exposed }, place: value.place })
+}
+
+fn read_text(path: &str) -> std::io::Result<String> {
+    let mut text = String::new();
+    plain_file::open(Path::new(path), USERS_FILE_MAX)?.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Users in a text that differs if they do, and shows nothing of them.

@@ -20,7 +20,7 @@ pub(super) const WITHOUT: [(&str, &str); 1] =
     [("The wall clock jumps", "a clock that jumps is asked for nothing but the time of day")];
 
 /// The mechanisms, in the order of the page.
-pub const MECHANISMS: [Mechanism; 51] = [
+pub const MECHANISMS: [Mechanism; 52] = [
     row(
         "It is down when the proxy starts",
         "unkept",
@@ -175,6 +175,11 @@ pub const MECHANISMS: [Mechanism; 51] = [
         "A proxy breaks the rules of a framed link",
         "broken-frames-pass",
         "trees::strangers::a_peer_that_breaks_the_rules_loses_its_link_and_nobody_else_anything",
+    ),
+    row(
+        "A framed link would carry more sessions than it may",
+        "streams-unbounded",
+        "trees::strangers::a_framed_link_that_has_all_the_streams_it_may_leaves_sessions_to_everybody_else",
     ),
     row(
         "The proxy stands still and goes on within the patience",

@@ -130,4 +130,28 @@ pub(super) const PEERS: &[Fault] = &[
             "peers::streams::more_than_was_granted_ends_the_link",
         ],
     },
+    Fault {
+        name: "A framed link would carry more sessions than it may",
+        note: "At `limits.streams_max` of the proxy that accepted the link, so that one proxy, or who poses as one, cannot have all of \
+               `limits.sessions_max` there; also when that, or the ceiling on memory, is reached. The stream is refused, and nothing \
+               that was sent on it is carried out; the link and its other streams go on.",
+        cases: &[
+            pdwfs(
+                "all",
+                "its reply once there is room; the reason when the patience is over",
+                "carried out once, or nothing",
+            ),
+            pdwfs("a large value", "the reason; the rest is skipped", "nothing"),
+            redis("all", "the reason (`TRYAGAIN` and the limit's name)", "nothing"),
+        ],
+        metrics: &["pdw_refusals_total{kind=\"too_many_streams\"}", "pdw_limit_used{limit=\"streams_max\"}"],
+        log: &[],
+        tests: &[
+            "trees::strangers::a_framed_link_that_has_all_the_streams_it_may_leaves_sessions_to_everybody_else",
+            "peers::refused::one_stream_more_than_there_may_be_is_refused_with_the_limits_name_and_served_when_there_is_room",
+            "peers::refused::under_pdwfs_a_refused_request_waits_for_room_and_nobody_is_told",
+            "peers::refused::under_pdwfs_the_reason_is_told_when_the_patience_is_over",
+            "peers::refused::a_large_value_that_is_refused_is_skipped_and_its_client_told",
+        ],
+    },
 ];

@@ -1,4 +1,5 @@
-//! What is wrong with peers, told to the operator once a minute for each of them, not for each connection.
+//! What is wrong with peers, and that they come and go: told to the operator once a minute for each of them, not for
+//! each connection.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,7 +16,14 @@ const PEERS_MAX: usize = 1024;
 
 /// Who was complained of, and when. Shared by all workers; nobody meets here who behaves.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Complaints(Arc<Mutex<HashMap<Complaint, Instant>>>);
+pub(crate) struct Complaints {
+    told: Arc<Mutex<Told>>,
+    /// The same of proxies, apart: they name themselves, so one of them can have any number of names.
+    proxies: Arc<Mutex<Told>>,
+}
+
+/// When each was complained of last.
+type Told = HashMap<Complaint, Instant>;
 
 /// Whom a complaint is about, and what kind of thing it says.
 type Complaint = (Peer, &'static str);
@@ -29,6 +37,8 @@ pub(crate) enum Peer {
     Local,
     /// The upstream of this name.
     Upstream(String),
+    /// The proxy that gave itself this name.
+    Proxy(String),
     /// There are too many to tell them apart.
     Many,
 }
@@ -47,6 +57,7 @@ impl fmt::Display for Peer {
             Self::Address(address) => write!(f, "client {address}"),
             Self::Local => write!(f, "client on a UNIX socket"),
             Self::Upstream(name) => write!(f, "upstream {name}"),
+            Self::Proxy(name) => write!(f, "proxy {name}"),
             Self::Many => write!(f, "many clients, of which this is one"),
         }
     }
@@ -55,7 +66,8 @@ impl fmt::Display for Peer {
 impl Complaints {
     /// Whether to complain of a peer now, for this kind of reason; whoever asks does so then.
     pub(crate) fn is_due(&self, peer: &Peer, kind: &'static str, now: Instant) -> bool {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = if matches!(peer, Peer::Proxy(_)) { &self.proxies } else { &self.told };
+        let mut told = table.lock().unwrap_or_else(PoisonError::into_inner);
         let known = (peer.clone(), kind);
         if told.len() >= PEERS_MAX && !told.contains_key(&known) {
             told.retain(|_, when| now.duration_since(*when) < REST);
@@ -87,5 +99,14 @@ mod tests {
         let told = (2..5000).filter(|last| complaints.is_due(&peer(*last), "key", at(61))).count();
         assert_eq!(told, PEERS_MAX - 3 + 1, "a thousand of them, and all others once");
         assert!(complaints.is_due(&peer(5001), "key", at(122)), "the crowd is forgotten");
+    }
+
+    #[test]
+    fn however_many_names_a_proxy_gives_itself_others_are_told_apart() {
+        let (complaints, now) = (Complaints::default(), Instant::now());
+        let told = (0..5000).filter(|name| complaints.is_due(&Peer::Proxy(name.to_string()), "came", now)).count();
+        assert_eq!(told, PEERS_MAX + 1);
+        let due = |peer: Peer| complaints.is_due(&peer, "key", now);
+        assert!(due(Peer::Upstream("a".into())) && due(Peer::Upstream("b".into())) && due(Peer::Many));
     }
 }

@@ -1,6 +1,5 @@
 //! Reading keys and certificates.
 
-use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -12,6 +11,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
 use super::LoadError;
+use crate::plain_file;
+
+/// Bytes of a file above which it is taken for some other file than one of certificates; those of all authorities of a
+/// machine are less than one MiB.
+const CERTIFICATES_MAX: u64 = 16 << 20;
 
 /// Others may do something with it.
 const OTHERS: u32 = 0o077;
@@ -56,7 +60,7 @@ fn secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, LoadError> {
 
 /// The bytes and the mode of a file with a secret in it, which are wiped when they are dropped.
 pub(super) fn secret_file(path: &Path) -> Result<(Zeroizing<Vec<u8>>, u32), LoadError> {
-    let mut file = File::open(path).map_err(|source| unreadable(path, source))?;
+    let mut file = plain_file::open(path, u64::MAX).map_err(|source| unreadable(path, source))?;
     let mode = file.metadata().map_err(|source| unreadable(path, source))?.mode();
     // With room for more than there is: a buffer that grew would leave copies behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_FILE_MAX + 1));
@@ -66,7 +70,10 @@ pub(super) fn secret_file(path: &Path) -> Result<(Zeroizing<Vec<u8>>, u32), Load
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
-    std::fs::read(path).map_err(|source| unreadable(path, source))
+    let mut bytes = Vec::new();
+    let read = plain_file::open(path, CERTIFICATES_MAX).and_then(|mut file| file.read_to_end(&mut bytes));
+    read.map_err(|source| unreadable(path, source))?;
+    Ok(bytes)
 }
 
 fn unreadable(path: &Path, source: std::io::Error) -> LoadError {

@@ -50,6 +50,12 @@ pub enum LoadError {
         /// What is wrong, and what to do.
         why: KeyError,
     },
+    /// A node would expect itself at the far end.
+    #[error(
+        "`far` has the public key of {0}, which is this node's own `identity`: write that of the far node, which `pdw-proxy \
+         keygen identity` printed there; each node needs an identity of its own"
+    )]
+    OwnKey(String),
     /// What is in a file is not what it should be.
     #[error("{file} {what}")]
     Content {

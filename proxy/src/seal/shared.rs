@@ -77,6 +77,9 @@ impl Noise {
             Some(file) => {
                 let (bytes, mode) = files::secret_file(file)?;
                 let own = Identity::from_file(&bytes, mode).map_err(|error| key_error(file, &error))?;
+                if config.far.contains(&own.public()) {
+                    return Err(LoadError::OwnKey(file.display().to_string()));
+                }
                 Some(noise::Peers { own, far: config.far.clone() })
             }
         };

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use pdw_router::command::Table;
 use pdw_router::limits::Limits;
 use pdw_router::mutant::{Mutant, Mutation};
 use pdw_router::place::{Homes, Placement};
-use pdw_router::{Credentials, Gate, Peers, Profile, Setup};
+use pdw_router::{Attempts, Credentials, Gate, Peers, Profile, Setup};
 use rustix::process::{Resource, getrlimit};
 use tokio::sync::mpsc;
 
@@ -21,6 +21,20 @@ use crate::config::{self, Address, Config};
 use crate::mutant;
 use crate::seal::{Complaints, Pool};
 use crate::worker::{Dial, DialAddress, Letter, Liveness, Mailbox, Orders, Worker, names};
+
+/// What the workers of a process have in common, those of later configurations too.
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    attempts: Attempts,
+    /// When their time began.
+    started: Instant,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self { attempts: Attempts::default(), started: Instant::now() }
+    }
+}
 
 /// Workers that have their listeners but have not begun.
 pub(super) struct Crew {
@@ -41,7 +55,13 @@ pub(super) struct Running {
 
 impl Crew {
     /// Makes all workers and opens all listeners.
-    pub(super) fn muster(config: &Config, dials: Vec<Dial>, seals: &Seals, stance: Stance) -> Result<Self, ServeError> {
+    pub(super) fn muster(
+        config: &Config,
+        dials: Vec<Dial>,
+        seals: &Seals,
+        stance: Stance,
+        shared: &Shared,
+    ) -> Result<Self, ServeError> {
         let name = link_name();
         let liveness = liveness(config);
         let table = Table::new();
@@ -55,12 +75,13 @@ impl Crew {
             if index + 1 == config.workers {
                 claimed.steer(&listeners, config.workers);
             }
-            let setup = setup(config, &name, &gate, index as u64)?;
+            let setup = setup(config, &name, (&gate, &shared.attempts), index as u64)?;
             let descriptors = descriptors_of_one(config);
             workers.push(worker(Orders {
                 place: (index, config.workers),
                 descriptors,
                 setup,
+                started: shared.started,
                 upstreams: dials.clone(),
                 listeners,
                 doors: claimed.doors(),
@@ -177,7 +198,12 @@ fn worker(orders: Orders) -> Result<(Worker, Mailbox), ServeError> {
     Worker::new(orders).map_err(|source| ServeError::Kernel { what: "make a worker's event queue", source })
 }
 
-fn setup(config: &Config, name: &str, gate: &Arc<dyn Gate>, index: u64) -> Result<Setup, ServeError> {
+fn setup(
+    config: &Config,
+    name: &str,
+    (gate, attempts): (&Arc<dyn Gate>, &Attempts),
+    index: u64,
+) -> Result<Setup, ServeError> {
     let homes = homes(config)?;
     let peers = config.peer_links.map(|links| Peers { count: config.upstreams.len(), links });
     let profile = match config.profile {
@@ -195,6 +221,7 @@ fn setup(config: &Config, name: &str, gate: &Arc<dyn Gate>, index: u64) -> Resul
         name: name.to_owned(),
         seed: incarnation().wrapping_add(index),
         gate: Arc::clone(gate),
+        attempts: attempts.clone(),
         credentials: credentials(config),
         mutation: Mutation::of(chosen_mutant()),
     })

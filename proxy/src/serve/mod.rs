@@ -3,6 +3,7 @@
 mod crew;
 mod descriptors;
 mod drain;
+mod folders;
 mod listeners;
 mod names;
 mod reload;
@@ -25,6 +26,7 @@ use crate::cli::ServeArgs;
 use crate::config::{Address, Config};
 use crate::embedded::{self, Embedded, EmbeddedError};
 use crate::worker;
+pub(crate) use folders::Told;
 use seals::Seals;
 use service::Service;
 use signals::Signals;
@@ -139,6 +141,11 @@ pub fn try_seals(config: &Config) -> Result<(), ServeError> {
     Seals::load(config).map(drop)
 }
 
+/// What is wrong with the folders of a configuration, and what is probably not meant; found without a change on disk.
+pub(crate) fn look_at_folders(config: &Config) -> Told {
+    folders::look(config)
+}
+
 /// Serves until told to stop. `config` is what the arguments describe.
 ///
 /// # Errors
@@ -176,13 +183,13 @@ async fn serve_upstreams(
     embedded: Option<&Embedded>,
     signals: &mut Signals,
 ) -> Result<(), ServeError> {
-    state::settle(config, args.accept_upstreams)?;
+    let pending = state::prepare(config, args.accept_upstreams)?;
     try_spool(config)?;
     let admin = match &config.admin {
         Some(address) => Some(admin::Listener::bind(&address.to_string(), stance).await?),
         None => None,
     };
-    let service = Service::start(config.clone(), stance, embedded.map(Embedded::addresses)).await?;
+    let service = Service::start(config.clone(), stance, embedded.map(Embedded::addresses), pending).await?;
     announce(config, stance, service.listen(), admin.as_ref());
     let (numbers, standing) = service.shown();
     tokio::select! {

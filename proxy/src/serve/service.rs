@@ -7,12 +7,12 @@ use std::time::SystemTime;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::crew::{Crew, Running};
+use super::crew::{Crew, Running, Shared};
 use super::drain;
 use super::names::Names;
 use super::seals::Seals;
 use super::signals::{Signals, Wish};
-use super::state;
+use super::state::{self, Pending};
 use super::trim;
 use super::upstreams;
 use super::{ServeError, try_spool};
@@ -27,6 +27,7 @@ pub(super) struct Service {
     /// What is in force.
     config: Config,
     workers: Running,
+    shared: Shared,
     seals: Seals,
     /// Where clients connect, with the ports that were found for port 0.
     listen: Vec<Address>,
@@ -40,17 +41,25 @@ pub(super) struct Service {
 }
 
 impl Service {
-    /// Starts the workers. `own`: the proxy's own instances, if it has any.
-    pub(super) async fn start(config: Config, stance: Stance, own: Option<&[PathBuf]>) -> Result<Self, ServeError> {
+    /// Starts the workers. `own`: the proxy's own instances, if it has any; `pending`: what is remembered once it is sure that no
+    /// other proxy has the listeners.
+    pub(super) async fn start(
+        config: Config,
+        stance: Stance,
+        own: Option<&[PathBuf]>,
+        pending: Pending,
+    ) -> Result<Self, ServeError> {
         let seals = Seals::load(&config)?;
         let dials = upstreams::dials(&config, &seals, own).await?;
-        let crew = Crew::muster(&config, dials.clone(), &seals, stance)?;
+        let shared = Shared::default();
+        let crew = Crew::muster(&config, dials.clone(), &seals, stance, &shared)?;
+        pending.keep()?;
         let (numbers, listen) = (Arc::new(Workers::new(crew.questions())), crew.listen());
         let workers = crew.start();
         let names = follow(&config, &dials, &workers);
         let standing = watch::Sender::new(Standing { config_read: Some(SystemTime::now()), ..Standing::of(&config) });
         let own = own.map(<[PathBuf]>::to_vec);
-        Ok(Self { config, workers, seals, listen, own, names, numbers, standing, elders: JoinSet::new() })
+        Ok(Self { config, workers, shared, seals, listen, own, names, numbers, standing, elders: JoinSet::new() })
     }
 
     /// Where clients connect.
@@ -129,7 +138,7 @@ impl Service {
         try_spool(&new)?;
         let seals = Seals::load(&new)?;
         let dials = upstreams::dials(&new, &seals, self.own.as_deref()).await?;
-        let crew = Crew::muster(&new, dials.clone(), &seals, Stance::Beside)?;
+        let crew = Crew::muster(&new, dials.clone(), &seals, Stance::Beside, &self.shared)?;
         self.seals = seals;
         self.numbers.replace(crew.questions());
         self.listen = crew.listen();
@@ -140,7 +149,7 @@ impl Service {
         crate::log::filter(&new.log);
         self.config = new;
         let shown = Standing::of(&self.config);
-        if let Err(error) = state::settle(&self.config, true) {
+        if let Err(error) = state::prepare(&self.config, true).and_then(Pending::keep) {
             tracing::error!("{error}");
         }
         self.standing.send_modify(|standing| standing.memory_limit = shown.memory_limit);

@@ -60,29 +60,56 @@ pub(super) enum StateError {
     },
 }
 
-/// Compares the configuration with what is remembered, and remembers it if nothing was. `accept`: also if something
-/// else was. A proxy with instances of its own remembers nothing, as these do not; nor does one before peers, by which
-/// no keys are placed.
+/// What is to be remembered by a proxy that has its listeners. One that gets none leaves the state as it is: it may be
+/// that of the proxy which has them.
+#[derive(Debug, Default)]
+#[must_use]
+pub(super) struct Pending(Option<(NamedTempFile, PathBuf)>);
+
+impl Pending {
+    /// Remembers it. Whole or not at all: a file that has been written is put over the old one.
+    ///
+    /// # Errors
+    /// The file cannot be put there.
+    pub(super) fn keep(self) -> Result<(), StateError> {
+        let Some((beside, file)) = self.0 else { return Ok(()) };
+        put(beside, &file).map_err(|source| StateError::Write { file, source })
+    }
+}
+
+/// Compares the configuration with what is remembered, and has it remembered if nothing was. `accept`: also if something
+/// else was.
 ///
 /// # Errors
-/// It differs, or the file cannot be read, understood or written.
-pub(super) fn settle(config: &Config, accept: bool) -> Result<(), StateError> {
-    let places = !config.embedded && config.peer_links.is_none();
-    let Some(folder) = config.state_dir.as_ref().filter(|_| places) else { return Ok(()) };
-    let (file, now) = (folder.join(FILE), record(config));
+/// It differs, or the file cannot be read or understood, or none can be written in its place.
+pub(super) fn prepare(config: &Config, accept: bool) -> Result<Pending, StateError> {
+    let Some(folder) = config.remembered_in() else { return Ok(Pending::default()) };
+    if compare(config, accept)? {
+        return Ok(Pending::default());
+    }
+    let (file, text) = (folder.join(FILE), format!("{HEAD}{}", record(config)));
+    let beside = write_beside(folder, &text).map_err(|source| StateError::Write { file: file.clone(), source })?;
+    Ok(Pending(Some((beside, file))))
+}
+
+/// Whether it is just this configuration that is remembered; if not, it may be. `accept`: as another one may.
+///
+/// # Errors
+/// Another one is remembered, or the file cannot be read or understood.
+pub(super) fn compare(config: &Config, accept: bool) -> Result<bool, StateError> {
+    let Some(folder) = config.remembered_in() else { return Ok(true) };
+    let file = folder.join(FILE);
     let before = match std::fs::read_to_string(&file) {
+        Ok(_) if accept => return Ok(false),
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return write(&file, &now),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
             return Err(StateError::Garbage { file, what: error.to_string() });
         }
         Err(source) => return Err(StateError::Read { file, source }),
     };
-    if accept {
-        return write(&file, &now);
-    }
     let before = parse(&before).map_err(|what| StateError::Garbage { file: file.clone(), what })?;
-    difference(&before, &now).map_or(Ok(()), |what| Err(StateError::Differs { file, what }))
+    difference(&before, &record(config)).map_or(Ok(true), |what| Err(StateError::Differs { file, what }))
 }
 
 /// The single values of a record.
@@ -146,20 +173,17 @@ fn shown(value: Option<&Value>) -> String {
     value.map_or_else(|| "nothing".to_owned(), ToString::to_string)
 }
 
-/// Whole or not at all: another file is put over it.
-fn write(file: &Path, table: &Table) -> Result<(), StateError> {
-    let failed = |source| StateError::Write { file: file.to_owned(), source };
-    let folder = file.parent().unwrap_or(Path::new("."));
-    replace(folder, file, &format!("{HEAD}{table}")).map_err(failed)
-}
-
-fn replace(folder: &Path, file: &Path, text: &str) -> io::Result<()> {
+fn write_beside(folder: &Path, text: &str) -> io::Result<NamedTempFile> {
     std::fs::create_dir_all(folder)?;
     let mut beside = NamedTempFile::new_in(folder)?;
     beside.write_all(text.as_bytes())?;
     beside.as_file().sync_all()?;
+    Ok(beside)
+}
+
+fn put(beside: NamedTempFile, file: &Path) -> io::Result<()> {
     beside.persist(file).map_err(|error| error.error)?;
-    File::open(folder)?.sync_all()
+    File::open(file.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
 #[cfg(test)]
@@ -169,7 +193,7 @@ mod tests {
 
     fn settled(folder: &Path, text: &str, accept: bool) -> Result<(), String> {
         let config = config(&format!("state_dir = {folder:?}\n{text}")).unwrap();
-        settle(&config, accept).map_err(|error| error.to_string())
+        prepare(&config, accept).and_then(Pending::keep).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -193,6 +217,17 @@ mod tests {
         settled(&folder, "upstreams = [\"b:1\", \"a:1\"]\n", true).unwrap();
         settled(&folder, two, false).unwrap_err();
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn what_is_not_kept_leaves_no_trace() {
+        let folder = tempfile::tempdir().unwrap();
+        let one = config(&format!("state_dir = {:?}\nupstreams = [\"a:1\"]\n", folder.path())).unwrap();
+        drop(prepare(&one, false).unwrap());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        settled(folder.path(), "upstreams = [\"b:1\"]\n", false).unwrap();
+        drop(prepare(&one, true).unwrap());
+        settled(folder.path(), "upstreams = [\"b:1\"]\n", false).unwrap();
     }
 
     #[test]

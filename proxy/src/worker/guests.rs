@@ -200,7 +200,7 @@ impl Worker {
                 // Some seals speak first. What the client says the kernel tells, be it there already.
                 self.greet(key);
             }
-            Err(error) => tracing::warn!(%error, "a connection could not be registered and was closed"),
+            Err(error) => self.tell_unregistered(&error),
         }
     }
 

@@ -32,7 +32,7 @@ impl Worker {
     pub(super) fn take_over(&mut self, Parcel { mut socket, handed }: Parcel) {
         let key = self.router.take_over(self.now, handed);
         if let Err(error) = socket.register(self.poll.registry(), Source::Session(key).token()) {
-            tracing::warn!(%error, "a connection could not be registered and was closed");
+            self.tell_unregistered(&error);
             return self.router.handle(self.now, Input::SessionLost(key));
         }
         // Its first bytes were seen by the other worker; those that come now may be any.

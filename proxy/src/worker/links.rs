@@ -240,9 +240,9 @@ impl Worker {
         self.router.handle(self.now, Input::LinkLost(key, why));
     }
 
-    /// Whether a proxy below did not do the same within the last minute: there may be no end of its connections.
-    fn is_news(&self, node: &str, what: &'static str) -> bool {
-        self.complaints.is_due(&Peer::Upstream(node.to_owned()), what, Instant::now())
+    /// Whether the operator is told this now of a proxy that may come and go as often as it likes.
+    fn is_told_of(&self, node: &str, kind: &'static str) -> bool {
+        self.complaints.is_due(&Peer::Proxy(node.to_owned()), kind, Instant::now())
     }
 
     /// Tells the operator.
@@ -252,10 +252,11 @@ impl Worker {
             Notice::UpstreamReady(index) | Notice::PeerMet(index, _) => {
                 tracing::info!(upstream = name(index), "{notice}");
             }
-            Notice::PeerCame(node) if self.is_news(node, "came") => tracing::info!("{notice}"),
-            Notice::PeerLeft(node) if self.is_news(node, "left") => tracing::info!("{notice}"),
-            Notice::PeerBroke(node, _) if self.is_news(node, "broke") => tracing::warn!("{notice}"),
-            Notice::PeerCame(_) | Notice::PeerLeft(_) | Notice::PeerBroke(..) => {}
+            Notice::PeerCame(node) if self.is_told_of(node, "came") => tracing::info!("{notice}"),
+            Notice::PeerLeft(node) if self.is_told_of(node, "left") => tracing::info!("{notice}"),
+            Notice::PeerBroke(node, _) if self.is_told_of(node, "broke") => tracing::warn!("{notice}"),
+            // How many links there are the metrics say.
+            Notice::PeerCame(_) | Notice::PeerLeft(_) | Notice::PeerBroke(..) => tracing::debug!("{notice}"),
             Notice::UpstreamDown(index, _) | Notice::TransactionsForbidden(index) | Notice::Unfenced(index) => {
                 tracing::warn!(upstream = name(index), "{notice}");
             }

@@ -81,6 +81,8 @@ pub(crate) struct Orders {
     pub(crate) place: (usize, usize),
     /// Everything the router has to know.
     pub(crate) setup: Setup,
+    /// When the time of all workers began.
+    pub(crate) started: Instant,
     /// Where the upstreams are, in the router's order.
     pub(crate) upstreams: Vec<Dial>,
     /// Its own listeners, or its handles of shared ones.
@@ -167,7 +169,8 @@ impl Worker {
         let poll = Poll::new()?;
         let (mailbox, letters) = Mailbox::open(poll.registry())?;
         let pace = Pace::new(poll.registry())?;
-        let mut router = Router::new(orders.setup, Time::default());
+        let now = since(orders.started);
+        let mut router = Router::new(orders.setup, now);
         let (nth, workers) = orders.place;
         router.stand_among(nth, workers);
         let mut worker = Self {
@@ -205,8 +208,8 @@ impl Worker {
             nth,
             crew: Vec::new(),
             names: orders.names,
-            started: Instant::now(),
-            now: Time::default(),
+            started: orders.started,
+            now,
             turn: 0,
             turns: 0,
         };
@@ -241,7 +244,10 @@ impl Worker {
                 self.say_end_to_all();
                 return Ok(());
             }
-            self.read_ready();
+            if self.read_ready().is_stop() {
+                self.say_end_to_all();
+                return Ok(());
+            }
             if !self.relays.is_empty() {
                 self.move_relays();
                 self.obey();
@@ -273,7 +279,7 @@ impl Worker {
     }
 
     fn clock(&self) -> Time {
-        Time::from_micros(self.started.elapsed().as_micros() as u64)
+        since(self.started)
     }
 
     fn begin_turn(&mut self) {
@@ -294,28 +300,6 @@ impl Worker {
             Source::Rest => self.pace.end_rest(),
         }
         false
-    }
-
-    fn read_ready(&mut self) {
-        while let Some((end, piece)) = self.reading.next() {
-            self.read(end, piece);
-        }
-        self.obey();
-        if self.reading.begin_others() {
-            while let Some((end, piece)) = self.reading.next_other() {
-                self.read(end, piece);
-            }
-            self.obey();
-        }
-    }
-
-    /// Reads an end once; of a session at most `piece` bytes.
-    fn read(&mut self, end: End, piece: usize) {
-        match end {
-            End::Session(key) => self.read_session(key, piece),
-            End::Link(key) => self.read_link(key),
-            End::Spool(key) => self.read_spool(key),
-        }
     }
 
     /// Whether everybody was heard who was ready when time was kept last; `events`: so many came in this turn.
@@ -422,6 +406,11 @@ impl Worker {
         }
         Mail::Read
     }
+}
+
+/// The core's time, where it began then.
+fn since(started: Instant) -> Time {
+    Time::from_micros(started.elapsed().as_micros() as u64)
 }
 
 /// What the mail said.

@@ -92,6 +92,7 @@ impl Worker {
             (Limit::Resume, limits.resume_max, peaks.resume),
             (Limit::Handshakes, handshakes_max, handshakes),
             (Limit::Memory, limits.memory_max, holding.bytes()),
+            (Limit::Streams, limits.streams_max, peaks.streams),
             (Limit::Sessions, limits.sessions_max, holding.sessions),
         ] {
             set.set_labelled(Family::Limit, limit as usize, most as u64);

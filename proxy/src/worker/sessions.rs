@@ -59,6 +59,13 @@ impl Worker {
         self.rested = Some(Instant::now() + ACCEPT_REST);
     }
 
+    /// A connection was closed because the kernel cannot wait for it. Others may follow, as many as come.
+    pub(super) fn tell_unregistered(&self, error: &io::Error) {
+        if self.complaints.is_due(&Peer::Many, "not registered", Instant::now()) {
+            tracing::warn!(%error, "connections could not be registered and were closed; raise fs.epoll.max_user_watches, or look who has so many");
+        }
+    }
+
     /// Makes a session of a connection that is ready for plaintext.
     pub(super) fn open_session(&mut self, mut socket: Socket, known: Known, entrance: Entrance) -> Option<SessionKey> {
         let key = self.router.open_session_at(self.now, entrance);
@@ -68,7 +75,7 @@ impl Worker {
             Known::Registered => socket.listen(registry, token, true),
         };
         if let Err(error) = registered {
-            tracing::warn!(%error, "a connection could not be registered and was closed");
+            self.tell_unregistered(&error);
             self.router.handle(self.now, Input::SessionLost(key));
             return None;
         }

@@ -3,7 +3,7 @@
 //! Source: `getKeysFromCommandWithSpecs` of Redis 7.0, and the functions it falls back to where the flags of a
 //! published spec depend on the arguments (`setGetKeys`, `bitfieldGetKeys`, `sortGetKeys`).
 
-use super::keys::{Reading, by_spec, migrate_keys};
+use super::keys::{Reading, by_spec, georadius_keys, group_streams, migrate_keys, sort_destination};
 use super::spec::is_word;
 use super::{CommandSpec, Flags, KeyError, KeyFlags, KeySpec, first_key};
 use crate::resp::Request;
@@ -38,6 +38,7 @@ pub fn key_accesses(
     let found = match &*spec.name {
         "sort" => {
             sort_accesses(request, true, out);
+            push_overlooked(sort_destination(request).as_slice(), STORED, out);
             Ok(())
         }
         "sort_ro" => {
@@ -50,7 +51,12 @@ pub fn key_accesses(
             push_all(positions, KeyFlags::RW | KeyFlags::ACCESS | KeyFlags::DELETE, out);
             found
         }
-        _ => by_specs(spec, request, positions, out),
+        name => by_specs(spec, request, positions, out).inspect(|()| {
+            positions.clear();
+            if let Some(flags) = by_execution(name, request, positions) {
+                push_overlooked(positions, flags, out);
+            }
+        }),
     };
     if found.is_err() {
         out.clear();
@@ -74,6 +80,33 @@ fn by_specs(
         push_all(positions, actual(spec, keys.flags, request), out);
         Ok(())
     })
+}
+
+/// What is done to a key that something is stored in.
+const STORED: KeyFlags = KeyFlags::OW.union(KeyFlags::UPDATE);
+
+/// What commands take for keys when they are carried out, where published specs are misled by arguments that are called as
+/// an option or given twice; and what is done to these keys.
+fn by_execution(name: &str, request: &Request<'_>, positions: &mut Vec<u32>) -> Option<KeyFlags> {
+    match name {
+        "georadius" => georadius_keys(request, 6, positions).ok()?,
+        "georadiusbymember" => georadius_keys(request, 5, positions).ok()?,
+        "xreadgroup" if group_streams(request, positions) => return Some(KeyFlags::RO | KeyFlags::ACCESS),
+        _ => return None,
+    }
+    // The first one is what is searched.
+    positions.remove(0);
+    Some(STORED)
+}
+
+/// Adds keys that are not among those found. Redis 7.0 lets users reach them that may not: it stores in the last of two
+/// `STORE` of `GEORADIUS` and holds the first one against the rules.
+fn push_overlooked(positions: &[u32], flags: KeyFlags, out: &mut Vec<KeyAccess>) {
+    for &position in positions {
+        if !out.iter().any(|access| access.position == position && access.flags.contains(flags)) {
+            out.push(KeyAccess { position, flags });
+        }
+    }
 }
 
 fn push_all(positions: &[u32], flags: KeyFlags, out: &mut Vec<KeyAccess>) {
@@ -124,7 +157,7 @@ fn sort_accesses(request: &Request<'_>, may_store: bool, out: &mut Vec<KeyAccess
             store = u32::try_from(at).ok();
         }
     }
-    out.extend(store.map(|position| KeyAccess { position, flags: KeyFlags::OW | KeyFlags::UPDATE }));
+    out.extend(store.map(|position| KeyAccess { position, flags: STORED }));
 }
 
 /// The first option of `SORT` by which it reads keys that its arguments do not name: `BY` or `GET`.
@@ -179,6 +212,19 @@ mod tests {
         assert!(copy[1].1.contains(KeyFlags::UPDATE) && copy[1].0 == 2);
         assert_eq!(accesses("SORT l BY w_* STORE x store d LIMIT 0 1").last().unwrap().0, 7);
         assert_eq!(accesses("SORT l LIMIT STORE x").len(), 1);
+    }
+
+    #[test]
+    fn keys_that_a_command_takes_though_its_specs_miss_them_count() {
+        let positions = |text: &str| accesses(text).iter().map(|(position, _)| *position).collect::<Vec<_>>();
+        assert_eq!(positions("GEORADIUS g 0 0 1 km STORE a"), [1, 7]);
+        assert_eq!(positions("GEORADIUS g 0 0 1 km STORE a STORE b"), [1, 7, 9]);
+        assert_eq!(positions("GEORADIUSBYMEMBER g m 1 km STOREDIST a STORE b STOREDIST c"), [1, 8, 6, 10]);
+        assert!(accesses("GEORADIUS g 0 0 1 km STORE a STORE b")[2].1.contains(KeyFlags::UPDATE));
+        assert_eq!(positions("SORT l STORE get STORE d"), [1, 3, 5]);
+        assert_eq!(positions("SORT l STORE get ALPHA"), [1, 3]);
+        assert_eq!(positions("XREADGROUP GROUP g c STREAMS a b > >"), [5, 6]);
+        assert_eq!(positions("XREADGROUP COUNT 1 GROUP g streams streams a >"), [6, 7]);
     }
 
     #[test]

@@ -40,6 +40,7 @@ pub fn key_positions(spec: &CommandSpec, request: &Request<'_>, out: &mut Vec<u3
         "georadius" => georadius_keys(request, 6, out),
         "georadiusbymember" => georadius_keys(request, 5, out),
         "migrate" => migrate_keys(request, out),
+        "xreadgroup" if group_streams(request, out) => Ok(()),
         _ => by_specs(spec, request, out),
     };
     if found.is_err() {
@@ -196,8 +197,47 @@ fn sort_keys(request: &Request<'_>, may_store: bool, out: &mut Vec<u32>) -> Resu
     Ok(())
 }
 
+/// `XREADGROUP`: the streams, as `xreadCommand` finds them; false if there are none or it is no syntax. A group or a consumer
+/// may be called `STREAMS`, too, which the published spec takes for the keyword.
+pub(super) fn group_streams(request: &Request<'_>, out: &mut Vec<u32>) -> bool {
+    let mut at = 1;
+    while !is_word(request.arg(at), "STREAMS") {
+        at += match request.arg(at).to_ascii_uppercase().as_slice() {
+            b"GROUP" => 3,
+            b"COUNT" | b"BLOCK" | b"CLAIM" => 2,
+            b"NOACK" => 1,
+            _ => return false,
+        };
+    }
+    let named = request.len().saturating_sub(at + 1);
+    let each_has_an_id = named > 0 && named.is_multiple_of(2);
+    if each_has_an_id {
+        out.extend((at as u32 + 1..).take(named / 2));
+    }
+    each_has_an_id
+}
+
+/// `SORT`: where it stores, as `sortCommand` reads it; nowhere if it is no syntax.
+pub(super) fn sort_destination(request: &Request<'_>) -> Option<u32> {
+    let (mut store, mut at) = (None, 2);
+    while at < request.len() {
+        let (option, left) = (request.arg(at), request.len() - at - 1);
+        at += match option.to_ascii_uppercase().as_slice() {
+            b"ASC" | b"DESC" | b"ALPHA" => 1,
+            b"BY" | b"GET" if left >= 1 => 2,
+            b"LIMIT" if left >= 2 => 3,
+            b"STORE" if left >= 1 => {
+                store = u32::try_from(at + 1).ok();
+                2
+            }
+            _ => return None,
+        };
+    }
+    store
+}
+
 /// `GEORADIUS` and `GEORADIUSBYMEMBER`: the last STORE or STOREDIST counts, as in `georadiusGetKeys`.
-fn georadius_keys(request: &Request<'_>, options: usize, out: &mut Vec<u32>) -> Result<(), KeyError> {
+pub(super) fn georadius_keys(request: &Request<'_>, options: usize, out: &mut Vec<u32>) -> Result<(), KeyError> {
     out.push(1);
     let (mut store, mut at) = (None, options);
     while at + 1 < request.len() {
@@ -296,6 +336,17 @@ mod tests {
     fn the_last_store_of_georadius_counts() {
         assert_eq!(keys("GEORADIUS g 0 0 1 km STORE a STOREDIST b"), named(&["g", "b"]));
         assert_eq!(keys("GEORADIUSBYMEMBER g STORE 1 km"), named(&["g"]));
+    }
+
+    #[test]
+    fn what_is_called_as_an_option_is_none() {
+        assert_eq!(keys("XREADGROUP GROUP g c COUNT 1 STREAMS a b > >"), named(&["a", "b"]));
+        assert_eq!(keys("XREADGROUP COUNT 1 GROUP g streams streams a >"), named(&["a"]));
+        assert_eq!(keys("XREADGROUP GROUP streams c NOACK STREAMS streams >"), named(&["streams"]));
+        assert_eq!(keys("SORT a STORE get STORE b"), named(&["a", "b"]));
+        let destination = |text: &str| sort_destination(&Arguments::new(text).request());
+        assert_eq!(destination("SORT a STORE get STORE b LIMIT 0 1 ALPHA"), Some(5));
+        assert_eq!((destination("SORT a STORE b c"), destination("SORT a LIMIT 0 STORE")), (None, None));
     }
 
     #[test]

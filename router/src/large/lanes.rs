@@ -5,7 +5,7 @@ use crate::link::{Lane, Link};
 use crate::mutant::Mutant;
 use crate::order::{LinkKey, SessionKey};
 use crate::place::Shard;
-use crate::router::{Profile, Setup, Traffic};
+use crate::router::{Setup, Traffic};
 use crate::session::Pause;
 use crate::stats::CloseReason;
 use crate::time::Time;
@@ -130,7 +130,7 @@ impl Traffic {
     /// A lane is gone. Its session's request cannot be repeated, for nobody has all its bytes: in the
     /// middle of one the session is closed, or, under profile `redis`, told so, and the rest skipped.
     /// `missing`: what was to be relayed yet of the value that was arriving.
-    pub(crate) fn lane_lost(&mut self, setup: &Setup, lane: LinkKey, link: &Link, missing: Option<u64>) {
+    pub(crate) fn lane_lost(&mut self, setup: &Setup, lane: LinkKey, link: &Link, missing: Option<u64>, told: bool) {
         let upstream = &mut self.upstreams[link.upstream];
         upstream.bulk.retain(|other| *other != lane);
         if !link.is_ready() {
@@ -142,8 +142,8 @@ impl Traffic {
         session.lane = None;
         let amid = session.is_amid();
         let cut = std::mem::take(&mut session.cut);
-        session.discarding = cut && !session.between_requests() && setup.profile == Profile::Redis;
-        if amid && setup.profile == Profile::Redis {
+        session.discarding = cut && !session.between_requests() && told;
+        if amid && told {
             self.discard_lost(setup, key, missing);
         } else if amid {
             self.finish_session(setup, key, CloseReason::Upstream);

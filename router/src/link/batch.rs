@@ -432,6 +432,12 @@ impl Batch {
         }
         (sent, unsent)
     }
+
+    /// Takes everything apart: the other end has carried out nothing of it, sent or not.
+    pub(crate) fn undone(&mut self) -> Vec<Unit> {
+        self.written = 0;
+        self.salvage().1
+    }
 }
 
 mod outside;

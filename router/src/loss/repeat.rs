@@ -98,10 +98,22 @@ impl Traffic {
         said.push(reply.to_vec());
         link.spool = None;
         let (index, unit) = (link.upstream, Unit { said, ..link.batch.take_unit() });
-        let until = Until::Pause(self.now.after(self.pause_of_try(part.tries)));
-        let deadline = part.deadline.min(self.now.after(setup.limits.patience));
-        self.postpone(index, Postponed { until, deadline, repeat: Repeat::Same, unit });
+        self.try_after_pause(setup, index, unit);
         true
+    }
+
+    /// Whether a request or transaction that was not carried out may be tried again after a pause.
+    pub(crate) fn may_try_later(&self, setup: &Setup, unit: &Unit) -> bool {
+        let (deadline, now) = (unit.deadline(), self.now);
+        setup.holds() && unit.is_whole() && deadline > now && !is_last_word(deadline, now, &setup.limits)
+    }
+
+    /// Puts aside what was not carried out: it is tried again after a pause.
+    pub(crate) fn try_after_pause(&mut self, setup: &Setup, index: usize, unit: Unit) {
+        let tries = unit.parts.first().map_or(0, |(part, _)| part.tries);
+        let until = Until::Pause(self.now.after(self.pause_of_try(tries)));
+        let deadline = unit.deadline().min(self.now.after(setup.limits.patience));
+        self.postpone(index, Postponed { until, deadline, repeat: Repeat::Same, unit });
     }
 
     /// "Not now", or a peer's "not sent", is true of what was sent last. Of a request that was on a lost link before,

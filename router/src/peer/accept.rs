@@ -12,8 +12,7 @@ use std::collections::BTreeMap;
 
 use crate::mutant::Mutant;
 use crate::order::{End, Notice, Order, Output, SessionKey};
-use crate::peer::carrier::{Carrier, FILL, Grant, Lead};
-use crate::peer::demand::most_streams;
+use crate::peer::carrier::{Carrier, FILL, Grant};
 use crate::peer::frame::{self, FrameError, FrameReader, Piece, StreamId};
 use crate::peer::greeting::{LinkName, Peer};
 use crate::peer::hello::own_grant;
@@ -67,7 +66,7 @@ impl Accepted {
 
     /// How many streams are open.
     pub(crate) fn open_streams(&self) -> usize {
-        self.carrier.open().count()
+        self.carrier.open_streams()
     }
 }
 
@@ -100,7 +99,7 @@ impl Traffic {
         self.sessions.get(key).and_then(|session| session.framed.as_ref()).is_some_and(|it| it.severed.is_some())
     }
 
-    fn accepted(&mut self, key: SessionKey) -> Option<&mut Accepted> {
+    pub(super) fn accepted(&mut self, key: SessionKey) -> Option<&mut Accepted> {
         self.sessions.get_mut(key)?.framed.as_deref_mut()
     }
 
@@ -175,32 +174,8 @@ impl Traffic {
                 self.note_from_below(setup, key, note);
                 Ok(())
             }
-            // It is said to who sends a value, and values of replies have none.
-            Piece::Lane(_) => Err(FrameError::Unknown),
-        }
-    }
-
-    /// The session of a stream, which begins with the stream's first frame; `None` if it is gone.
-    fn carried_session(
-        &mut self,
-        setup: &Setup,
-        key: SessionKey,
-        id: StreamId,
-    ) -> Result<Option<SessionKey>, FrameError> {
-        let crowded = self.sessions.len() >= most_streams(setup);
-        let Some(accepted) = self.accepted(key) else { return Ok(None) };
-        match accepted.carrier.lead(id)? {
-            Some(Lead::Here(carried)) => Ok(Some(carried)),
-            Some(Lead::Gone) => Ok(None),
-            None if crowded => Err(FrameError::Deaf),
-            None => {
-                let end = accepted.carrier.new_end(key, Some(id));
-                let carried = self.open_carried(end);
-                if let Some(accepted) = self.accepted(key) {
-                    accepted.carrier.admit(id, carried);
-                }
-                Ok(self.close_if_crowded(setup, carried).then_some(carried))
-            }
+            // It is said to who sends a value, and values of replies have none; nor does anybody below refuse a stream.
+            Piece::Lane(_) | Piece::Refused(..) => Err(FrameError::Unknown),
         }
     }
 
@@ -226,7 +201,7 @@ impl Traffic {
         if end.inbox.is_empty() && self.wants_bytes(setup, carried) {
             self.carried_bytes(setup, carried, bytes);
         } else if let Some(end) = self.sessions.get_mut(carried).and_then(|session| session.carried.as_mut()) {
-            end.inbox.extend_from_slice(bytes);
+            end.inbox.buffer().extend_from_slice(bytes);
         }
         Ok(())
     }
@@ -252,12 +227,17 @@ impl Traffic {
     pub(crate) fn revive(&mut self, setup: &Setup, carried: SessionKey) {
         while self.wants_bytes(setup, carried) {
             let Some(end) = self.sessions.get_mut(carried).and_then(|session| session.carried.as_mut()) else { return };
-            if end.inbox.is_empty() {
+            let mut inbox = std::mem::take(&mut end.inbox);
+            let bytes = inbox.rest().len().min(frame::PAYLOAD_MAX);
+            if bytes == 0 {
                 return;
             }
-            let rest = end.inbox.split_off(end.inbox.len().min(frame::PAYLOAD_MAX));
-            let bytes = std::mem::replace(&mut end.inbox, rest);
-            self.carried_bytes(setup, carried, &bytes);
+            self.carried_bytes(setup, carried, &inbox.rest()[..bytes]);
+            inbox.take(bytes);
+            inbox.shrink();
+            if let Some(end) = self.sessions.get_mut(carried).and_then(|session| session.carried.as_mut()) {
+                end.inbox = inbox;
+            }
         }
     }
 

@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 
 use crate::peer::frame::{self, FrameError, FrameFlags, FrameReader, NUMBER_LEN, PAYLOAD_MAX, StreamId};
 use crate::peer::window::Window;
+use crate::session::backlog::Backlog;
 use crate::time::Time;
 
 /// Frames are written as long as fewer bytes than this wait for the connection.
@@ -46,6 +47,8 @@ pub(crate) struct Carrier<K> {
     closing: usize,
     /// Numbers that may be given anew, where this end gives them.
     free: Vec<u32>,
+    /// How many streams are open at this end.
+    open: usize,
     numbers: bool,
     ready: VecDeque<K>,
     /// Those that have much to send, while no more credit is left than is reserved for who has little.
@@ -85,7 +88,7 @@ pub(crate) struct StreamEnd<C> {
     /// Bytes that will come and that nobody wants.
     pub(crate) skip: u64,
     /// Bytes that have come and wait until they are wanted.
-    pub(crate) inbox: Vec<u8>,
+    pub(crate) inbox: Backlog,
     /// After this time what has come is not to be sent on.
     pub(crate) latest: Time,
 }
@@ -98,6 +101,7 @@ impl<K: Copy + PartialEq> Carrier<K> {
             slots: Vec::new(),
             closing: 0,
             free: Vec::new(),
+            open: 0,
             numbers: false,
             ready: VecDeque::new(),
             aside: VecDeque::new(),
@@ -124,7 +128,7 @@ impl<K: Copy + PartialEq> Carrier<K> {
             lane: false,
             queued: false,
             skip: 0,
-            inbox: Vec::new(),
+            inbox: Backlog::default(),
             latest: Time::NEVER,
         }
     }
@@ -142,6 +146,7 @@ impl<K: Copy + PartialEq> Carrier<K> {
     /// Gives a stream a number.
     pub(crate) fn number(&mut self, key: K) -> StreamId {
         self.numbers = true;
+        self.open += 1;
         let at = self.free.pop().unwrap_or(self.slots.len() as u32);
         match self.slots.get_mut(at as usize) {
             Some(slot) => *slot = Slot::Open(key),
@@ -176,11 +181,23 @@ impl<K: Copy + PartialEq> Carrier<K> {
 
     /// Takes in a stream that the other end has opened.
     pub(crate) fn admit(&mut self, id: StreamId, key: K) {
+        self.open += 1;
+        self.put(id, Slot::Open(key));
+    }
+
+    /// Refuses a stream that the other end has opened, and says why.
+    pub(crate) fn refuse(&mut self, id: StreamId, why: &[u8]) {
+        self.closing += 1;
+        self.put(id, Slot::Closing);
+        frame::write(&mut self.control, id, FrameFlags::REFUSED, &why[..why.len().min(frame::REASON_MAX)]);
+    }
+
+    fn put(&mut self, id: StreamId, slot: Slot<K>) {
         let at = id.0 as usize - 1;
         if at == self.slots.len() {
             self.slots.push(Slot::Free);
         }
-        self.slots[at] = Slot::Open(key);
+        self.slots[at] = slot;
     }
 
     /// This end is done with a stream.
@@ -188,6 +205,7 @@ impl<K: Copy + PartialEq> Carrier<K> {
         let Some(slot) = self.slots.get_mut(id.0 as usize - 1) else { return };
         if matches!(slot, Slot::Open(_)) {
             *slot = Slot::Closing;
+            self.open -= 1;
             self.closing += 1;
             frame::write(&mut self.control, id, FrameFlags::CLOSE, &[]);
         }
@@ -212,10 +230,16 @@ impl<K: Copy + PartialEq> Carrier<K> {
                 Ok(None)
             }
             Slot::Open(key) => {
+                self.open -= 1;
                 frame::write(&mut self.control, id, FrameFlags::CLOSE, &[]);
                 Ok(Some(key))
             }
         }
+    }
+
+    /// How many streams are open at this end.
+    pub(crate) fn open_streams(&self) -> usize {
+        self.open
     }
 
     /// Streams that this end has closed, and the other one has not.

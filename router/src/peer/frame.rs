@@ -15,6 +15,8 @@
 //!                      this frame is not sent on
 //!   CREDIT     any     8 bytes: so many more bytes may be sent, on this stream or (0) on the link
 //!   CLOSE      1..     none: the sender has done with the stream, and forgets what comes of it
+//!   REFUSED    1..     why, as an error reply's text: from the accepting end, once; nothing of the stream was carried out, nor
+//!                      will be, and it is closed
 //!   LANE       1..     none: from the accepting end; the value that has begun on the stream has its way there, and all
 //!                      of it may come
 //!   NOTE       0       an array of bulk strings about the proxy itself
@@ -31,11 +33,15 @@ pub const HEAD_LEN: usize = 12;
 pub const NUMBER_LEN: usize = 8;
 /// Longest payload of one frame; a larger value is cut into several, so that it never holds up other streams for long.
 pub const PAYLOAD_MAX: usize = 64 * 1024;
+/// Longest reason for which a stream is refused.
+pub const REASON_MAX: usize = 512;
 
 bitflags::bitflags! {
     /// What a frame is besides its payload.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct FrameFlags: u8 {
+        /// The stream is refused, and the payload says why.
+        const REFUSED = 1;
         /// The stream is over.
         const CLOSE = 2;
         /// The payload is eight bytes of credit, not RESP.
@@ -117,6 +123,7 @@ impl FrameHead {
         let (own, length) = (self.stream == StreamId::default(), self.length as usize);
         let fits = match self.flags {
             flags if flags == FrameFlags::NOTE => own,
+            flags if flags == FrameFlags::REFUSED => !own && (1..=REASON_MAX).contains(&length),
             flags if flags == FrameFlags::CREDIT => length == NUMBER_LEN,
             flags if flags == FrameFlags::COME => own && length == NUMBER_LEN,
             flags if flags == FrameFlags::CLOSE || flags == FrameFlags::LANE => !own && length == 0,
@@ -154,6 +161,8 @@ pub enum Piece<'a> {
     Credit(StreamId, u64),
     /// The stream is over.
     Close(StreamId),
+    /// The stream is refused, for this reason.
+    Refused(StreamId, &'a [u8]),
     /// The value that has begun on the stream has a lane.
     Lane(StreamId),
     /// So many bytes of frames have come at the other end.
@@ -162,8 +171,8 @@ pub enum Piece<'a> {
     Note(&'a [u8]),
 }
 
-/// Takes frames apart, wherever the bytes are cut. Payloads pass through; only heads, numbers and notes are held
-/// until they are whole.
+/// Takes frames apart, wherever the bytes are cut. Payloads pass through; only heads, numbers, notes and reasons are
+/// held until they are whole.
 #[derive(Debug, Default)]
 pub struct FrameReader {
     held: Vec<u8>,
@@ -195,7 +204,8 @@ impl FrameReader {
                 }
             };
             return match head.flags {
-                FrameFlags::NOTE => Ok(self.note(bytes)),
+                FrameFlags::NOTE => Ok(self.text(bytes).map(Piece::Note)),
+                FrameFlags::REFUSED => Ok(self.text(bytes).map(|why| Piece::Refused(head.stream, why))),
                 FrameFlags::CREDIT => Ok(self.number(bytes).map(|credit| Piece::Credit(head.stream, credit))),
                 FrameFlags::COME => Ok(self.number(bytes).map(Piece::Come)),
                 FrameFlags::DEADLINE if !self.numbered => {
@@ -238,14 +248,14 @@ impl FrameReader {
         self.held.len() == len
     }
 
-    /// A note, once it is whole.
-    fn note(&mut self, bytes: &mut &[u8]) -> Option<Piece<'_>> {
+    /// A note or a reason, once it is whole.
+    fn text(&mut self, bytes: &mut &[u8]) -> Option<&[u8]> {
         if !self.hold(bytes, self.missing) {
             return None;
         }
         self.head = None;
         self.spent = true;
-        Some(Piece::Note(&self.held))
+        Some(&self.held)
     }
 
     /// A number of eight bytes, once it is there.
@@ -313,6 +323,9 @@ mod tests {
         assert_eq!(refused(&head(2, 5, FrameFlags::NOTE)), FrameError::Length(5));
         assert_eq!(refused(&head(2, 5, FrameFlags::CLOSE)), FrameError::Length(5));
         assert_eq!(refused(&head(0, 0, FrameFlags::LANE)), FrameError::Length(0));
+        assert_eq!(refused(&head(1, 0, FrameFlags::REFUSED)), FrameError::Length(0));
+        assert_eq!(refused(&head(1, 513, FrameFlags::REFUSED)), FrameError::Length(513));
+        assert_eq!(refused(&head(0, 5, FrameFlags::REFUSED)), FrameError::Length(5));
     }
 
     /// All pieces, with the data of neighbouring ones joined.
@@ -326,6 +339,9 @@ mod tests {
                         Some(last) => *last += &text,
                         None => out.push(format!("{stream}={text}")),
                     }
+                }
+                Some(Piece::Refused(StreamId(stream), why)) => {
+                    out.push(format!("refused {stream}: {}", String::from_utf8_lossy(why)));
                 }
                 Some(Piece::Note(note)) => out.push(format!("note {}", String::from_utf8_lossy(note))),
                 Some(other) => out.push(format!("{other:?}")),
@@ -346,6 +362,7 @@ mod tests {
         write_data(&mut wire, StreamId(3), None, b"");
         write(&mut wire, StreamId(3), FrameFlags::LANE, b"");
         write(&mut wire, StreamId(1), FrameFlags::CLOSE, b"");
+        write(&mut wire, StreamId(4), FrameFlags::REFUSED, b"why");
         let expected = [
             "Deadline(StreamId(1), 7)",
             "1=GET",
@@ -357,6 +374,7 @@ mod tests {
             "Deadline(StreamId(3), 8)",
             "Lane(StreamId(3))",
             "Close(StreamId(1))",
+            "refused 4: why",
         ];
         for size in 1..=wire.len() {
             let (mut reader, mut found) = (FrameReader::default(), Vec::new());

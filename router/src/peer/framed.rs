@@ -305,6 +305,10 @@ impl Traffic {
                 let stream = framed.carrier.closed(id).map_err(Loss::Frame)?;
                 stream.into_iter().for_each(|stream| self.stream_closed_above(setup, stream));
             }
+            Piece::Refused(id, why) => {
+                let stream = framed.carrier.closed(id).map_err(Loss::Frame)?;
+                stream.into_iter().for_each(|stream| self.stream_refused(setup, stream, why));
+            }
             Piece::Come(bytes) => framed.ledger.acknowledged(bytes),
             Piece::Lane(id) => {
                 let stream = framed.carrier.here(id).map_err(Loss::Frame)?;

@@ -1,8 +1,8 @@
 //! How two proxies meet: the hello that opens a framed link, and notes about themselves later.
 //!
 //! ```text
-//!   opener    PDW.HELLO 3 node=leaf-3 incarnation=pdw/... stream=262144 link=33554432          (RESP, a request)
-//!   accepter  PDW.HELLO 3 node=spine-0 ... clock=1234 above=pdw/... spine-9 placement=...      (RESP, an array)
+//!   opener    PDW.HELLO 4 node=leaf-3 incarnation=pdw/... stream=262144 link=33554432          (RESP, a request)
+//!   accepter  PDW.HELLO 4 node=spine-0 ... clock=1234 above=pdw/... spine-9 placement=...      (RESP, an array)
 //!   both      frames
 //! ```
 //!
@@ -27,7 +27,7 @@ use crate::time::Time;
 /// The command.
 const NAME: &str = "PDW.HELLO";
 /// The version of everything that two proxies say to each other.
-const VERSION: &str = "3";
+const VERSION: &str = "4";
 /// A note that wants an answer, and the answer.
 const PING: &str = "PING";
 const PONG: &str = "PONG";

@@ -3,6 +3,7 @@
 pub(crate) mod accept;
 pub(crate) mod carrier;
 pub(crate) mod demand;
+pub(crate) mod entry;
 pub(crate) mod fence;
 pub mod frame;
 pub(crate) mod framed;

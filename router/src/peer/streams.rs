@@ -9,7 +9,7 @@ use crate::mutant::Mutant;
 use crate::order::{End, LinkKey, SessionKey};
 use crate::peer::carrier::StreamEnd;
 use crate::place::Shards;
-use crate::router::{Setup, Traffic};
+use crate::router::{Profile, Setup, Traffic};
 use crate::session::Pause;
 use crate::time::Time;
 
@@ -225,33 +225,47 @@ impl Traffic {
     /// A stream is gone with its link, or because the other end has closed it. What was on it goes another way, as far
     /// as it may.
     pub(crate) fn stream_lost(&mut self, setup: &Setup, key: LinkKey) {
+        let Some(mut link) = self.lose_stream(setup, key, setup.profile == Profile::Redis) else { return };
+        let (sent, unsent) = link.batch.salvage();
+        let next = self.upstreams[link.upstream].shared;
+        self.repeat_lost(setup, link.upstream, sent);
+        self.move_unsent(setup, next, unsent);
+        self.look_again(link.owner);
+    }
+
+    /// Takes out a stream that is gone. A session that is in the middle of a value on it is `told`, or closed.
+    pub(crate) fn lose_stream(&mut self, setup: &Setup, key: LinkKey, told: bool) -> Option<Link> {
         let missing = self.relays.drop_of(End::Link(key)).first().map(|(_, bytes)| *bytes);
-        let Some(mut link) = self.drop_stream(key) else { return };
+        let mut link = self.drop_stream(key)?;
         if let Some(pending) = link.end_stream() {
             // A reply whose first byte has left is never restarted.
             self.close_stream(setup, pending);
         }
         let owner = link.owner.and_then(|owner| self.sessions.get(owner));
         if owner.is_some_and(|session| session.lane == Some(key)) {
-            self.lane_lost(setup, key, &link, missing);
+            self.lane_lost(setup, key, &link, missing, told);
         }
-        let (sent, unsent) = link.batch.salvage();
-        let next = self.upstreams[link.upstream].shared;
-        self.repeat_lost(setup, link.upstream, sent);
-        self.move_unsent(setup, next, unsent);
-        // It may have been what its session waited for.
-        let paused = link.owner.and_then(|owner| self.sessions.get(owner)).and_then(|session| session.paused);
+        Some(link)
+    }
+
+    /// What is gone may have been what its session waited for.
+    pub(crate) fn look_again(&mut self, owner: Option<SessionKey>) {
+        let paused = owner.and_then(|owner| self.sessions.get(owner)).and_then(|session| session.paused);
         if matches!(paused, Some(Pause::Own | Pause::Waiting)) {
-            self.resumable.extend(link.owner);
+            self.resumable.extend(owner);
         }
     }
 
     /// The other end has closed a stream, which has given up its number by that.
     pub(crate) fn stream_closed_above(&mut self, setup: &Setup, key: LinkKey) {
-        if let Some(strand) = self.links.get_mut(key).and_then(|link| link.strand.as_mut()) {
-            strand.end.id = None;
-        }
+        self.forget_number(key);
         self.stream_lost(setup, key);
+    }
+
+    /// The other end has done with a stream, so its number stands for nothing any more.
+    pub(crate) fn forget_number(&mut self, key: LinkKey) {
+        let strand = self.links.get_mut(key).and_then(|link| link.strand.as_mut());
+        strand.into_iter().for_each(|strand| strand.end.id = None);
     }
 
     /// A session is gone: what it has asked for whole is carried out, but what it is in the middle of is not.

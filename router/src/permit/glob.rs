@@ -5,20 +5,16 @@
 //!
 //! A pattern is compiled into how a text has to begin, compared as one or two words, and what has to follow.
 
-use memchr::memmem::Finder;
-
+use super::inside::Inside;
 use super::tokens::{Set, Token, tokens};
 use crate::resp::first_word;
 
 /// How many bytes are compared at once.
-const WORD: usize = size_of::<u64>();
-
-/// In a text of at most so many bytes something is looked for word by word: to set up a search costs more.
-const SHORT: usize = 64;
+pub(super) const WORD: usize = size_of::<u64>();
 
 /// Some bytes of a pattern, to be compared at once.
 #[derive(Clone, Copy, Debug, Default)]
-struct Word {
+pub(super) struct Word {
     bytes: u64,
     /// Ones where it matters what a text has.
     mask: u64,
@@ -26,7 +22,7 @@ struct Word {
 
 impl Word {
     /// Of the first elements; where they are no bytes, anything will do.
-    fn of(tokens: &[Token]) -> Self {
+    pub(super) fn of(tokens: &[Token]) -> Self {
         let mut word = Self::default();
         for (at, byte) in tokens.iter().take(WORD).enumerate().filter_map(|(at, token)| Some((at, token.byte()?))) {
             word.bytes |= u64::from(byte) << (8 * at);
@@ -35,8 +31,18 @@ impl Word {
         word
     }
 
+    /// Of the last of some bytes, at the word's end; before them anything will do.
+    pub(super) fn ending(bytes: &[u8]) -> Self {
+        let mut word = Self::default();
+        for (at, byte) in (0..WORD).rev().zip(bytes.iter().rev()) {
+            word.bytes |= u64::from(*byte) << (8 * at);
+            word.mask |= 0xff << (8 * at);
+        }
+        word
+    }
+
     #[inline]
-    fn fits(&self, word: u64) -> bool {
+    pub(super) fn fits(&self, word: u64) -> bool {
         (word ^ self.bytes) & self.mask == 0
     }
 }
@@ -116,7 +122,7 @@ impl Rest {
             (true, ..) => Self::Anything,
             (_, false, _) => Self::Begins(bytes.into()),
             (_, _, false) => Self::Ends(bytes.into()),
-            (_, _, true) => Self::Has(Box::new(Inside::of(&tokens[stars..], &bytes))),
+            (_, _, true) => Self::Has(Box::new(Inside::of(&bytes))),
         }
     }
 
@@ -128,38 +134,6 @@ impl Rest {
             Self::Has(inside) => inside.is_in(text),
             Self::Tokens(tokens) => fits(tokens, text, &mut false),
         }
-    }
-}
-
-/// Something that is looked for anywhere in a text.
-#[derive(Clone, Debug)]
-struct Inside {
-    first: Word,
-    finder: Finder<'static>,
-}
-
-impl Inside {
-    /// Of these elements, which begin with these bytes.
-    fn of(tokens: &[Token], bytes: &[u8]) -> Self {
-        Self { first: Word::of(&tokens[..bytes.len()]), finder: Finder::new(bytes).into_owned() }
-    }
-
-    fn is_in(&self, text: &[u8]) -> bool {
-        let wanted = self.finder.needle();
-        if text.len() > SHORT {
-            return self.finder.find(text).is_some();
-        }
-        let Some(last) = text.len().checked_sub(wanted.len()) else { return false };
-        let whole = |at: usize| wanted.len() <= WORD || text[at..].starts_with(wanted);
-        // So many places have a whole word; the bytes behind them are those of one word, shifted.
-        let words = text.windows(WORD).take(last + 1);
-        let (places, tail) = (words.len(), text.last_chunk::<WORD>().map(|bytes| u64::from_le_bytes(*bytes)));
-        let mut words = words.map(first_word).enumerate();
-        if words.any(|(at, word)| self.first.fits(word) && whole(at)) {
-            return true;
-        }
-        let tail = tail.unwrap_or_else(|| first_word(text) << (8 * (WORD - text.len())));
-        (places..=last).any(|at| self.first.fits(tail >> (8 * (at + WORD - text.len()))) && whole(at))
     }
 }
 
@@ -216,16 +190,24 @@ impl Glob {
     #[inline]
     pub(super) fn surely_matches(&self, bytes: &[u8], length: usize) -> bool {
         let word = |bytes: &[u8]| bytes.first_chunk().map(|word| u64::from_le_bytes(*word));
-        let Some(first) = word(bytes) else { return false };
+        let fits_second = |second: u64| self.start.second.fits(second);
         self.plain
-            && self.start.first.fits(first)
-            && self.start.has_length(length)
+            && self.begins(bytes, length)
             && (self.start.second.mask == 0
-                || bytes
-                    .get(self.start.second_at..)
-                    .and_then(word)
-                    .is_some_and(|second| self.start.second.fits(second)))
-            && self.sets_fit(first)
+                || bytes.get(self.start.second_at..).and_then(word).is_some_and(fits_second))
+            && word(bytes).is_some_and(|first| self.sets_fit(first))
+    }
+
+    /// The same as far as the first word and the length tell: all, of a pattern [that is simple](Self::is_simple).
+    #[inline]
+    pub(super) fn begins(&self, bytes: &[u8], length: usize) -> bool {
+        let Some(first) = bytes.first_chunk() else { return false };
+        self.start.first.fits(u64::from_le_bytes(*first)) && self.start.has_length(length)
+    }
+
+    /// Whether it says nothing but what a text's first word is.
+    pub(super) fn is_simple(&self) -> bool {
+        self.plain && self.start.second.mask == 0 && self.sets.is_empty()
     }
 
     #[inline]
@@ -236,6 +218,14 @@ impl Glob {
     /// Whether it says nothing of what follows a text's first bytes.
     pub(super) fn is_plain(&self) -> bool {
         self.plain
+    }
+
+    /// What is looked for anywhere in a text, if it says nothing else and that is short.
+    pub(super) fn inside(&self) -> Option<&Inside> {
+        match &self.rest {
+            Rest::Has(inside) if self.start.length == 0 && inside.is_one_word() => Some(inside),
+            _ => None,
+        }
     }
 
     /// How much work a text is that begins rightly, in no unit.
@@ -288,6 +278,7 @@ fn fits_star(tokens: &[Token], mut text: &[u8], enough: &mut bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::permit::inside::SHORT;
 
     /// `stringmatchlen`, word for word.
     ///
@@ -370,6 +361,15 @@ mod tests {
         let surely = glob.surely_matches(followed.as_bytes(), text.len());
         assert_eq!(surely, fits && glob.plain, "{pattern} {text}, and more behind it");
         assert!(fits || !glob.surely_matches(text.as_bytes(), text.len()), "{pattern} {text}, and nothing behind it");
+        if let Some(inside) = glob.inside() {
+            let led = format!("aaaaaaabaaaaaaab{text}");
+            let surely = inside.is_surely_in(led.as_bytes(), 16, led.len());
+            assert_eq!(surely, fits && text.len() <= SHORT, "{pattern} {text}, and more before it");
+            assert!(
+                fits || !inside.is_surely_in(text.as_bytes(), 0, text.len()),
+                "{pattern} {text}, and nothing before it"
+            );
+        }
         fits
     }
 

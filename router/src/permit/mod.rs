@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `commands` | which commands, by number in the command table |
 //! | `glob` | patterns of keys and channels |
+//! | `inside` | what is looked for anywhere in a key |
 //! | `quick` | the short way, by which most requests are allowed |
 //!
 //! The crate `pdw-auth` reads the rules. A check allocates nothing; it says what `ACLCheckAllUserCommandPerm` of
@@ -12,6 +13,7 @@
 
 mod commands;
 mod glob;
+mod inside;
 mod quick;
 mod tokens;
 

@@ -4,12 +4,20 @@
 //! for each of them: the request is allowed if its key fits one that has a bit. So selectors cost nothing, and
 //! usually one comparison of one word tells.
 
+use super::inside::Inside;
 use super::{Access, Glob, Selector};
 use crate::command::{BeginSearch, CommandId, CommandSpec, FindKeys, Flags, KeyFlags, KeySpec, PUBLISHED, Table};
 use crate::resp::Request;
 
 /// As many patterns have a bit; requests that others allow go the long way.
 const PATTERNS: usize = u16::BITS as usize;
+
+/// Where numbers of plain patterns begin.
+const PLAIN: usize = PATTERNS;
+/// Where numbers of what keys have inside begin.
+const INSIDE: usize = PLAIN + PATTERNS;
+/// No pattern.
+const NO_FIRST: usize = INSIDE + PATTERNS;
 
 /// Which arguments of a request are left to be looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +36,8 @@ enum Left {
 #[derive(Clone, Copy, Debug)]
 struct Quick {
     left: Left,
-    /// The first pattern that its only key may fit, as most do, if it is quickly compared; else as many as there can be.
+    /// The first pattern that its only key may fit, as most do, if it is quickly compared: its number if it is simple, else
+    /// from `PLAIN` on if it is plain, from `INSIDE` on that of what the key may have inside, else `NO_FIRST`.
     first: u8,
     /// A bit for each pattern that its keys may fit.
     patterns: u16,
@@ -43,6 +52,8 @@ pub(super) struct Shortcuts {
     /// What the key of a `SET` may fit that has no options, so that it does not read.
     plain_set: u16,
     patterns: Box<[Glob]>,
+    /// Of those patterns that are about the inside of a key alone, what that is.
+    insides: Box<[Inside]>,
 }
 
 impl Shortcuts {
@@ -56,25 +67,43 @@ impl Shortcuts {
             plain_set: set.map_or(0, plain),
             set,
             patterns: patterns.iter().map(|pattern| pattern.glob.clone()).collect(),
+            insides: patterns.iter().filter_map(|pattern| pattern.glob.inside()).cloned().collect(),
         }
     }
 
     /// Whether it can be told by the short way that a request is allowed. If not it may be all the same.
-    ///
-    /// Never inlined, and what is seldom needed in another function: so it needs few registers and saves none.
-    #[inline(never)]
+    #[inline]
     pub(super) fn allow(&self, id: CommandId, request: &Request<'_>) -> bool {
-        let Some(quick) = self.commands.get(id.index()) else { return false };
-        quick.left == Left::Nothing || self.allow_first(quick.first, request) || self.allow_otherwise(id, request)
+        self.allow_first(id, request) || self.allow_otherwise(id, request)
     }
 
-    /// Whether the only key surely fits this pattern.
-    #[inline]
-    fn allow_first(&self, pattern: u8, request: &Request<'_>) -> bool {
-        let Some(glob) = self.patterns.get(usize::from(pattern)) else { return false };
+    /// By the first pattern, if the command needs one.
+    ///
+    /// Never inlined, and what is less often needed in other functions: so each needs few registers and saves none.
+    #[inline(never)]
+    fn allow_first(&self, id: CommandId, request: &Request<'_>) -> bool {
+        let Some(quick) = self.commands.get(id.index()) else { return false };
+        if quick.left == Left::Nothing {
+            return true;
+        }
+        match self.patterns.get(usize::from(quick.first)) {
+            Some(glob) => only_key(request).is_some_and(|(bytes, length)| glob.begins(bytes, length)),
+            None if usize::from(quick.first) < INSIDE => self.allow_plain(quick.first, request),
+            None => self.allow_inside(quick.first, request),
+        }
+    }
+
+    #[inline(never)]
+    fn allow_plain(&self, first: u8, request: &Request<'_>) -> bool {
+        let Some(glob) = self.patterns.get(usize::from(first).wrapping_sub(PLAIN)) else { return false };
+        only_key(request).is_some_and(|(bytes, length)| glob.surely_matches(bytes, length))
+    }
+
+    #[inline(never)]
+    fn allow_inside(&self, first: u8, request: &Request<'_>) -> bool {
+        let Some(inside) = self.insides.get(usize::from(first).wrapping_sub(INSIDE)) else { return false };
         let Some(key) = request.spans.get(1) else { return false };
-        let bytes = request.bytes.get(key.start as usize..);
-        bytes.is_some_and(|bytes| glob.surely_matches(bytes, key.end.wrapping_sub(key.start) as usize))
+        inside.is_surely_in(request.bytes, key.start as usize, key.end as usize)
     }
 
     #[inline(never)]
@@ -112,6 +141,13 @@ impl Shortcuts {
         }
         false
     }
+}
+
+/// The only key of a request: the bytes that begin with it, and how many it has.
+#[inline]
+fn only_key<'a>(request: &Request<'a>) -> Option<(&'a [u8], usize)> {
+    let key = request.spans.get(1)?;
+    Some((request.bytes.get(key.start as usize..)?, key.end.wrapping_sub(key.start) as usize))
 }
 
 /// A pattern, and where it comes from.
@@ -157,9 +193,21 @@ fn quick(selectors: &[Selector], patterns: &[Pattern<'_>], table: &Table, spec: 
     let together = if let Left::Every(_) = left { &allowing[..1] } else { &allowing[..] };
     let needed = spec.keys.first().map_or(Access::all(), |keys| Access::needed(keys.flags));
     let bits = bits(patterns, together, needed);
-    let quickly = |at: &usize| left == Left::Key && patterns.get(*at).is_some_and(|pattern| pattern.glob.is_plain());
-    let first = Some(bits.trailing_zeros() as usize).filter(quickly).unwrap_or(PATTERNS) as u8;
+    let first = if left == Left::Key { first(patterns, bits) } else { NO_FIRST } as u8;
     Quick { left, first, patterns: bits }
+}
+
+/// What the only key is held against first, of these patterns.
+fn first(patterns: &[Pattern<'_>], bits: u16) -> usize {
+    let lowest = bits.trailing_zeros() as usize;
+    match patterns.get(lowest).map(|pattern| pattern.glob) {
+        Some(glob) if glob.is_simple() => return lowest,
+        Some(glob) if glob.is_plain() => return PLAIN + lowest,
+        _ => {}
+    }
+    let insides = patterns.iter().enumerate().filter(|(_, pattern)| pattern.glob.inside().is_some());
+    let place = insides.map(|(at, _)| at).position(|at| bits >> at & 1 == 1);
+    place.map_or(NO_FIRST, |place| INSIDE + place)
 }
 
 /// What is left to be looked at of a command that is allowed. Flags that depend on the arguments are published as the most

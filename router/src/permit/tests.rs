@@ -71,6 +71,14 @@ fn keys_are_held_against_patterns_and_what_is_done_to_them() {
 }
 
 #[test]
+fn what_redis_overlooks_is_held_against_the_rules_too() {
+    assert_eq!(check(&["+@all ~a*"], "GEORADIUS a 0 0 1 km STORE a STORE b"), Err(Denied::Key(9)));
+    assert_eq!(check(&["+@all ~a* ~get"], "SORT a STORE get STORE b"), Err(Denied::Key(5)));
+    assert_eq!(check(&["+@all ~s*"], "XREADGROUP COUNT 1 GROUP g streams streams b >"), Err(Denied::Key(7)));
+    assert_eq!(check(&["+@all ~s*"], "XREADGROUP GROUP g c STREAMS s >"), Ok(()));
+}
+
+#[test]
 fn a_head_whose_options_are_missing_counts_as_reading() {
     let (table, arguments) = (Table::new(), Arguments::new("SET a"));
     let id = table.find(b"set").unwrap();
@@ -141,6 +149,7 @@ fn the_short_way_allows_what_the_long_way_allows() {
         "-@all +select|0 +sort ~a",
         "+@all -@write ~*",
         "+@all ~?[a-z] ~*b ~x",
+        "+@read ~*c* ~*b*",
     ];
     let alone: usize = rules.iter().map(|own| through(&[own])).sum();
     assert!(alone > 20_000, "{alone}");
@@ -173,6 +182,7 @@ fn usual_requests_under_usual_rules_take_the_short_way() {
         assert!(short(&["+@all -@dangerous ~app:*"], request), "{request}");
         assert!(short(&["+@connection", "+@write ~app:*", "+@read ~*p:*"], request), "{request}");
         assert!(short(&["+@all ~application:one:* ~app:[kl]"], request), "{request}");
+        assert!(short(&["+@all ~*no* ~*pp:*"], request), "{request}");
     }
     assert!(short(&["+@all %R~* %W~app:*"], "SET app:k v") && !short(&["+@all %R~* %W~app:*"], "SET k v"));
 }

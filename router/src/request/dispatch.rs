@@ -153,23 +153,20 @@ impl Traffic {
     }
 
     fn look_up(&mut self, setup: &Setup, session: SessionKey, name: Vec<u8>) {
-        if let Some((_, waiting)) = self.lookups.values_mut().find(|(known, _)| *known == name) {
-            if !waiting.contains(&session) {
-                waiting.push(session);
-            }
+        if self.lookups.join(&name, session) {
             return;
         }
         let lookup = self.last_id;
         let mut text = Vec::new();
         write::request(&mut text, 3, [b"COMMAND".as_slice(), b"INFO", &name].into_iter());
-        self.lookups.insert(lookup, (name, vec![session]));
+        self.lookups.begin(lookup, name, session);
         let link = if setup.has_peers() { self.control_stream(setup) } else { self.control_link(setup, 0) };
         self.send_own(setup, link, Target::Table(lookup), |out| out.extend_from_slice(&text));
     }
 
     /// The upstream has told what it knows of a command.
     pub(crate) fn looked_up(&mut self, lookup: u64, reply: &[u8]) {
-        let Some((name, waiting)) = self.lookups.remove(&lookup) else { return };
+        let Some((name, waiting)) = self.lookups.end(lookup) else { return };
         self.learned.push((name, reply.to_vec()));
         self.resumable.extend(waiting);
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod dispatch;
 pub(crate) mod gather;
+pub(crate) mod lookups;
 pub(crate) mod pending;
 pub(crate) mod plan;
 pub(crate) mod split;

@@ -108,7 +108,7 @@ impl Traffic {
         let Some(session) = self.sessions.get_mut(key).filter(|_| setup.holds()) else { return false };
         let waits = session.busy.meets(shards) && !setup.mutation.is(Mutant::HoldOvertakes);
         if waits {
-            session.paused = Some(Pause::Shard);
+            session.paused = Some(Pause::Shard(shards));
         }
         waits
     }
@@ -235,7 +235,7 @@ impl Traffic {
         let busy = std::mem::take(&mut pending.busy);
         if !busy.is_empty() {
             session.busy = session.busy.without(busy);
-            if session.paused == Some(Pause::Shard) {
+            if matches!(session.paused, Some(Pause::Shard(wanted)) if !session.busy.meets(wanted)) {
                 self.resumable.push(session_key);
             }
         }

@@ -5,6 +5,7 @@ use crate::mutant::Mutant;
 use crate::place::{Located, Shard};
 use crate::refusal::Refusal;
 use crate::request::gather::{Join, inner_cursor};
+use crate::request::split::Groups;
 use crate::request::spread;
 use crate::resp::Request;
 use crate::router::Setup;
@@ -38,8 +39,8 @@ pub(crate) struct Scratch {
     pub(crate) positions: Vec<u32>,
     /// Where each of them lives.
     pub(crate) places: Vec<Place>,
-    /// How many live on each shard.
-    pub(crate) counts: Vec<u32>,
+    /// The same, by shard.
+    pub(crate) groups: Groups,
     /// For the gathering: what [`Gather::order`](crate::request::gather::Gather) holds.
     pub(crate) order: Vec<u16>,
 }

@@ -98,19 +98,20 @@ impl Traffic {
         let shards = setup.homes.shards();
         let parts = number_parts(scratch, join, shards);
         self.gather(pending, join, parts, &scratch.order);
-        let groups = || scratch.positions.iter().zip(&scratch.places);
         let mut part = 0;
         let mut target = || {
             part += 1;
             Target::Request(pending, part - 1)
         };
-        for index in (0..shards).filter(|index| scratch.counts[*index] > 0) {
-            let shard = Shard(index as u16);
-            let own = groups().filter(|(_, place)| **place == Place::At(shard)).map(|(position, _)| *position);
-            let len = prefix + scratch.counts[index] as usize * step;
-            self.send(setup, shard, target(), |out| write_part(out, request, len, prefix, step, own));
+        for (index, own) in (0..shards).map(|index| (index, scratch.groups.of(index))) {
+            let (shard, len) = (Shard(index as u16), prefix + own.len() * step);
+            if !own.is_empty() {
+                let own = own.iter().copied();
+                self.send(setup, shard, target(), |out| write_part(out, request, len, prefix, step, own));
+            }
         }
-        for (position, _) in groups().filter(|(_, place)| **place == Place::Everywhere) {
+        let places = scratch.positions.iter().zip(&scratch.places);
+        for (position, _) in places.filter(|(_, place)| **place == Place::Everywhere) {
             for index in 0..shards {
                 let own = std::iter::once(*position);
                 let shard = Shard(index as u16);
@@ -146,15 +147,8 @@ fn shards_of(setup: &Setup, plan: Plan, scratch: &Scratch) -> Shards {
 ///
 /// Parts are numbered as they are sent: shards in order, then for each spread key every shard.
 fn number_parts(scratch: &mut Scratch, join: Join, shards: usize) -> usize {
-    scratch.counts.clear();
-    scratch.counts.resize(shards, 0);
-    for place in &scratch.places {
-        if let Place::At(shard) = place {
-            scratch.counts[shard.index()] += 1;
-        }
-    }
+    let single = scratch.groups.sort(&scratch.positions, &scratch.places, shards);
     let spread = scratch.places.iter().filter(|place| **place == Place::Everywhere).count();
-    let single = scratch.counts.iter().filter(|count| **count > 0).count();
     scratch.order.clear();
     match join {
         Join::Interleave => order_of_keys(scratch),
@@ -172,8 +166,66 @@ fn number_parts(scratch: &mut Scratch, join: Join, shards: usize) -> usize {
 fn order_of_keys(scratch: &mut Scratch) {
     for place in &scratch.places {
         let Place::At(shard) = place else { continue };
-        let before = scratch.counts[..shard.index()].iter().filter(|count| **count > 0).count();
-        scratch.order.push(before as u16);
+        scratch.order.push(scratch.groups.rank(*shard));
+    }
+}
+
+/// What a request is split by, sorted by shard; kept from request to request.
+#[derive(Debug, Default)]
+pub(crate) struct Groups {
+    /// Positions of arguments: those of the first shard, then those of the next.
+    sorted: Vec<u32>,
+    /// For each shard where its own end in these, and how many shards before it have any.
+    shards: Vec<(u32, u16)>,
+    /// Keys that were looked at, however often.
+    #[cfg(test)]
+    looks: usize,
+}
+
+impl Groups {
+    /// Takes these, of which some live on one shard; on how many shards there are such.
+    fn sort(&mut self, positions: &[u32], places: &[Place], shards: usize) -> usize {
+        self.shards.clear();
+        self.shards.resize(shards, (0, 0));
+        let at = |place: &Place| if let Place::At(shard) = place { Some(shard.index()) } else { None };
+        for shard in places.iter().filter_map(at) {
+            self.shards[shard].0 += 1;
+            self.look();
+        }
+        let (mut keys, mut rank) = (0, 0);
+        for (own, before) in &mut self.shards {
+            let begin = keys;
+            *before = rank;
+            rank += u16::from(*own > 0);
+            keys += std::mem::replace(own, begin);
+        }
+        self.sorted.clear();
+        self.sorted.resize(keys as usize, 0);
+        for (position, place) in positions.iter().zip(places) {
+            let Some(shard) = at(place) else { continue };
+            let end = &mut self.shards[shard].0;
+            self.sorted[*end as usize] = *position;
+            *end += 1;
+            self.look();
+        }
+        usize::from(rank)
+    }
+
+    /// Counts that something was looked at.
+    fn look(&mut self) {
+        #[cfg(test)]
+        (self.looks += 1);
+    }
+
+    /// The positions of a shard's arguments.
+    fn of(&self, shard: usize) -> &[u32] {
+        let begin = shard.checked_sub(1).map_or(0, |before| self.shards[before].0);
+        &self.sorted[begin as usize..self.shards[shard].0 as usize]
+    }
+
+    /// How many shards before this one have arguments.
+    fn rank(&self, shard: Shard) -> u16 {
+        self.shards[shard.index()].1
     }
 }
 
@@ -187,4 +239,34 @@ fn write_part(
 ) {
     let own = positions.flat_map(|position| (0..step).map(move |offset| request.arg(position as usize + offset)));
     write::request(out, len, (0..prefix).map(|index| request.arg(index)).chain(own));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sorted(places: &[Place], shards: usize) -> Groups {
+        let (mut groups, positions) = (Groups::default(), (0..places.len() as u32).collect::<Vec<_>>());
+        groups.sort(&positions, places, shards);
+        groups
+    }
+
+    #[test]
+    fn each_shard_has_its_own_in_the_requests_order() {
+        let places = [2, 0, 2, 4, 0].map(|shard| Place::At(Shard(shard)));
+        let places = [&places[..], &[Place::Everywhere], &places[..1]].concat();
+        let groups = sorted(&places, 5);
+        let all: [&[u32]; 5] = std::array::from_fn(|shard| groups.of(shard));
+        assert_eq!(all, [&[1, 4][..], &[], &[0, 2, 6], &[], &[3]]);
+        assert_eq!([0, 2, 4].map(|shard| groups.rank(Shard(shard))), [0, 1, 2]);
+    }
+
+    #[test]
+    fn keys_of_thousands_of_shards_are_looked_at_a_few_times_each() {
+        let shards = 4_000;
+        let places: Vec<Place> = (0..40_000u32).map(|key| Place::At(Shard((key * 7 % shards) as u16))).collect();
+        let groups = sorted(&places, shards as usize);
+        assert!(groups.looks <= 3 * places.len(), "{}", groups.looks);
+        assert_eq!((0..shards as usize).map(|shard| groups.of(shard).len()).sum::<usize>(), places.len());
+    }
 }

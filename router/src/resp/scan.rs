@@ -109,6 +109,9 @@ pub struct RequestScan {
     odd: bool,
     /// The arriving argument has been looked at: nothing about it changes before it is there.
     looked_at: bool,
+    /// Arguments that were found, however often.
+    #[cfg(test)]
+    pub(crate) found: usize,
 }
 
 impl RequestScan {
@@ -274,6 +277,8 @@ impl RequestScan {
         let Some(terminator) = bytes.get(end..end + 2) else {
             return Some(Scanned::Incomplete(end + 2));
         };
+        #[cfg(test)]
+        (self.found += 1);
         self.odd |= terminator != b"\r\n";
         self.spans.push(Span { start: self.at as u32, end: end as u32 });
         self.at = end + 2;

@@ -11,6 +11,7 @@
 //! request travels.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::command::{CommandId, Transaction, Treatment, sort_reads_by};
 use crate::local;
@@ -21,7 +22,7 @@ use crate::refusal::Refusal;
 use crate::resp::{Request, ScanLimits};
 use crate::router::{Setup, Traffic};
 use crate::session::Session;
-use crate::session::attempts::Origin;
+use crate::session::attempts::{Attempt, Origin};
 use crate::session::denials::Denial;
 use crate::session::gate::{Entrance, Login};
 use crate::stats::CloseReason;
@@ -184,26 +185,36 @@ impl Traffic {
         request: &Request<'_>,
         (user, password): (&[u8], &[u8]),
     ) -> Result<(), Refusal> {
-        let Some(session) = self.sessions.get_mut(key) else { return Err(Refusal::NotAuthenticated) };
+        let Some(session) = self.sessions.get(key) else { return Err(Refusal::NotAuthenticated) };
         let origin = Origin::of(&session.who.entrance);
-        let wait = self.attempts.wait(origin, self.now).filter(|_| !setup.mutation.is(Mutant::GuessesFree));
-        if let Some(wait) = wait {
-            self.stats.logins_postponed += 1;
-            return Err(Refusal::TooManyAttempts(wait.as_secs() + 1));
+        let is_limited = !setup.mutation.is(Mutant::GuessesFree);
+        if let Some(wait) = setup.attempts.wait(origin, self.now).filter(|_| is_limited) {
+            return Err(self.postpone_login(wait));
         }
-        if let Some(login) = setup.gate.log_in(user, password) {
-            session.who.become_(Some(login), true);
+        let login = setup.gate.log_in(user, password);
+        let tell = match setup.attempts.settle(origin, login.is_some(), self.now) {
+            Attempt::Postponed(wait) if is_limited => return Err(self.postpone_login(wait)),
+            Attempt::Wrong(tell) => tell,
+            Attempt::Right | Attempt::Postponed(_) => false,
+        };
+        if let (Some(_), Some(session)) = (&login, self.sessions.get_mut(key)) {
+            session.who.become_(login, true);
             return Ok(());
         }
         self.stats.logins_failed += 1;
         self.note_denial(key, "auth", request.arg(0), Some(user));
-        if self.attempts.note(origin, self.now) {
+        if tell {
             // A name that nobody has may be a password in the wrong place.
             let known = setup.gate.permit(user).is_some();
             let user = known.then(|| String::from_utf8_lossy(user).into_owned());
             self.outputs.push_back(Output::Notice(Notice::WrongPassword { origin: origin.to_string(), user }));
         }
         Err(Refusal::WrongPassword)
+    }
+
+    fn postpone_login(&mut self, wait: Duration) -> Refusal {
+        self.stats.logins_postponed += 1;
+        Refusal::TooManyAttempts(wait.as_secs() + 1)
     }
 
     /// `RESET`: what the session was when it came in.

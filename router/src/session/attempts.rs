@@ -1,8 +1,12 @@
 //! Wrong passwords, by the address they come from: after a few of them the next ones have to wait, longer each time.
+//!
+//! One count for all workers of a process, lest an address with a connection to each of them have as many more tries. It
+//! is looked at when somebody logs in, and never for other requests.
 
 use core::net::IpAddr;
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::session::gate::Entrance;
@@ -65,26 +69,64 @@ impl Record {
     }
 }
 
-/// Wrong passwords of late.
-#[derive(Debug, Default)]
-pub(crate) struct Attempts {
-    origins: HashMap<Origin, Record>,
-    told: Option<Time>,
+/// Wrong passwords of late; clones are one and the same. The routers that have them tell one time.
+#[derive(Clone, Debug, Default)]
+pub struct Attempts(Arc<Mutex<Origins>>);
+
+/// What comes of somebody's attempt to log in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// It counts for nothing: others from the same place were wrong meanwhile, and so long it has to wait.
+    Postponed(Duration),
+    /// The password is right.
+    Right,
+    /// It is wrong, and whether the operator is to be told.
+    Wrong(bool),
 }
 
 impl Attempts {
     /// How long an origin has to wait before it is listened to.
     pub(crate) fn wait(&self, origin: Origin, now: Time) -> Option<Duration> {
-        let wait = self.origins.get(&origin)?.free_at().since(now);
+        self.origins().wait(origin, now)
+    }
+
+    /// Takes note of an attempt. It is asked once more whether it has to wait, for other workers may have listened to the same
+    /// origin while this one compared passwords.
+    pub(crate) fn settle(&self, origin: Origin, is_right: bool, now: Time) -> Attempt {
+        let mut origins = self.origins();
+        match origins.wait(origin, now) {
+            Some(wait) => Attempt::Postponed(wait),
+            None if is_right => Attempt::Right,
+            None => Attempt::Wrong(origins.note(origin, now)),
+        }
+    }
+
+    fn origins(&self) -> MutexGuard<'_, Origins> {
+        // Whoever panicked left counts, which are as good as any.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where wrong passwords came from.
+#[derive(Debug, Default)]
+struct Origins {
+    records: HashMap<Origin, Record>,
+    /// When the operator was told last.
+    told: Option<Time>,
+}
+
+impl Origins {
+    fn wait(&self, origin: Origin, now: Time) -> Option<Duration> {
+        let wait = self.records.get(&origin)?.free_at().since(now);
         (!wait.is_zero()).then_some(wait)
     }
 
     /// Takes note of a wrong password; whether the operator is to be told: of the first one of an origin.
-    pub(crate) fn note(&mut self, origin: Origin, now: Time) -> bool {
-        if !self.origins.contains_key(&origin) {
+    fn note(&mut self, origin: Origin, now: Time) -> bool {
+        if !self.records.contains_key(&origin) {
             self.make_room(now);
         }
-        let record = self.origins.entry(origin).or_insert(Record { failures: 0, last: now });
+        let record = self.records.entry(origin).or_insert(Record { failures: 0, last: now });
         if now.since(record.last) >= FORGET {
             record.failures = 0;
         }
@@ -98,13 +140,13 @@ impl Attempts {
     }
 
     fn make_room(&mut self, now: Time) {
-        if self.origins.len() < ORIGINS_MAX {
+        if self.records.len() < ORIGINS_MAX {
             return;
         }
-        self.origins.retain(|_, record| now.since(record.last) < FORGET);
-        if self.origins.len() >= ORIGINS_MAX {
-            let quietest = self.origins.iter().min_by_key(|(_, record)| record.last).map(|(origin, _)| *origin);
-            quietest.map(|origin| self.origins.remove(&origin));
+        self.records.retain(|_, record| now.since(record.last) < FORGET);
+        if self.records.len() >= ORIGINS_MAX {
+            let quietest = self.records.iter().min_by_key(|(_, record)| record.last).map(|(origin, _)| *origin);
+            quietest.map(|origin| self.records.remove(&origin));
         }
     }
 }
@@ -123,20 +165,34 @@ mod tests {
 
     #[test]
     fn waits_grow_and_are_forgotten() {
-        let mut attempts = Attempts::default();
-        assert!(attempts.note(origin(1), at(0)));
+        let mut origins = Origins::default();
+        assert!(origins.note(origin(1), at(0)));
         for _ in 1..FREE {
-            assert!(!attempts.note(origin(1), at(0)));
-            assert_eq!(attempts.wait(origin(1), at(0)), None);
+            assert!(!origins.note(origin(1), at(0)));
+            assert_eq!(origins.wait(origin(1), at(0)), None);
         }
         for doubling in 0..10 {
-            attempts.note(origin(1), at(0));
-            assert_eq!(attempts.wait(origin(1), at(0)), Some(WAIT_MIN * (1 << doubling.min(6))));
-            assert_eq!(attempts.wait(origin(2), at(0)), None);
+            origins.note(origin(1), at(0));
+            assert_eq!(origins.wait(origin(1), at(0)), Some(WAIT_MIN * (1 << doubling.min(6))));
+            assert_eq!(origins.wait(origin(2), at(0)), None);
         }
-        assert_eq!(attempts.wait(origin(1), at(64)), None);
-        assert!(attempts.note(origin(1), at(700)));
-        assert_eq!(attempts.wait(origin(1), at(700)), None);
+        assert_eq!(origins.wait(origin(1), at(64)), None);
+        assert!(origins.note(origin(1), at(700)));
+        assert_eq!(origins.wait(origin(1), at(700)), None);
+    }
+
+    #[test]
+    fn all_workers_count_together_and_none_is_ahead_of_the_others() {
+        let workers = vec![Attempts::default(); 4];
+        let tries = |now, right| workers.iter().map(|one| one.settle(origin(1), right, now)).collect::<Vec<_>>();
+        assert_eq!(tries(at(0), false)[0], Attempt::Wrong(true));
+        assert_eq!(tries(at(0), false), [Attempt::Wrong(false); 4]);
+        // All four have asked whether they may, and have compared a password each.
+        let last = [Attempt::Wrong(false), Attempt::Postponed(WAIT_MIN), Attempt::Postponed(WAIT_MIN)];
+        assert_eq!(tries(at(0), false)[..3], last);
+        assert!(workers.iter().all(|one| one.wait(origin(1), at(0)) == Some(WAIT_MIN)));
+        assert_eq!(tries(at(0), true), [Attempt::Postponed(WAIT_MIN); 4]);
+        assert_eq!(tries(at(1), true), [Attempt::Right; 4]);
     }
 
     #[test]
@@ -150,14 +206,14 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded_and_told_slowly() {
-        let mut attempts = Attempts::default();
+        let mut origins = Origins::default();
         let mut told = 0;
         for number in 0..100_000u32 {
             let peer = Some((number << 8).to_be_bytes().into());
             told += u32::from(
-                attempts.note(Origin::of(&Entrance { peer, ..Entrance::default() }), at(u64::from(number / 50_000))),
+                origins.note(Origin::of(&Entrance { peer, ..Entrance::default() }), at(u64::from(number / 50_000))),
             );
         }
-        assert_eq!((attempts.origins.len(), told), (ORIGINS_MAX, 2));
+        assert_eq!((origins.records.len(), told), (ORIGINS_MAX, 2));
     }
 }

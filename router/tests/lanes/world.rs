@@ -61,6 +61,7 @@ impl World {
             node: "test".into(),
             seed: 1,
             gate: std::sync::Arc::new(pdw_router::Open::default()),
+            attempts: pdw_router::Attempts::default(),
             credentials: Vec::new(),
             mutation: Mutation::default(),
         };

@@ -171,7 +171,7 @@ fn little_is_held_for_each_of_many_whose_values_have_no_lane() {
 fn a_proxy_between_others_hands_on_that_a_value_has_a_lane() {
     let mut tree = Tree::new();
     let below = tree.leaf.router.open_session(tree.leaf.now);
-    let hello = b"PDW.HELLO 3 node=below incarnation=pdw/below stream=1000 link=4000\r\n";
+    let hello = b"PDW.HELLO 4 node=below incarnation=pdw/below stream=1000 link=4000\r\n";
     tree.leaf.tell(Input::SessionBytes(below, hello));
     tree.leaf.take(End::Session(below));
     let (mut value, mut lane) = (Vec::new(), Vec::new());

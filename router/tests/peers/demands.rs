@@ -15,7 +15,7 @@ fn met(grant: u64) -> (Node, SessionKey) {
     let mut spine = Node::new(Setup { limits, ..setup("spine", 1, None) }, Time::from_micros(1));
     spine.connect_instance();
     let below = spine.router.open_session(spine.now);
-    let hello = format!("PDW.HELLO 3 node=leaf incarnation=pdw/leaf stream={grant} link={grant}\r\n");
+    let hello = format!("PDW.HELLO 4 node=leaf incarnation=pdw/leaf stream={grant} link={grant}\r\n");
     spine.tell(Input::SessionBytes(below, hello.as_bytes()));
     assert!(spine.text(End::Session(below)).contains("node=spine"));
     (spine, below)

@@ -110,7 +110,7 @@ fn a_fence_is_passed_on_to_the_next_level_and_stands_when_it_does_there() {
     let mut tree = Tree::new();
     let accepted = second_leaf(&mut tree);
     let below = tree.leaf.router.open_session(tree.leaf.now);
-    let hello = b"PDW.HELLO 3 node=below incarnation=pdw/below stream=1000 link=4000\r\n";
+    let hello = b"PDW.HELLO 4 node=below incarnation=pdw/below stream=1000 link=4000\r\n";
     tree.leaf.tell(Input::SessionBytes(below, hello));
     assert!(tree.leaf.text(End::Session(below)).contains("placement="));
     let mut fence = Vec::new();
@@ -173,6 +173,53 @@ fn meet_anew(tree: &mut Tree) {
     tree.accepted = tree.spine.router.open_session(tree.spine.now);
     tree.leaf.tell(Input::LinkConnected(tree.link));
     tree.pass();
+}
+
+#[test]
+fn a_fence_is_refused_when_an_instance_will_not_close_what_was_lost() {
+    let mut tree = Tree::new();
+    second_leaf(&mut tree);
+    assert!(tree.sent().contains("SET"));
+    tree.spine.tell(Input::LinkLost(tree.instance, LossReason::Closed));
+    tree.spine.tell(Input::FenceWanted(CALL, OTHER));
+    tree.spine.wait(Duration::from_secs(1));
+    tree.instance = tree.spine.connect_instance();
+    assert!(tree.sent().contains("KILL"));
+    tree.answer("-NOPERM no\r\n");
+    tree.spine.wait(Duration::from_millis(10));
+    assert_eq!(tree.spine.answered, [(CALL, false)], "what was lost may still be carried out");
+}
+
+#[test]
+fn a_fence_that_cannot_be_had_from_the_next_level_is_refused_and_not_waited_for() {
+    let mut tree = keeping();
+    let client = tree.client();
+    tree.ask(client, "SET a 1\r\n");
+    tree.up();
+    assert!(tree.sent().contains("SET"));
+    tree.leaf.tell(Input::LinkLost(tree.link, LossReason::Closed));
+    tree.spine.tell(Input::SessionLost(tree.accepted));
+    tree.wait(Duration::from_secs(1));
+    meet_anew(&mut tree);
+    // What was on the lost link is to be fenced off first, and the next level will not do that.
+    tree.leaf.tell(Input::FenceWanted(CALL, OTHER));
+    assert_eq!(tree.leaf.answered, []);
+    let asked = (0..100).any(|_| {
+        tree.wait(Duration::from_millis(100));
+        let wire = tree.leaf.take(End::Link(tree.link));
+        let asks = wire.windows(9).any(|word| word == b"PDW.FENCE");
+        if !asks {
+            tree.say_up(&wire);
+            tree.down();
+        }
+        asks
+    });
+    assert!(asked);
+    let mut no = Vec::new();
+    frame::write_data(&mut no, StreamId(1), None, b"-ERR not everything can be fenced off\r\n");
+    tree.leaf.tell(Input::LinkBytes(tree.link, &no));
+    assert_eq!(tree.leaf.answered, [(CALL, false)], "whoever asked would wait as long as it is refused");
+    assert_eq!(tree.reply(client), "", "its own request goes on waiting");
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn meet(node: &mut Node, peer: &mut Node) -> String {
 fn both_ends_name_each_other() {
     let tree = Tree::new();
     assert!(tree.leaf.notices.contains(&"upstream 0 is proxy spine".to_owned()), "{:?}", tree.leaf.notices);
-    assert!(tree.spine.notices.contains(&"proxy leaf has made a link to this one".to_owned()));
+    assert!(tree.spine.notices.contains(&"proxy leaf has made a link to this one (told once a minute)".to_owned()));
     assert_eq!(tree.spine.router.below(), [("leaf".to_owned(), 1)]);
     assert_eq!(tree.spine.router.holding().sessions, 0, "a framed link is no client");
     assert!(tree.leaf.router.readiness().all(|ready| ready));
@@ -100,7 +100,7 @@ fn whoever_is_no_proxy_or_another_version_is_told_from_one_that_is_away() {
         ("-NOAUTH Authentication required.\r\n", "give the upstream `user` and `password_file`"),
         ("+OK\r\n", "does not answer PDW.HELLO as a pdw-proxy does"),
         ("*2\r\n$9\r\nPDW.HELLO\r\n$1\r\n2\r\n", "run the same version of pdw-proxy at both ends"),
-        ("-ERR PDW.HELLO version '3' is not spoken here\r\n", "run the same version of pdw-proxy at both ends"),
+        ("-ERR PDW.HELLO version '4' is not spoken here\r\n", "run the same version of pdw-proxy at both ends"),
     ] {
         let mut leaf = Node::new(setup("leaf", 1, PEER), Time::from_micros(1));
         let link = leaf.links[0];
@@ -128,7 +128,7 @@ fn a_proxy_that_ends_is_left_and_closes_when_nothing_is_left() {
     assert_eq!(tree.reply(client), "$1\r\nx\r\n");
     assert_eq!(tree.leaf.closed, [End::Link(tree.link)]);
     let fresh = tree.spine.router.open_session(tree.spine.now);
-    let hello = "PDW.HELLO 3 node=x incarnation=y stream=100 link=100\r\n";
+    let hello = "PDW.HELLO 4 node=x incarnation=y stream=100 link=100\r\n";
     tree.spine.tell(Input::SessionBytes(fresh, hello.as_bytes()));
     assert_eq!(tree.spine.text(End::Session(fresh)), "-ERR PDW.HELLO: it is about to end\r\n");
 }

@@ -6,6 +6,7 @@ mod crowds;
 mod demands;
 mod fences;
 mod links;
+mod refused;
 mod resume;
 mod rig;
 mod streams;

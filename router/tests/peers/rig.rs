@@ -8,7 +8,7 @@ use pdw_router::limits::Limits;
 use pdw_router::mutant::Mutation;
 use pdw_router::place::{Homes, Placement, PlacementKind, PlacementOptions, Rule, Target};
 use pdw_router::{
-    End, FenceCall, Input, LinkKey, Open, Order, Output, Peers, Profile, Router, SessionKey, Setup, Time,
+    Attempts, End, FenceCall, Input, LinkKey, Open, Order, Output, Peers, Profile, Router, SessionKey, Setup, Time,
 };
 
 /// What an instance says to a link's first words.
@@ -44,6 +44,7 @@ pub(crate) fn setup(name: &str, shards: usize, peers: Option<Peers>) -> Setup {
         node: name.to_owned(),
         seed: 1,
         gate: Arc::new(Open::default()),
+        attempts: Attempts::default(),
         credentials: Vec::new(),
         mutation: Mutation::default(),
     }
@@ -61,13 +62,16 @@ pub(crate) struct Node {
     pub(crate) answered: Vec<(FenceCall, bool)>,
     /// Connections that other workers are to have.
     pub(crate) handed: Vec<(SessionKey, usize)>,
+    /// Bytes that clients send and that are not wanted.
+    pub(crate) skipped: usize,
 }
 
 impl Node {
     pub(crate) fn new(setup: Setup, now: Time) -> Node {
         let (links, notices, closed) = (Vec::new(), Vec::new(), Vec::new());
         let (called, answered, handed) = (Vec::new(), Vec::new(), Vec::new());
-        let mut node = Node { router: Router::new(setup, now), now, links, notices, closed, called, answered, handed };
+        let (router, skipped) = (Router::new(setup, now), 0);
+        let mut node = Node { router, now, links, notices, closed, called, answered, handed, skipped };
         node.obey();
         node
     }
@@ -84,6 +88,7 @@ impl Node {
                 Output::Notice(notice) => self.notices.push(notice.to_string()),
                 Output::CloseSession(key) => self.closed.push(End::Session(key)),
                 Output::CloseLink(key) => self.closed.push(End::Link(key)),
+                Output::Order(End::Session(_), Order::Skip { bytes }) => self.skipped += bytes as usize,
                 Output::Order(_, Order::Inject | Order::Skip { .. } | Order::Relay { .. }) | Output::Read(_) => {}
                 Output::CallFence(number, name) => self.called.push((number, name)),
                 Output::AnswerFence(call, confirmed) => self.answered.push((call, confirmed)),
@@ -156,8 +161,13 @@ impl Tree {
 
     /// The same, and the leaf has limits of its own.
     pub(crate) fn with(spine: Setup, limits: Limits) -> Tree {
+        Tree::of(limits, Profile::Redis, spine)
+    }
+
+    /// The same, and a profile of its own.
+    pub(crate) fn of(limits: Limits, profile: Profile, spine: Setup) -> Tree {
         let now = Time::from_micros(1);
-        let leaf = Setup { limits, ..setup("leaf", 9, Some(Peers { count: 1, links: 1 })) };
+        let leaf = Setup { limits, profile, ..setup("leaf", 9, Some(Peers { count: 1, links: 1 })) };
         let leaf = Node::new(leaf, now);
         let mut spine = Node::new(spine, now.after(AHEAD));
         let instance = spine.connect_instance();

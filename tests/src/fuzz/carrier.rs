@@ -12,9 +12,9 @@ use super::setup::setup;
 
 const PROOF: &[u8] = b"+OK\r\n+OK\r\n*0\r\n+PONG\r\n$20\r\nid=1 addr=10.0.0.1:1\r\n";
 const HELLO: &[u8] =
-    b"*6\r\n$9\r\nPDW.HELLO\r\n$1\r\n3\r\n$6\r\nnode=x\r\n$13\r\nincarnation=y\r\n$10\r\nstream=300\r\n$8\r\nlink=900\r\n";
+    b"*6\r\n$9\r\nPDW.HELLO\r\n$1\r\n4\r\n$6\r\nnode=x\r\n$13\r\nincarnation=y\r\n$10\r\nstream=300\r\n$8\r\nlink=900\r\n";
 /// The answer of a proxy before two instances.
-const ANSWER: &[u8] = b"*9\r\n$9\r\nPDW.HELLO\r\n$1\r\n3\r\n$6\r\nnode=x\r\n$13\r\nincarnation=y\r\n$10\r\nstream=300\r\n$8\r\nlink=900\r\n$15\r\nplacement=slots\r\n$9\r\nshard=1 a\r\n$9\r\nshard=1 b\r\n";
+const ANSWER: &[u8] = b"*9\r\n$9\r\nPDW.HELLO\r\n$1\r\n4\r\n$6\r\nnode=x\r\n$13\r\nincarnation=y\r\n$10\r\nstream=300\r\n$8\r\nlink=900\r\n$15\r\nplacement=slots\r\n$9\r\nshard=1 a\r\n$9\r\nshard=1 b\r\n";
 const REQUESTS: [&[u8]; 6] = [
     b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n",
     b"*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$1\r\nx\r\n",

@@ -31,6 +31,7 @@ pub(super) fn setup(choice: u8, mutation: Mutation) -> Option<Setup> {
         node: "fuzz".to_owned(),
         seed: u64::from(choice),
         gate: std::sync::Arc::new(pdw_router::Open::default()),
+        attempts: pdw_router::Attempts::default(),
         credentials: Vec::new(),
         mutation,
     })
@@ -67,6 +68,7 @@ fn tight() -> Limits {
         session_pending_max: 4,
         session_output_max: 128,
         link_output_max: 100,
+        streams_max: 2,
         sessions_max: 3,
         patience: Duration::from_secs(1),
         reconnect_min: Duration::from_millis(10),

@@ -69,6 +69,20 @@ fn ask(connection: &mut Connection, requests: &[Vec<String>]) -> Vec<String> {
     requests.iter().map(|_| said(connection.receive().map(|reply| reply.value))).collect()
 }
 
+/// Keys that Redis 7.0 does not hold against the rules, and goes on to use: all but the first of several destinations of
+/// `GEORADIUS`, `SORT` behind one that is called as an option, streams behind a consumer called `STREAMS`. Users reach by that
+/// what they may not; here they do not.
+fn may_be_stricter(words: &[String]) -> bool {
+    let count =
+        |wanted: &[&str]| words.iter().filter(|word| wanted.iter().any(|one| word.eq_ignore_ascii_case(one))).count();
+    match words.first().map(String::as_str) {
+        Some("georadius" | "georadiusbymember") => count(&["STORE", "STOREDIST"]) > 1,
+        Some("sort") => count(&["STORE"]) > 1,
+        Some("xreadgroup") => count(&["STREAMS"]) > 1,
+        _ => false,
+    }
+}
+
 /// Redis 7.0 finds no key in a `PFMERGE` without sources, so that everybody may make one.
 fn is_overlooked(words: &[String]) -> bool {
     words.len() == 2 && words[0] == "pfmerge"
@@ -103,7 +117,8 @@ fn dry_runs(oracle: &mut Connection, seed: u64) {
         let rules = rules.elements().iter().map(Value::text).find(|line| line.starts_with(&format!("user {name} ")));
         let all = requests.iter().zip(&wanted).zip(&found);
         for ((request, wanted), found) in all.filter(|((request, _), _)| !is_overlooked(&request[3..])) {
-            assert_eq!(wanted, found, "{request:?}\n{rules:?}");
+            let is_stricter = may_be_stricter(&request[3..]) && wanted == "OK" && found.starts_with("This user");
+            assert!(wanted == found || is_stricter, "{wanted}\n{found}\n{request:?}\n{rules:?}");
             denied += usize::from(wanted.starts_with("This user"));
         }
     }

@@ -84,6 +84,9 @@ impl Vocabulary {
 
     /// A request with a possible number of arguments, which may or may not fit together.
     pub(crate) fn request(&self, rng: &mut Rng) -> Vec<String> {
+        if rng.u8(0..16) == 0 {
+            return misleading(rng);
+        }
         let spec = &self.specs[rng.usize(0..self.specs.len())];
         let least = usize::from(spec.arity.unsigned_abs());
         let count = if spec.arity < 0 { least + rng.usize(0..5) } else { least };
@@ -95,6 +98,23 @@ impl Vocabulary {
         }
         words
     }
+}
+
+/// Requests with options that are given twice, and with names that are those of options. `K`: a key.
+const MISLEADING: [&str; 8] = [
+    "georadius K 0 0 1 km STORE K STORE K",
+    "georadiusbymember K m 1 km STOREDIST K STORE K",
+    "georadiusbymember K m 1 km STORE STORE STOREDIST K",
+    "sort K STORE get STORE K",
+    "sort K LIMIT 0 1 STORE limit BY x STORE K",
+    "xreadgroup COUNT 1 GROUP g streams streams K 0",
+    "xreadgroup GROUP g c COUNT 1 NOACK STREAMS K K > >",
+    "zunionstore K 2 K K WEIGHTS 2 1",
+];
+
+fn misleading(rng: &mut Rng) -> Vec<String> {
+    let words = MISLEADING[rng.usize(0..MISLEADING.len())].split(' ');
+    words.map(|word| if word == "K" { STEMS[rng.usize(0..STEMS.len())] } else { word }.to_owned()).collect()
 }
 
 fn key_rule(rng: &mut Rng) -> String {

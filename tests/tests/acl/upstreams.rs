@@ -122,3 +122,24 @@ fn check_shows_no_secret_and_refuses_what_everybody_can_read() {
         assert!(!good && text.contains(told) && !text.contains("horse"), "{text}");
     }
 }
+
+#[test]
+fn a_password_file_that_is_none_is_told_for_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pipe, long) = (folder.path().join("pipe"), folder.path().join("long"));
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::from(0o644), 0).unwrap();
+    std::fs::File::create(&long).unwrap().set_len(1 << 30).unwrap();
+    for (path, told) in [
+        (folder.path(), "it is a folder"),
+        (&pipe, "it is a pipe"),
+        (&long, "it has 1073741824 bytes, 65536 are expected"),
+    ] {
+        let text = format!("upstreams = [{{ address = \"127.0.0.1:1\", password_file = \"{}\" }}]\n", path.display());
+        let file = users_file(&text);
+        let mut check = std::process::Command::new(pdw_tests::proxy::program().unwrap());
+        let output = check.arg("check").arg(file.path()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(told) && !said.contains("chmod"), "{said}");
+        assert!(said.contains("give the path of a file with the password in its first line"), "{said}");
+    }
+}

@@ -59,7 +59,7 @@ fn nodes_with_identities_and_names_speak_to_whom_they_know_and_to_nobody_else() 
     let (folder, instance) = (tempfile::tempdir().unwrap(), Instance::start().unwrap());
     let shared = folder.path().join("shared.key");
     keygen("noise", &shared);
-    let [(spine, spine_is), (leaf, leaf_is), (stranger, _)] =
+    let [(spine, spine_is), (leaf, leaf_is), (stranger, stranger_is)] =
         ["spine.id", "leaf.id", "stranger.id"].map(|name| identity(folder.path(), name));
     let sealed = Address::free_loopback().unwrap();
     let entries = |own: &Path, far: &str, opener: &str| {
@@ -73,7 +73,7 @@ fn nodes_with_identities_and_names_speak_to_whom_they_know_and_to_nobody_else() 
     // The key alone is not enough, and one node's key is not another's name.
     for wrong in [
         entries(&stranger, &spine_is, "leaf"),
-        entries(&leaf, &leaf_is, "leaf"),
+        entries(&leaf, &stranger_is, "leaf"),
         entries(&leaf, &spine_is, "other"),
         format!("key = {}", quoted(&shared)),
     ] {
@@ -84,6 +84,24 @@ fn nodes_with_identities_and_names_speak_to_whom_they_know_and_to_nobody_else() 
     }
     lower.wait_log("not sealed").unwrap();
     is_served(&up(entries(&leaf, &spine_is, "leaf"))).unwrap();
+}
+
+#[test]
+fn a_node_that_expects_itself_at_the_far_end_is_told_so_before_it_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let shared = folder.path().join("shared.key");
+    keygen("noise", &shared);
+    let [(own, own_is), (_, far_is)] = ["own.id", "far.id"].map(|name| identity(folder.path(), name));
+    let check = |far: &str| {
+        let seal = format!("seal = \"noise\", key = {}, identity = {}, far = {far}", quoted(&shared), quoted(&own));
+        let file = folder.path().join("config.toml");
+        fs::write(&file, format!("upstreams = [{{ address = \"127.0.0.1:1\", {seal} }}]\n")).unwrap();
+        let checked = Command::new(program().unwrap()).arg("check").arg(&file).output().unwrap();
+        (checked.status.success(), String::from_utf8_lossy(&checked.stderr).into_owned())
+    };
+    assert!(check(&format!("\"{far_is}\"")).0);
+    let (good, told) = check(&format!("\"{own_is}\""));
+    assert!(!good && told.contains("which is this node's own `identity`: write that of the far node"), "{told}");
 }
 
 #[test]

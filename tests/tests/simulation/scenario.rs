@@ -88,6 +88,7 @@ impl Scenario {
                 name: format!("pdw-{label}-{seed:x}"),
                 seed,
                 gate: std::sync::Arc::new(pdw_router::Open::default()),
+                attempts: pdw_router::Attempts::default(),
                 credentials: Vec::new(),
                 mutation: Mutation::of(mutant),
             };
@@ -196,6 +197,7 @@ fn limits(rng: &mut Rng) -> Limits {
         resume_max: 0,
         stream_window,
         peer_window: stream_window * pick([1, 3, 50]),
+        streams_max: 100,
         sessions_max: 100,
         patience: millis(pick([300, 1_000, 3_000])),
         reconnect_min: millis(5),

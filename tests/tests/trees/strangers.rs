@@ -27,9 +27,9 @@ fn another_version_is_refused_with_what_to_do() -> io::Result<()> {
     let instances = Instance::start_many(1)?;
     let spine = spine("redis", &instances, "spine")?;
     let mut client = Connection::open_with(spine.address(), LIMIT)?;
-    let answer = client.call(&["PDW.HELLO", "4", "node=x", "incarnation=y", "stream=1000", "link=1000"])?;
+    let answer = client.call(&["PDW.HELLO", "5", "node=x", "incarnation=y", "stream=1000", "link=1000"])?;
     let text = answer.error().unwrap_or_default();
-    assert!(text.contains("version '4' is not spoken here, but version 3"), "{text}");
+    assert!(text.contains("version '5' is not spoken here, but version 4"), "{text}");
     assert!(text.contains("run the same version of pdw-proxy at both ends"), "{text}");
     // It is a session as before.
     client.demand(&["PING"]).map(drop)
@@ -163,18 +163,23 @@ fn hello(address: &str) -> io::Result<TcpStream> {
 
 /// The same of a proxy whose links have this name.
 fn hello_as(address: &str, name: &str) -> io::Result<TcpStream> {
+    Ok(hello_until(address, name, &[], "placement=")?.0)
+}
+
+/// A connection on which a hello, which says so much more, is answered as far as these words, and the answer.
+fn hello_until(address: &str, name: &str, more: &[&str], end: &str) -> io::Result<(TcpStream, String)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(TOLD))?;
     let incarnation = format!("incarnation={name}");
-    let words = ["PDW.HELLO", "3", "node=rogue", &incarnation, "stream=1000000", "link=1000000"];
-    stream.write_all(&encode(&words))?;
-    let mut seen = Vec::new();
-    while !String::from_utf8_lossy(&seen).contains("placement=") {
+    let words = ["PDW.HELLO", "4", "node=rogue", &incarnation, "stream=1000000", "link=1000000"];
+    stream.write_all(&encode(&[&words, more].concat()))?;
+    let mut seen = String::new();
+    while !seen.contains(end) {
         let mut byte = [0];
         stream.read_exact(&mut byte)?;
-        seen.push(byte[0]);
+        seen.push(byte[0].into());
     }
-    Ok(stream)
+    Ok((stream, seen))
 }
 
 /// A frame of a stream with requests in it.
@@ -182,6 +187,59 @@ fn data(stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut wire = Vec::new();
     frame::write_data(&mut wire, StreamId(stream), None, payload);
     wire
+}
+
+#[test]
+fn a_proxy_that_comes_and_goes_all_the_time_is_told_once_a_minute() -> io::Result<()> {
+    let instances = Instance::start_many(1)?;
+    let spine = launch_spine("redis", &instances, "spine").argument("--log").argument("info").start()?;
+    wait_served(&spine)?;
+    let address = spine.address().to_string();
+    for _ in 0..20 {
+        hello(&address)?.write_all(b"what is no frame")?;
+    }
+    hello_as(&address, "pdw/other")?;
+    until("all have left", LIMIT, || {
+        let links = spine.scrape()?.sum("pdw_peer_links");
+        if links == 0.0 { Ok(()) } else { Err(io::Error::other(links.to_string())) }
+    })?;
+    let log = spine.log();
+    for words in
+        ["proxy rogue has made a link", "a link of proxy rogue is closed: ", "a link of proxy rogue is closed ("]
+    {
+        assert_eq!(log.matches(words).count(), 1, "{words}: {log}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_comes_first_on_a_connection_that_has_changed_its_worker_is_not_taken_for_a_handshake() -> io::Result<()> {
+    let instances = Instance::start_many(1)?;
+    let spine = launch_spine("redis", &instances, "spine").workers(2).start()?;
+    wait_served(&spine)?;
+    let address = spine.address().to_string();
+    let (_, said) = hello_until(&address, "pdw/rogue", &[], "placement=")?;
+    let said = said.split("incarnation=").nth(1).and_then(|rest| rest.split("\r\n").next()).unwrap_or_default();
+    // Half of them are with the other worker (all but once in 10^4 times one is), which does not know what they claim,
+    // and has them as sessions.
+    for nth in 0..16 {
+        let claim = format!("resume={said} {}.999 0 0", nth % 2);
+        let (mut stream, _) = hello_until(&address, "pdw/rogue", &[&claim], "has forgotten the link")?;
+        // No text, and as long as what spiped begins with.
+        let value = [0xff; 17];
+        let bytes = [b"SET b ", &value[..], b"\r\nPING 1\r"].concat();
+        assert_eq!(bytes.len(), 32);
+        stream.write_all(&bytes)?;
+        let mut reply = Vec::new();
+        while !reply.ends_with(b"+OK\r\n") {
+            let mut byte = [0];
+            stream
+                .read_exact(&mut byte)
+                .map_err(|error| io::Error::other(format!("{nth}: {error}, {}", spine.log())))?;
+            reply.push(byte[0]);
+        }
+    }
+    Ok(())
 }
 
 #[test]
@@ -245,6 +303,38 @@ fn more_streams_than_there_may_be_sessions_are_refused() -> io::Result<()> {
     })
 }
 
+#[test]
+fn a_framed_link_that_has_all_the_streams_it_may_leaves_sessions_to_everybody_else() -> io::Result<()> {
+    let instances = Instance::start_many(1)?;
+    let limits = "[limits]\nsessions_max = 100\nstreams_max = 50\n";
+    let spine = launch_spine("redis", &instances, "spine").config(limits).start()?;
+    wait_served(&spine)?;
+    let mut stream = hello(&spine.address().to_string())?;
+    for id in 1..=500 {
+        stream.write_all(&data(id, b"*3\r\n$3\r\nSET\r\n"))?;
+    }
+    until("the rest is refused", LIMIT, || {
+        let scrape = spine.scrape()?;
+        let numbers = [
+            scrape.sum("pdw_streams"),
+            scrape.value("pdw_limit{limit=\"streams_max\"}"),
+            scrape.value("pdw_limit_used{limit=\"streams_max\"}"),
+            scrape.value("pdw_refusals_total{kind=\"too_many_streams\"}"),
+        ];
+        if numbers == [50.0, 50.0, 50.0, 450.0] { Ok(()) } else { Err(io::Error::other(format!("{numbers:?}"))) }
+    })?;
+    let mut client = Connection::open_with(spine.address(), LIMIT)?;
+    client.demand(&["SET", "a", "1"])?;
+    let leaf = leaf("redis", &[&spine], "leaf")?;
+    wait_served(&leaf)?;
+    // What it has keeps on.
+    stream.write_all(&data(1, b"$1\r\nb\r\n$1\r\n2\r\n"))?;
+    until("its first stream is served", LIMIT, || {
+        let value = client.demand(&["GET", "b"])?;
+        if value.text() == "2" { Ok(()) } else { Err(io::Error::other(format!("{value:?}"))) }
+    })
+}
+
 /// Answers the first words of every link with these.
 fn answering(answer: &'static [u8]) -> io::Result<Address> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
@@ -265,8 +355,8 @@ fn answering(answer: &'static [u8]) -> io::Result<Address> {
 #[test]
 fn a_peer_of_a_later_version_is_told_from_one_that_is_away() -> io::Result<()> {
     let later = [
-        &b"-ERR PDW.HELLO version '3' is not spoken here, but version 4: run the same version of pdw-proxy at both ends\r\n"[..],
-        b"*6\r\n$9\r\nPDW.HELLO\r\n$1\r\n4\r\n$6\r\nnode=x\r\n$13\r\nincarnation=y\r\n$10\r\nstream=300\r\n$8\r\nlink=900\r\n",
+        &b"-ERR PDW.HELLO version '4' is not spoken here, but version 5: run the same version of pdw-proxy at both ends\r\n"[..],
+        b"*6\r\n$9\r\nPDW.HELLO\r\n$1\r\n5\r\n$6\r\nnode=x\r\n$13\r\nincarnation=y\r\n$10\r\nstream=300\r\n$8\r\nlink=900\r\n",
     ];
     for answer in later {
         let launch = Launch::new("redis", &[]).before_peers(&[answering(answer)?]);
