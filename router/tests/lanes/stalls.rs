@@ -68,10 +68,13 @@ fn nothing_gets_between_the_commands_of_a_transaction_whose_client_is_slow() {
     assert_eq!(world.sent[lane].matches("PING").count(), 0, "{}", world.sent[lane]);
 }
 
-/// As [`world`], where another lane may be opened.
-fn world_with_a_spare_lane() -> World {
+/// As [`world`], where another lane may be opened: from now on the mover stands still.
+fn one_that_stands_still() -> (World, SessionKey) {
     let limits = Limits { bulk_lanes: 1, spare_lanes: 1, retain_max: 1 << 10, ..Limits::default() };
-    World::new(Profile::Pdwfs, limits)
+    let mut world = World::new(Profile::Pdwfs, limits);
+    let mover = mover_and_waiter(&mut world);
+    world.router.handle(world.now, Input::RelayWaits(End::Session(mover), Wait::Source));
+    (world, mover)
 }
 
 /// Lanes of this kind of world that were opened, and are still open.
@@ -85,9 +88,7 @@ const SHARED: usize = 2;
 
 #[test]
 fn beside_a_lane_that_stands_still_there_is_another_one_for_those_who_wait() {
-    let mut world = world_with_a_spare_lane();
-    let mover = mover_and_waiter(&mut world);
-    world.router.handle(world.now, Input::RelayWaits(End::Session(mover), Wait::Source));
+    let (mut world, _) = one_that_stands_still();
     world.wait(Duration::from_millis(90));
     assert_eq!(lanes(&world), 1);
     world.wait(Duration::from_millis(10));
@@ -101,9 +102,7 @@ fn beside_a_lane_that_stands_still_there_is_another_one_for_those_who_wait() {
 
 #[test]
 fn a_spare_lane_is_closed_when_those_that_stood_still_go_on() {
-    let mut world = world_with_a_spare_lane();
-    let mover = mover_and_waiter(&mut world);
-    world.router.handle(world.now, Input::RelayWaits(End::Session(mover), Wait::Source));
+    let (mut world, mover) = one_that_stands_still();
     world.wait(Duration::from_millis(100));
     assert_eq!(lanes(&world), 2);
     let first = world.links.len() - 2;
