@@ -1,5 +1,5 @@
 //! System calls of a worker under small requests: one wait for a turn, and in it at most one read
-//! and one write of each socket. Everything else is work that nobody asked for.
+//! and one write of each socket in each slice of it. Everything else is work that nobody asked for.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -30,7 +30,7 @@ fn can_trace() -> bool {
 fn traced(file: &Path, pipeline: usize) -> Trace {
     let instances = Instance::start_many(3).unwrap();
     let file_name = file.to_str().unwrap();
-    let strace = ["strace", "-D", "-f", "-qq", "-s", "64", "-e", "signal=none", "-o", file_name];
+    let strace = ["strace", "-D", "-f", "-ttt", "-qq", "-s", "64", "-e", "signal=none", "-o", file_name];
     let proxy = Launch::new("pdwfs", &addresses(&instances)).under(&strace).start().unwrap();
     let mut crowd = Crowd::connect(proxy.address(), SESSIONS).unwrap();
     // Open while the trace is watched: accepting and closing is no work of small requests.
