@@ -67,18 +67,24 @@ impl Traffic {
     fn serves_lanes(&self, setup: &Setup, index: usize) -> bool {
         let upstream = &self.upstreams[index];
         // Nothing newer is carried out before what a lost lane may have left.
-        let fenced = upstream.unfenced.is_empty()
-            || setup.mutation.is(Mutant::MissingFence)
-            || setup.mutation.is(Mutant::UnfencedSpool);
-        !upstream.bulk_waiting.is_empty() && fenced
+        let fenced = || {
+            upstream.unfenced.is_empty()
+                || setup.mutation.is(Mutant::MissingFence)
+                || setup.mutation.is(Mutant::UnfencedSpool)
+        };
+        !upstream.bulk_waiting.is_empty() && fenced()
     }
 
     /// Whether another lane would be of use, and can be opened.
     pub(crate) fn wants_lane(&self, setup: &Setup, index: usize) -> bool {
+        // Asked in every turn of every upstream: first what is seldom so.
+        if !self.serves_lanes(setup, index) {
+            return false;
+        }
         let opening = |lane: &&LinkKey| self.links.get(**lane).is_some_and(|link| !link.is_ready());
         let upstream = &self.upstreams[index];
         let wanted = upstream.bulk_waiting.len() > upstream.bulk.iter().filter(opening).count();
-        wanted && self.serves_lanes(setup, index) && self.now >= upstream.bulk_rest && self.is_ready(upstream)
+        wanted && self.now >= upstream.bulk_rest && self.is_ready(upstream)
     }
 
     /// Whether nothing was ever sent on a lane.

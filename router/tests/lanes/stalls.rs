@@ -101,6 +101,18 @@ fn beside_a_lane_that_stands_still_there_is_another_one_for_those_who_wait() {
 }
 
 #[test]
+fn a_spare_lane_is_due_though_small_requests_have_moved_the_clock_past_its_time() {
+    let (mut world, _) = one_that_stands_still();
+    let small = world.open();
+    world.now = world.now.after(Duration::from_millis(150));
+    world.send(small, "PING\r\n");
+    assert!(world.router.poll_timeout().is_some_and(|due| due <= world.now));
+    world.router.handle(world.now, Input::Timeout);
+    world.turn();
+    assert_eq!(lanes(&world), 2);
+}
+
+#[test]
 fn a_spare_lane_is_closed_when_those_that_stood_still_go_on() {
     let (mut world, mover) = one_that_stands_still();
     world.wait(Duration::from_millis(100));
